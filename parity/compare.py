@@ -1,0 +1,99 @@
+"""Two arrays that should agree: by how much they do not, and where. NumPy only, never broadcasts.
+
+Measures; `verdict.py` judges.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Pair(NamedTuple):
+    """How one corner's array differs from another's."""
+
+    left: str
+    right: str
+    exact: bool
+    """Every element equal; NaN equals nothing."""
+    approximate: bool
+    """numpy.allclose with its defaults, as the notebook shows it; nothing is judged by it."""
+    maxdiff: float
+    ulp: float
+    """Representable numbers between the two, at the worst element."""
+    worst: tuple[int, ...]
+    """The coordinate of the largest difference."""
+
+
+class Distance(NamedTuple):
+    """How far an array is from its reference, in sigmas, at the worst coordinate."""
+
+    sigmas: float
+    worst: tuple[int, ...]
+
+
+def structure(corner: str, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> str:
+    """Return what is wrong with an array's shape or dtype as a sentence, or an empty string."""
+    if value.shape != shape:
+        return f"{corner} returns shape {value.shape} for a tensor of shape {shape}"
+    if value.dtype != dtype:
+        return f"{corner} returns {value.dtype} in a {dtype} run"
+    return ""
+
+
+def compare(left: str, a: np.ndarray, right: str, b: np.ndarray) -> Pair:
+    """Compare two arrays of one shape and dtype (else ValueError); NaN is infinitely far."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        raise ValueError(f"{left} is {a.dtype}{a.shape}, {right} is {b.dtype}{b.shape}")
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.where(a == b, 0.0, np.abs(a - b))
+    difference = np.where(np.isnan(difference), np.inf, difference)
+    worst = _worst(difference)
+    return Pair(
+        left,
+        right,
+        exact=bool(np.all(a == b)),
+        approximate=bool(np.allclose(a, b)),
+        maxdiff=float(difference.max(initial=0.0)),
+        ulp=float(ulps(a, b).max(initial=0.0)),
+        worst=worst,
+    )
+
+
+def ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return how many representable numbers lie between a and b, element by element (NaN: inf).
+
+    Floats of one sign are ordered as their bits are, read as integers; +0 and -0 are one number.
+    """
+    unsigned = np.dtype(f"u{a.dtype.itemsize}")
+    sign = unsigned.type(1 << (8 * a.dtype.itemsize - 1))
+
+    def place(x: np.ndarray) -> np.ndarray:
+        bits = (x + x.dtype.type(0)).view(unsigned)  # adding 0 turns -0 into +0
+        return np.where(bits & sign, ~bits, bits | sign)
+
+    first, second = place(a), place(b)
+    gap = np.maximum(first, second) - np.minimum(first, second)
+    return np.where(np.isnan(a) | np.isnan(b), np.inf, gap.astype(np.float64))
+
+
+def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Distance:
+    """Return the largest |value - reference| / sigma and where it is.
+
+    Infinite where exactly one of the two is finite, or both are not and differ; an element that is
+    the same infinity, or NaN, in both is skipped (the caller says so), and so is one whose sigma is
+    not finite.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        ratio = np.abs(value.astype(np.float64) - reference) / sigma
+    finite = np.isfinite(value) & np.isfinite(reference)
+    same = (value == reference) | (np.isnan(value) & np.isnan(reference))
+    ratio = np.where(finite, np.nan_to_num(ratio, nan=0.0), np.where(same, 0.0, np.inf))
+    return Distance(float(ratio.max(initial=0.0)), _worst(ratio))
+
+
+def _worst(array: np.ndarray) -> tuple[int, ...]:
+    if not array.size:
+        return ()
+    return tuple(int(i) for i in np.unravel_index(np.argmax(array), array.shape))

@@ -1,0 +1,54 @@
+"""What the harness asks of torch. `jax_side.py` answers to the same names in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+TWIN = "torch_ref"
+HAND, AUTODIFF = "torch", "autograd"
+
+
+@contextmanager
+def exactly(dtype: np.dtype) -> Iterator[None]:
+    """Compute on one thread, whose sums have one order, then restore what was set."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` itself: torch runs eagerly here."""
+    return function
+
+
+def call(function: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> Any:
+    """Call ``function`` on torch copies of ``inputs``; every tensor it returns becomes NumPy."""
+    return _to_numpy(function(*(torch.tensor(x) for x in inputs)))
+
+
+def vjp(
+    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: Any
+) -> tuple[Any, tuple[Any, ...]]:
+    """Return (out, gradients of the float inputs) by autograd."""
+    leaves = [x.detach().requires_grad_() if x.is_floating_point() else x for x in inputs]
+    floats = [x for x in leaves if x.is_floating_point()]
+    with torch.enable_grad():
+        out = forward(*leaves)
+        grads = torch.autograd.grad(out, floats, dout)
+    return out.detach(), grads
+
+
+def _to_numpy(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    if isinstance(value, dict):
+        return {key: _to_numpy(item) for key, item in value.items()}
+    return type(value)(_to_numpy(item) for item in value)

@@ -1,0 +1,271 @@
+"""A finished comparison: one value that can be asked for its verdict, drawn as a table or written.
+
+Judges nothing: the rows come judged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from parity.errors import ParityError, UsageError
+from parity.noise import BOUND
+from parity.verdict import Row, Verdict
+
+SCHEMA = "backprop-parity/notebook/1"
+
+CORNERS = ("jax", "jax.grad", "torch", "autograd")
+
+COLOURS = {
+    Verdict.IDENTICAL: "green",
+    Verdict.ROUNDING: "green",
+    Verdict.KINK: "yellow",
+    Verdict.LESS_ACCURATE: "yellow",
+    Verdict.CONVENTION: "magenta",
+    Verdict.NOT_COMPARABLE: "red",
+    Verdict.DIFFERENT: "bold red",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """One exercise: its forward tensors and its gradients, one row a tensor and dtype."""
+
+    exercise: int
+    title: str
+    forward: tuple[Row, ...]
+    gradients: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one run found, and what it was run with."""
+
+    options: Any
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row, forwards first."""
+        return tuple(r for s in self.sections for rows in (s.forward, s.gradients) for r in rows)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most severe verdict of any row."""
+        return max((row.verdict for row in self.rows), key=lambda v: v.severity)
+
+    def exit_code(self, strict: bool = False) -> int:
+        """Return 0 where everything agrees, else 1; ``strict`` fails lost accuracy too."""
+        failed = not self.verdict.passes or (strict and self.verdict is Verdict.LESS_ACCURATE)
+        return int(failed)
+
+    def assert_ok(self) -> None:
+        """Raise ParityError, with the table, unless everything agrees."""
+        if self.exit_code():
+            console = Console(width=100, color_system=None)
+            with console.capture() as captured:
+                self.show(console)
+            raise ParityError(captured.get(), self)
+
+    def summary(self) -> str:
+        """Return the verdict line."""
+        gradients = [row for section in self.sections for row in section.gradients]
+        if self.verdict.passes:
+            worst = max(self.rows, key=lambda row: row.sigmas)
+            corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
+            tensors = len({(s.exercise, r.name) for s in self.sections for r in s.gradients})
+            dtypes = " and ".join(dict.fromkeys(row.dtype for row in gradients))
+            return (
+                f"{self.verdict}: {tensors} gradients agree in four corners in {dtypes}; "
+                f"largest distance {far.sigmas:.1f} of {BOUND:.0f} sigma ({worst.name}, {corner})"
+            )
+        first = next(row for row in self.rows if row.verdict is self.verdict)
+        count = sum(row.verdict is self.verdict for row in gradients)
+        return (
+            f"{self.verdict}: {count} of {len(gradients)} rows, "
+            f"first {first.name} ({first.dtype}): {first.reason}"
+        )
+
+    def show(self, console: Console, verbose: bool = False) -> None:
+        """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+        for section in self.sections:
+            console.print(Text(f"Exercise {section.exercise}: {section.title}", style="bold"))
+            for line in _losses(section):
+                console.print(Text(line))
+            if verbose:
+                console.print(_table("forward", section.forward))
+            console.print(_table("gradient of", section.gradients))
+            reasons = [row for row in (*section.forward, *section.gradients) if row.reason]
+            for row in reasons if verbose else reasons[:6]:
+                console.print(
+                    Text(f"  {row.name} ({row.dtype}): {row.reason}", style=COLOURS[row.verdict])
+                )
+            if len(reasons) > 6 and not verbose:
+                console.print(f"  and {len(reasons) - 6} more (--verbose shows them)")
+            if verbose:
+                console.print(_pairs(section.gradients))
+        for note in self.notes:
+            console.print(Text(f"Note: {note}."))
+        console.print(Text(self.summary(), style=COLOURS[self.verdict]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, in the schema that docs/json.md describes."""
+        return {
+            "schema": SCHEMA,
+            "options": {key: _plain(value) for key, value in asdict(self.options).items()},
+            "verdict": str(self.verdict),
+            "summary": self.summary(),
+            "notes": list(self.notes),
+            "sections": [
+                {
+                    "exercise": section.exercise,
+                    "title": section.title,
+                    "forward": [_row(row) for row in section.forward],
+                    "gradients": [_row(row) for row in section.gradients],
+                }
+                for section in self.sections
+            ],
+        }
+
+    def write_json(self, path: Path) -> None:
+        """Write `as_dict` to ``path``, whole or not at all."""
+        write_atomically(path, json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` under a temporary name beside ``path``, then rename it into place."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}; give a path in a folder you can write to"
+        ) from error
+
+
+def _losses(section: Section) -> Iterator[str]:
+    for row in section.forward:
+        if row.name == "loss":
+            yield f"loss in {row.dtype}: {row.reason or row.verdict}"
+
+
+def _table(title: str, rows: tuple[Row, ...]) -> Table:
+    """Return one line a tensor: float32's columns where there are any, float64 beside them."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    dtypes = list(dict.fromkeys(row.dtype for row in rows))
+    table.add_column(title)
+    table.add_column("= autograd")
+    for header in ("max diff", "ULP", *CORNERS):
+        table.add_column(header, justify="right")
+    if len(dtypes) > 1:
+        table.add_column(dtypes[1], justify="right")
+    table.add_column("verdict")
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    for name, same in by_name.items():
+        shown = same[0]
+        worst = max(same, key=lambda row: row.verdict.severity)
+        cells = [
+            name,
+            _equal(shown),
+            _short(max((p.maxdiff for p in shown.pairs), default=math.nan)),
+        ]
+        cells.append(_short(max((p.ulp for p in shown.pairs), default=math.nan)))
+        for corner in CORNERS:
+            modes = [d.sigmas for c, d in shown.distances.items() if c.split()[0] == corner]
+            cells.append(_short(max(modes, default=math.nan)))
+        if len(dtypes) > 1:
+            cells.append(_short(same[1].sigmas))
+        verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
+        if shown.zero and worst.verdict.passes:
+            verdict.append(" ~0", style="dim")
+        table.add_row(*cells, verdict)
+    return table
+
+
+def _pairs(rows: tuple[Row, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for header in ("gradient of", "dtype", "pair", "exact", "allclose", "max diff", "ULP", "at"):
+        table.add_column(header)
+    for row in rows:
+        for pair in row.pairs:
+            table.add_row(
+                row.name,
+                row.dtype,
+                f"{pair.left} / {pair.right}",
+                "yes" if pair.exact else "no",
+                "yes" if pair.approximate else "no",
+                _short(pair.maxdiff),
+                _short(pair.ulp),
+                str(list(pair.worst)),
+            )
+    return table
+
+
+def _equal(row: Row) -> str:
+    """Return which corners are bit-equal to autograd."""
+    corners = [c for c in CORNERS if c != "autograd"]
+    equal = [
+        corner
+        for corner in corners
+        if any(p.exact and {p.left, p.right} == {corner, "autograd"} for p in row.pairs)
+    ]
+    return "all" if equal == corners else " ".join(equal) or "-"
+
+
+def _short(value: float) -> str:
+    """Return a number in at most 7 characters."""
+    if math.isnan(value):
+        return "-"
+    if value == 0 or (1 <= value < 1e4 and value == int(value)):
+        return str(int(value)) if math.isfinite(value) else str(value)
+    if 0.01 <= abs(value) < 1000:
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "tensor": row.name,
+        "dtype": row.dtype,
+        "verdict": str(row.verdict),
+        "reason": row.reason,
+        "odd": list(row.odd),
+        "zero": row.zero,
+        "batch": row.batch,
+        "sigmas": {
+            corner: {"sigmas": _plain(d.sigmas), "worst": list(d.worst)}
+            for corner, d in row.distances.items()
+        },
+        "pairs": [
+            {key: _plain(value) for key, value in pair._asdict().items()} for pair in row.pairs
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: infinities and NaN as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
