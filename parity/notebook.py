@@ -1,7 +1,4 @@
-"""The notebook's exercises on one seeded batch, four ways: by hand and by autodiff, JAX and torch.
-
-The twins have the same names, so each exercise is written once and run with either package.
-"""
+"""`parity notebook`: the exercises on seeded batches, four ways, every tensor judged."""
 
 from __future__ import annotations
 
@@ -9,9 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,28 +14,32 @@ import numpy as np
 from parity import recipe
 from parity.data import Dataset, load
 from parity.errors import UsageError
+from parity.exercises import (
+    CHUNKED,
+    EXERCISES,
+    FLOAT64,
+    Arrays,
+    Exercise,
+    Outcome,
+    call,
+    layer_inputs,
+)
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator
 from parity.verdict import Row, judge, worst_of
 
-ROWS = tuple(
-    """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2
-    hpreact bngain bnbias bnraw bnvar_inv bnvar bndiff2 bndiff bnmeani hprebn embcat W1 b1 emb
-    C""".split()
+FLOAT32 = np.dtype(np.float32)
+
+TIES = (
+    "{} rows of logits have their maximum more than once: jax.grad shares the gradient among "
+    "equals, the others give it to the first; both are subgradients, and the loss sees neither"
 )
-"""Exercise 1's tensors in the order in which the notebook compares them."""
-
-FLOAT64 = np.dtype(np.float64)
-
-Arrays = dict[str, np.ndarray]
-Outcome = tuple[Arrays, Arrays]
-"""What every corner returns: forward tensors and gradients, by name."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run; the defaults are the notebook's own batch."""
+    """What to run; the defaults are the notebook's own batch. UsageError if impossible."""
 
     dtype: str = "both"
     n_hidden: int = 64
@@ -52,131 +51,18 @@ class Options:
     names: Path | None = None
     exercises: tuple[int, ...] = (1, 2, 3)
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 2:
+            raise UsageError("--batch-size 1 has no batch variance; give 2 or more")
+        for name, least in (("n_hidden", 1), ("batches", 1), ("global_skip", 0)):
+            if getattr(self, name) < least:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} is {getattr(self, name)}; give {least} or more")
+
     @property
     def dtypes(self) -> tuple[np.dtype, ...]:
         """The dtypes to judge, float32 first."""
-        both = {"float32": ("float32",), "float64": ("float64",), "both": ("float32", "float64")}
-        return tuple(np.dtype(name) for name in both[self.dtype])
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """One exercise: its inputs' names, the gradients to compare, and its two ways in a framework.
-
-    ``by_hand`` and ``by_autodiff`` take a framework's side and return a function of the inputs in
-    order, which returns ({forward tensor}, {gradient}).
-    """
-
-    number: int
-    title: str
-    inputs: tuple[str, ...]
-    rows: tuple[str, ...]
-    by_hand: Callable[[ModuleType], Callable[..., Any]]
-    by_autodiff: Callable[[ModuleType], Callable[..., Any]]
-
-
-def _twin(side: ModuleType, name: str) -> Any:
-    return import_module(f"{side.TWIN}.{name}")
-
-
-def _chunked_by_hand(side: ModuleType) -> Callable[..., Any]:
-    params_type, chunked = _twin(side, "params").Params, _twin(side, "chunked")
-
-    def run(*inputs: Any) -> Any:
-        params, Xb, Yb = params_type(*inputs[:7]), *inputs[7:]
-        loss, activations = chunked.forward(params, Xb, Yb)
-        dparams, dactivations = chunked.backward(params, activations, Xb, Yb)
-        return activations._asdict() | {"loss": loss}, dparams._asdict() | dactivations._asdict()
-
-    return run
-
-
-def _chunked_by_autodiff(side: ModuleType) -> Callable[..., Any]:
-    params_type, chunked_grads = _twin(side, "params").Params, _twin(side, "autodiff").chunked_grads
-
-    def run(*inputs: Any) -> Any:
-        loss, activations, *grads = chunked_grads(params_type(*inputs[:7]), *inputs[7:])
-        return activations._asdict() | {"loss": loss}, grads[0]._asdict() | grads[1]._asdict()
-
-    return run
-
-
-def _cross_entropy_by_hand(side: ModuleType) -> Callable[..., Any]:
-    ops = _twin(side, "ops")
-
-    def run(logits: Any, Yb: Any, dloss: Any) -> Any:
-        loss, residual = ops.cross_entropy_forward(logits, Yb)
-        return {"loss": loss}, {"logits": ops.cross_entropy_backward(residual, dloss)[0]}
-
-    return run
-
-
-def _cross_entropy_by_autodiff(side: ModuleType) -> Callable[..., Any]:
-    ops = _twin(side, "ops")
-
-    def run(logits: Any, Yb: Any, dloss: Any) -> Any:
-        loss, (dlogits,) = side.vjp(
-            lambda logits: ops.cross_entropy_forward(logits, Yb)[0], (logits,), dloss
-        )
-        return {"loss": loss}, {"logits": dlogits}
-
-    return run
-
-
-def _batchnorm_by_hand(side: ModuleType) -> Callable[..., Any]:
-    ops = _twin(side, "ops")
-
-    def run(*inputs: Any) -> Any:
-        hpreact, residual = ops.batchnorm_forward(*inputs[:3])
-        grads = ops.batchnorm_backward(residual, inputs[3])
-        return {"hpreact": hpreact}, dict(zip(BATCHNORM.rows, grads, strict=True))
-
-    return run
-
-
-def _batchnorm_by_autodiff(side: ModuleType) -> Callable[..., Any]:
-    ops = _twin(side, "ops")
-
-    def run(*inputs: Any) -> Any:
-        hpreact, grads = side.vjp(
-            lambda *inputs: ops.batchnorm_forward(*inputs)[0], inputs[:3], inputs[3]
-        )
-        return {"hpreact": hpreact}, dict(zip(BATCHNORM.rows, grads, strict=True))
-
-    return run
-
-
-CHUNKED = Exercise(
-    1,
-    "every step of the network",
-    (*recipe.NAMES, "Xb", "Yb"),
-    ROWS,
-    _chunked_by_hand,
-    _chunked_by_autodiff,
-)
-CROSS_ENTROPY = Exercise(
-    2,
-    "cross-entropy in one go",
-    ("logits", "Yb", "dloss"),
-    ("logits",),
-    _cross_entropy_by_hand,
-    _cross_entropy_by_autodiff,
-)
-BATCHNORM = Exercise(
-    3,
-    "batchnorm in one go",
-    ("hprebn", "bngain", "bnbias", "dhpreact"),
-    ("hprebn", "bngain", "bnbias"),
-    _batchnorm_by_hand,
-    _batchnorm_by_autodiff,
-)
-EXERCISES = {exercise.number: exercise for exercise in (CHUNKED, CROSS_ENTROPY, BATCHNORM)}
-
-
-TIES = (
-    "{} rows of logits have their maximum more than once: jax.grad shares the gradient among "
-    "equals, the others give it to the first; both are subgradients, and the loss sees neither"
-)
+        return (FLOAT32, FLOAT64) if self.dtype == "both" else (np.dtype(self.dtype),)
 
 
 class Bench:
@@ -186,135 +72,93 @@ class Bench:
         from parity.frameworks import jax_side, jaxpr_noise, torch_side
 
         self.exercise = exercise
-        self.legs = [
-            (side, corner, function, side.compiled(function))
-            for side in (jax_side, torch_side)
+        self.jax: Any = jax_side
+        self.corners: dict[str, tuple[Any, Any, Any]] = {}
+        for side in (jax_side, torch_side):
             for corner, function in (
                 (side.HAND, exercise.by_hand(side)),
                 (side.AUTODIFF, exercise.by_autodiff(side)),
-            )
-        ]
-        self.jax: Any = jax_side
+            ):
+                self.corners[corner] = side, function, side.compiled(function)
         self.yardstick = jaxpr_noise.yardstick(exercise.by_autodiff(jax_side))
 
-    def corners(
-        self, inputs: Arrays, dtypes: tuple[np.dtype, ...]
+    def measure(
+        self, batch: Arrays, dtypes: tuple[np.dtype, ...]
     ) -> tuple[dict[np.dtype, dict[str, Outcome]], Outcome, Outcome]:
-        """Run every corner in every dtype: {dtype: {corner: outcome}}, the reference and its noise.
+        """Run every corner: ({dtype: {corner: outcome}}, the reference, its noise).
 
-        JAX runs jitted and, in float32, eagerly as well. What is slow is compiling, so each call
-        has a thread of its own; torch's calls take turns, since its thread count is one for all.
+        JAX runs jitted and, in float32, eagerly as well. What takes long is compiling, so JAX's
+        calls share the processors; torch's take turns, since its thread count is one for all.
         """
-        jobs: dict[tuple[np.dtype, str], Callable[[], Outcome]] = {}
-        for dtype in dtypes:
-            for side, corner, function, compiled in self.legs:
-                values = _cast(self.exercise, inputs, dtype)
-                jobs[dtype, corner] = partial(_call, side, dtype, compiled, values)
-                if compiled is not function and dtype == np.float32:
-                    jobs[dtype, f"{corner} eager"] = partial(_call, side, dtype, function, values)
-        measure = partial(
-            _call, self.jax, FLOAT64, self.yardstick, _cast(self.exercise, inputs, FLOAT64)
-        )
+        take = partial(self.exercise.take, batch)
         with ThreadPoolExecutor() as pool:
-            measured = pool.submit(measure)
-            futures = {
-                key: pool.submit(job)
-                for key, job in jobs.items()
-                if key[1].startswith(self.jax.HAND)
-            }
-            done = {key: job() for key, job in jobs.items() if key not in futures}
+            yardstick = pool.submit(call, self.jax, FLOAT64, self.yardstick, take(FLOAT64))
+            started: dict[tuple[np.dtype, str], Callable[[], Outcome]] = {}
+            for dtype in dtypes:
+                for corner, (side, function, compiled) in self.corners.items():
+                    if side is not self.jax:
+                        started[dtype, corner] = partial(call, side, dtype, function, take(dtype))
+                        continue
+                    modes = {corner: compiled}
+                    if dtype == FLOAT32:
+                        modes[f"{corner} eager"] = function
+                    for mode, way in modes.items():
+                        future = pool.submit(call, side, dtype, way, take(dtype))
+                        started[dtype, mode] = future.result
             outcomes: dict[np.dtype, dict[str, Outcome]] = {dtype: {} for dtype in dtypes}
-            for dtype, corner in jobs:
-                key = (dtype, corner)
-                outcomes[dtype][corner] = futures[key].result() if key in futures else done[key]
-            return outcomes, *measured.result()
+            for (dtype, corner), outcome in started.items():
+                outcomes[dtype][corner] = outcome()
+            return outcomes, *yardstick.result()
 
-    def run(
-        self, inputs: Arrays, dtypes: tuple[np.dtype, ...], batch: int
-    ) -> tuple[dict[str, list[Row]], int]:
-        """Return the judged rows, 'forward' and 'gradient', and how many logit rows have a tie."""
-        outcomes, reference, noise = self.corners(inputs, tuple(dict.fromkeys((*dtypes, FLOAT64))))
-        underflow = _underflow(reference[0])
-        rows: dict[str, list[Row]] = {"forward": [], "gradient": []}
-        for dtype in dtypes:
-            for part, kind in enumerate(("forward", "gradient")):
-                names = self.exercise.rows if kind == "gradient" else tuple(reference[0])
-                rows[kind] += [
-                    judge(
-                        name,
-                        dtype,
-                        {
-                            corner: outcome[part][name]
-                            for corner, outcome in outcomes[dtype].items()
-                        },
-                        {
-                            corner: outcome[part][name]
-                            for corner, outcome in outcomes[FLOAT64].items()
-                        },
-                        reference[part][name],
-                        noise[part][name],
-                        underflow,
-                        batch,
-                    )
-                    for name in names
-                ]
-        return rows, _ties(reference[0]["logits"]) if self.exercise is CHUNKED else 0
+    def judge(self, batch: Arrays, dtypes: tuple[np.dtype, ...], index: int) -> Judged:
+        """Judge every tensor of one batch in every dtype."""
+        outcomes, reference, noise = self.measure(batch, tuple(dict.fromkeys((*dtypes, FLOAT64))))
+
+        def rows(part: int, names: tuple[str, ...]) -> list[Row]:
+            return [
+                judge(
+                    name,
+                    dtype,
+                    {corner: outcome[part][name] for corner, outcome in outcomes[dtype].items()},
+                    {corner: outcome[part][name] for corner, outcome in outcomes[FLOAT64].items()},
+                    reference[part][name],
+                    noise[part][name],
+                    flushed=_flushed(outcomes[dtype], reference[0]),
+                    batch=index,
+                )
+                for name in names
+                for dtype in dtypes
+            ]
+
+        forward = reference[0]
+        return Judged(rows(0, tuple(forward)), rows(1, self.exercise.rows), _ties(forward))
 
 
-def _call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
-    with side.exactly(dtype):
-        return side.call(function, values)
+@dataclass(frozen=True)
+class Judged:
+    """One exercise on one batch: rows for forward tensors and gradients, and tied maxima."""
+
+    forward: list[Row]
+    gradients: list[Row]
+    ties: int
 
 
-def _cast(exercise: Exercise, inputs: Arrays, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the exercise's inputs in order, floats in ``dtype``; exact, they are float32."""
-    values = (inputs[name] for name in exercise.inputs)
-    return tuple(x.astype(dtype) if x.dtype == np.float32 else x for x in values)
-
-
-def _underflow(forward: Arrays) -> str:
-    """Return the first forward tensor with values that float32 holds only as subnormals."""
-    for name, value in forward.items():
-        if np.any((value != 0) & (np.abs(value) < TINY)):
+def _flushed(outcomes: dict[str, Outcome], reference: Arrays) -> str:
+    """Return the first forward tensor that one corner holds as subnormals and another as zeros."""
+    for name, value in reference.items():
+        below = (value != 0) & (np.abs(value) < TINY)
+        kept = [bool(np.any(forward[name][below] != 0)) for forward, _ in outcomes.values()]
+        if np.any(below) and any(kept) and not all(kept):
             return name
     return ""
 
 
-def _ties(logits: np.ndarray) -> int:
-    """Return how many rows have their maximum more than once."""
+def _ties(forward: Arrays) -> int:
+    """Return how many rows of logits have their maximum more than once."""
+    logits = forward.get("logits")
+    if logits is None:
+        return 0
     return int(np.sum((logits == logits.max(1, keepdims=True)).sum(1) > 1))
-
-
-def layer_inputs() -> Callable[[Arrays], Arrays]:
-    """Return a function from a batch to what Exercises 2 and 3 start from, as float32.
-
-    logits, hprebn and dhpreact are computed once, in float64 by the fused layers, and given to
-    every corner alike: what is compared is the layer, not what came before it.
-    """
-    from parity.frameworks import jax_side
-
-    ops = _twin(jax_side, "ops")
-
-    def run(
-        C: Any, W1: Any, b1: Any, W2: Any, b2: Any, bngain: Any, bnbias: Any, *data: Any
-    ) -> Any:
-        embcat, _ = ops.embedding_forward(C, data[0])
-        hprebn, _ = ops.linear_forward(embcat, W1, b1)
-        hpreact, _ = ops.batchnorm_forward(hprebn, bngain, bnbias)
-        h, tanh = ops.tanh_forward(hpreact)
-        logits, linear = ops.linear_forward(h, W2, b2)
-        loss, cross_entropy = ops.cross_entropy_forward(logits, Yb)
-        dlogits, _ = ops.cross_entropy_backward(cross_entropy, loss / loss)
-        (dhpreact,) = ops.tanh_backward(tanh, ops.linear_backward(linear, dlogits)[0])
-        return {"logits": logits, "hprebn": hprebn, "dhpreact": dhpreact}
-
-    compiled = jax_side.compiled(run)
-
-    def inputs(batch: Arrays) -> Arrays:
-        values = _call(jax_side, FLOAT64, compiled, _cast(CHUNKED, batch, FLOAT64))
-        return {name: value.astype(np.float32) for name, value in values.items()}
-
-    return inputs
 
 
 def batches(options: Options, dataset: Dataset) -> Iterator[Arrays]:
@@ -330,37 +174,36 @@ def batches(options: Options, dataset: Dataset) -> Iterator[Arrays]:
     )
     for _ in range(options.batches):
         Xb, Yb = recipe.minibatch(generator, dataset.train, options.batch_size)
-        yield params | {"Xb": Xb, "Yb": Yb, "dloss": np.float32(1.0)}
+        yield params | {"Xb": Xb, "Yb": Yb, "dloss": np.array(1.0, np.float32)}
 
 
 def run(options: Options, done: Callable[[int], None] = lambda batch: None) -> Report:
-    """Run the exercises and judge every tensor; ``done`` is told after each batch."""
-    if options.batch_size < 2:
-        raise UsageError("batch size 1 has no batch variance; give --batch-size 2 or more")
-    for name, value in (("--n-hidden", options.n_hidden), ("--batches", options.batches)):
-        if value < 1:
-            raise UsageError(f"{name} is {value}; give 1 or more")
+    """Run the exercises and judge every tensor; ``done`` is told how many batches are finished."""
     dataset = load(options.names)
     benches = [Bench(EXERCISES[number]) for number in options.exercises]
-    rows: list[dict[str, list[list[Row]]]] = [{"forward": [], "gradient": []} for _ in benches]
+    judged: list[list[Judged]] = [[] for _ in benches]
     layers = layer_inputs()
-    tied = 0
-    for index, inputs in enumerate(batches(options, dataset)):
+    for index, batch in enumerate(batches(options, dataset)):
         if any(bench.exercise is not CHUNKED for bench in benches):
-            inputs = inputs | layers(inputs)
-        for bench, kept in zip(benches, rows, strict=True):
-            found, ties = bench.run(inputs, options.dtypes, index)
-            tied += ties
-            for kind, judged in found.items():
-                kept[kind].append(judged)
+            batch |= layers(batch)
+        for bench, kept in zip(benches, judged, strict=True):
+            kept.append(bench.judge(batch, options.dtypes, index))
         done(index + 1)
-    sections = tuple(
-        Section(
-            exercise=bench.exercise.number,
-            title=bench.exercise.title,
-            forward=tuple(worst_of(same) for same in zip(*kept["forward"], strict=True)),
-            gradients=tuple(worst_of(same) for same in zip(*kept["gradient"], strict=True)),
-        )
-        for bench, kept in zip(benches, rows, strict=True)
+    ties = sum(found.ties for kept in judged for found in kept)
+    return Report(
+        options,
+        tuple(_section(bench.exercise, kept) for bench, kept in zip(benches, judged, strict=True)),
+        (TIES.format(ties),) if ties else (),
     )
-    return Report(options, sections, (TIES.format(tied),) if tied else ())
+
+
+def _section(exercise: Exercise, judged: list[Judged]) -> Section:
+    """Keep the worst row of each tensor over all batches."""
+    forward = zip(*(found.forward for found in judged), strict=True)
+    gradients = zip(*(found.gradients for found in judged), strict=True)
+    return Section(
+        exercise.number,
+        exercise.title,
+        forward=tuple(worst_of(rows) for rows in forward),
+        gradients=tuple(worst_of(rows) for rows in gradients),
+    )

@@ -67,31 +67,23 @@ def judge(
     exact: Mapping[str, np.ndarray],
     reference: np.ndarray,
     noise: np.ndarray,
-    underflow: str = "",
+    *,
+    flushed: str = "",
     batch: int = 0,
 ) -> Row:
     """Judge one tensor in ``dtype``, the dtype of ``corners``.
 
-    ``exact`` holds the same corners computed in float64: they decide whether the mathematics is the
+    ``exact`` holds the corners computed in float64: they decide whether the mathematics is the
     same. ``reference`` and ``noise`` come from the yardstick (float64; units of the roundoff).
-    ``underflow`` names the first forward tensor with values below 2**-126, if there is one.
+    ``flushed`` names the first forward tensor whose subnormals one corner keeps and another not.
     """
-    sentences = [
-        sentence
-        for group, expected in ((corners, dtype), (exact, np.dtype(np.float64)))
-        for corner, value in group.items()
-        if (sentence := structure(corner, value, reference.shape, expected))
-    ]
-    if sentences:
-        odd = tuple(c for c in corners if any(s.startswith(f"{c} returns") for s in sentences))
-        return Row(
-            name,
-            str(dtype),
-            Verdict.DIFFERENT,
-            "; ".join(dict.fromkeys(sentences)),
-            odd,
-            batch=batch,
-        )
+    misshapen = _misshapen(corners, dtype, reference.shape) | _misshapen(
+        exact, np.dtype(np.float64), reference.shape
+    )
+    if misshapen:
+        reason = "; ".join(dict.fromkeys(misshapen.values()))
+        odd = tuple(corner for corner in corners if corner in misshapen)
+        return Row(name, str(dtype), Verdict.DIFFERENT, reason, odd, batch=batch)
 
     fine, yard = sigma(noise, np.float64), sigma(noise, dtype)
     agreeing = _majority(exact, fine)
@@ -99,59 +91,69 @@ def judge(
         reference = _centre([exact[corner] for corner in agreeing])
     distances = {corner: distance(v, reference, yard) for corner, v in corners.items()}
     pairs = tuple(compare(a, corners[a], b, corners[b]) for a, b in combinations(corners, 2))
+    if not agreeing:
+        verdict, reason, odd = Verdict.DIFFERENT, _split(exact, fine), ()
+    elif len(agreeing) < len(exact):
+        verdict, reason, odd = _apart(exact, agreeing, reference, fine)
+        odd = tuple(c for c in corners if c.removesuffix(" eager") in odd)
+    elif not np.all(np.isfinite(reference)):
+        verdict, reason, odd = Verdict.NOT_COMPARABLE, _not_finite(reference), ()
+    else:
+        verdict, reason, odd = _accuracy(corners, distances, flushed)
+        if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
+            verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
+    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch)
 
-    def row(verdict: Verdict, reason: str = "", odd: Iterable[str] = ()) -> Row:
-        return Row(name, str(dtype), verdict, reason, tuple(odd), distances, pairs, zero, batch)
 
-    if not agreeing:
-        return row(Verdict.DIFFERENT, _split(exact, fine))
-    apart = [corner for corner in exact if corner not in agreeing]
-    if apart:
-        worst = max(apart, key=lambda c: distance(exact[c], reference, fine).sigmas)
-        at = distance(exact[worst], reference, fine)
-        return row(
-            Verdict.DIFFERENT,
-            f"{' and '.join(apart)} against {', '.join(agreeing)} in float64, {_at(at)}",
-            [c for c in corners if c in apart or c.removesuffix(" eager") in apart],
-        )
-    far = [corner for corner, d in distances.items() if d.sigmas > BOUND]
-    if not np.all(np.isfinite(reference)):
-        kind = "NaN" if np.any(np.isnan(reference)) else "infinite"
-        count = int(np.sum(~np.isfinite(reference)))
-        return row(
-            Verdict.NOT_COMPARABLE, f"{kind} in every corner, {count} of {reference.size} elements"
-        )
-    if far and underflow:
-        return row(
-            Verdict.CONVENTION,
-            f"subnormals: XLA flushes them to zero, torch keeps them (first in {underflow})",
-            far,
-        )
-    if (
-        far
-        and len(far) == len(corners)
-        and not all(np.all(np.isfinite(v)) for v in corners.values())
-    ):
-        return row(
-            Verdict.NOT_COMPARABLE, f"not finite in every corner in {dtype}, finite in float64"
-        )
-    rest = [d.sigmas for corner, d in distances.items() if corner not in far]
-    if not far:  # one corner far worse than every other is worth saying, long before it fails
-        worst = max(distances, key=lambda c: distances[c].sigmas)
+Finding = tuple[Verdict, str, tuple[str, ...]]
+"""A verdict, the reason in words, and the odd corners."""
+
+
+def _misshapen(
+    corners: Mapping[str, np.ndarray], dtype: np.dtype, shape: tuple[int, ...]
+) -> dict[str, str]:
+    """Return {corner: what is wrong with its shape or dtype}."""
+    found = {corner: structure(corner, value, shape, dtype) for corner, value in corners.items()}
+    return {corner: sentence for corner, sentence in found.items() if sentence}
+
+
+def _apart(
+    exact: Mapping[str, np.ndarray],
+    agreeing: tuple[str, ...],
+    reference: np.ndarray,
+    yard: np.ndarray,
+) -> Finding:
+    """Say which corners the majority leaves alone in float64."""
+    odd = tuple(corner for corner in exact if corner not in agreeing)
+    worst = max((distance(exact[corner], reference, yard) for corner in odd), key=_sigmas)
+    reason = f"{' and '.join(odd)} against {', '.join(agreeing)} in float64, {_at(worst)}"
+    return Verdict.DIFFERENT, reason, odd
+
+
+def _accuracy(
+    corners: Mapping[str, np.ndarray], distances: Mapping[str, Distance], flushed: str
+) -> Finding:
+    """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
+    far = tuple(corner for corner, d in distances.items() if d.sigmas > BOUND)
+    if far and flushed:
+        reason = f"subnormals: XLA flushes them to zero, torch keeps them (first in {flushed})"
+        return Verdict.CONVENTION, reason, far
+    broken = tuple(corner for corner in far if not np.all(np.isfinite(corners[corner])))
+    if broken:
+        verdict = Verdict.DIFFERENT if len(broken) < len(corners) else Verdict.NOT_COMPARABLE
+        return verdict, f"{' and '.join(broken)} not finite here, finite in float64", broken
+    if not far:  # one corner far worse than every other is worth saying long before it fails
+        worst = max(distances, key=lambda corner: distances[corner].sigmas)
         others = [d.sigmas for corner, d in distances.items() if corner != worst]
-        if distances[worst].sigmas > 10 * max([1.0, *others]):
-            far, rest = [worst], others
-    if far:
-        worst = max(far, key=lambda c: distances[c].sigmas)
-        other = max(rest, default=0.0)
-        return row(
-            Verdict.LESS_ACCURATE,
-            f"{' and '.join(far)} {_at(distances[worst])}, the others {other:.2g}; equal in float64",
-            far,
-        )
-    return row(Verdict.IDENTICAL if all(pair.exact for pair in pairs) else Verdict.ROUNDING)
+        if distances[worst].sigmas <= 10 * max([1.0, *others]):
+            return Verdict.ROUNDING, "", ()
+        far = (worst,)
+    most = max((distances[corner] for corner in far), key=_sigmas)
+    rest = max((d.sigmas for corner, d in distances.items() if corner not in far), default=0.0)
+    reason = f"{' and '.join(far)} {_at(most)}, the others {rest:.2g}; equal in float64"
+    return Verdict.LESS_ACCURATE, reason, far
 
 
 def worst_of(rows: Iterable[Row]) -> Row:
@@ -189,6 +191,16 @@ def _centre(values: list[np.ndarray]) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         mean = values[0] + np.mean([v - values[0] for v in values], axis=0)
     return np.where(np.isfinite(mean), mean, values[0])
+
+
+def _not_finite(reference: np.ndarray) -> str:
+    kind = "NaN" if np.any(np.isnan(reference)) else "infinite"
+    count = int(np.sum(~np.isfinite(reference)))
+    return f"{kind} in every corner, in {count} of {reference.size} elements"
+
+
+def _sigmas(d: Distance) -> float:
+    return d.sigmas
 
 
 def _at(d: Distance) -> str:

@@ -1,8 +1,8 @@
 """How far rounding alone can move each output of a JAX function: the function, rerun with noise.
 
 A function is traced to its jaxpr and interpreted in float64; every operation that rounds gets
-random noise of the size that rounding to float32 would have. The rms over several seeds of the distance to
-the noiseless run is the yardstick. The only file that knows what a jaxpr is made of.
+random noise of the size that rounding to float32 would have. The rms over several seeds of the
+distance to the noiseless run is the yardstick. The only file that knows what a jaxpr is made of.
 
 It estimates; it bounds nothing. It refuses a jaxpr that hides float32 inside float64.
 """
@@ -59,32 +59,24 @@ def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
 
     # the compiler's optimisations cost more than they save in a function that runs a few times
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def measured(pool: Array, *args: Any) -> tuple[Any, Any]:
+    def measured(*args: Any) -> tuple[Any, Any]:
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-        structure = jax.tree.structure(shape)
+        _refuse_float32(traced)
+        # a row of noise a seed, long enough for a slice to start anywhere in its first half
+        size = _largest(traced) + 4096
+        pool = jax.random.normal(jax.random.key(0), (SEEDS, 2 * size))
         leaves = jax.tree.leaves(args)
         clean = _interpret(traced, leaves, None)
 
         def distance(row: Array) -> list[Array]:
-            noisy = _interpret(traced, leaves, _Noise(row, pool_size))
+            noisy = _interpret(traced, leaves, _Noise(row, size))
             return [_difference(a, b) for a, b in zip(noisy, clean, strict=True)]
 
         rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in jax.vmap(distance)(pool)]
+        structure = jax.tree.structure(shape)
         return jax.tree.unflatten(structure, clean), jax.tree.unflatten(structure, rms)
 
-    pool_size = 0
-
-    def measure(*args: Any) -> tuple[Any, Any]:
-        nonlocal pool_size
-        if not pool_size:
-            traced = jax.make_jaxpr(function)(*args)
-            _refuse_float32(traced)
-            pool_size = _largest(traced) + 4096
-        # one row a seed, long enough that a slice can start anywhere in its first half
-        pool = np.random.default_rng(0).standard_normal((SEEDS, 2 * pool_size))
-        return measured(jnp.asarray(pool), *args)
-
-    return measure
+    return measured
 
 
 def _difference(noisy: Array, clean: Array) -> Array:
