@@ -21,14 +21,14 @@ class Params(NamedTuple):
 
     C: Float[Array, "vocab embd"]
     W1: Float[Array, "feat hidden"]
-    b1: Float[Array, hidden]
+    b1: Float[Array, "hidden"]
     W2: Float[Array, "hidden vocab"]
-    b2: Float[Array, vocab]
+    b2: Float[Array, "vocab"]
     bngain: Float[Array, "1 hidden"]
     bnbias: Float[Array, "1 hidden"]
 
 
-def from_numpy(array: np.ndarray) -> Array:
+def from_numpy(array: np.ndarray) -> Array:  # twin: JAX narrows while x64 is off
     """Return a copy of ``array`` in JAX, dtype unchanged (float64 needs x64 enabled)."""
     result = jnp.array(array)
     if array.dtype == np.float64 and result.dtype != array.dtype:
@@ -41,4 +41,4 @@ def from_numpy(array: np.ndarray) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray:
     """Return ``array`` as a NumPy array, dtype unchanged."""
-    return np.array(array)
+    return np.array(array)  # twin: NumPy copies JAX arrays itself

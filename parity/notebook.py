@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,31 +87,40 @@ class Bench:
         """Run every corner: ({dtype: {corner: outcome}}, the reference, its noise).
 
         JAX runs jitted and, in float32, eagerly as well. What takes long is compiling, so JAX's
-        calls share the processors; torch's take turns, since its thread count is one for all.
+        calls of one dtype share the processors; never of two dtypes at once, since JAX's switch
+        between them is not safe among threads. torch's take turns: its thread count is for all.
         """
-        take = partial(self.exercise.take, batch)
-        with ThreadPoolExecutor() as pool:
-            yardstick = pool.submit(call, self.jax, FLOAT64, self.yardstick, take(FLOAT64))
-            started: dict[tuple[np.dtype, str], Callable[[], Outcome]] = {}
-            for dtype in dtypes:
-                for corner, (side, function, compiled) in self.corners.items():
-                    if side is not self.jax:
-                        started[dtype, corner] = partial(call, side, dtype, function, take(dtype))
-                        continue
-                    modes = {corner: compiled}
-                    if dtype == FLOAT32:
-                        modes[f"{corner} eager"] = function
-                    for mode, way in modes.items():
-                        future = pool.submit(call, side, dtype, way, take(dtype))
-                        started[dtype, mode] = future.result
-            outcomes: dict[np.dtype, dict[str, Outcome]] = {dtype: {} for dtype in dtypes}
-            for (dtype, corner), outcome in started.items():
-                outcomes[dtype][corner] = outcome()
-            return outcomes, *yardstick.result()
+        outcomes: dict[np.dtype, dict[str, Outcome]] = {}
+        for dtype in dtypes:
+            values = self.exercise.take(batch, dtype)
+            with ThreadPoolExecutor() as pool:
+                if dtype == FLOAT64:
+                    yardstick = pool.submit(call, self.jax, FLOAT64, self.yardstick, values)
+                running = {
+                    corner: pool.submit(call, self.jax, dtype, way, values)
+                    for corner, way in self.ways(dtype).items()
+                }
+            outcomes[dtype] = {corner: future.result() for corner, future in running.items()}
+            for corner, (side, _, compiled) in self.corners.items():
+                if side is not self.jax:
+                    outcomes[dtype][corner] = call(side, dtype, compiled, values)
+        return outcomes, *yardstick.result()
+
+    def ways(self, dtype: np.dtype) -> dict[str, Any]:
+        """Return what JAX runs in ``dtype``: each of its corners, jitted and in float32 eagerly."""
+        ways = {}
+        for corner, (side, function, compiled) in self.corners.items():
+            if side is self.jax:
+                ways[corner] = compiled
+                if dtype == FLOAT32:
+                    ways[f"{corner} eager"] = function
+        return ways
 
     def judge(self, batch: Arrays, dtypes: tuple[np.dtype, ...], index: int) -> Judged:
         """Judge every tensor of one batch in every dtype."""
         outcomes, reference, noise = self.measure(batch, tuple(dict.fromkeys((*dtypes, FLOAT64))))
+        in_order = tuple(outcomes[FLOAT64]["torch"][0])  # JAX sorts the keys of a dictionary
+        reference = {name: reference[0][name] for name in in_order}, reference[1]
 
         def rows(part: int, names: tuple[str, ...]) -> list[Row]:
             return [
@@ -130,16 +138,26 @@ class Bench:
                 for dtype in dtypes
             ]
 
-        forward = reference[0]
-        return Judged(rows(0, tuple(forward)), rows(1, self.exercise.rows), _ties(forward))
+        losses = {
+            str(dtype): {corner: float(out[0]["loss"]) for corner, out in outcomes[dtype].items()}
+            for dtype in dtypes
+            if "loss" in reference[0]
+        }
+        return Judged(
+            rows(0, in_order),
+            rows(1, self.exercise.rows),
+            losses,
+            _ties(reference[0]),
+        )
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One exercise on one batch: rows for forward tensors and gradients, and tied maxima."""
+    """One exercise on one batch: its judged tensors, losses by dtype and corner, tied maxima."""
 
     forward: list[Row]
     gradients: list[Row]
+    losses: dict[str, dict[str, float]]
     ties: int
 
 
@@ -177,8 +195,8 @@ def batches(options: Options, dataset: Dataset) -> Iterator[Arrays]:
         yield params | {"Xb": Xb, "Yb": Yb, "dloss": np.array(1.0, np.float32)}
 
 
-def run(options: Options, done: Callable[[int], None] = lambda batch: None) -> Report:
-    """Run the exercises and judge every tensor; ``done`` is told how many batches are finished."""
+def run(options: Options, done: Callable[[str], None] = lambda what: None) -> Report:
+    """Run the exercises and judge every tensor; ``done`` hears of each step that is finished."""
     dataset = load(options.names)
     benches = [Bench(EXERCISES[number]) for number in options.exercises]
     judged: list[list[Judged]] = [[] for _ in benches]
@@ -188,7 +206,7 @@ def run(options: Options, done: Callable[[int], None] = lambda batch: None) -> R
             batch |= layers(batch)
         for bench, kept in zip(benches, judged, strict=True):
             kept.append(bench.judge(batch, options.dtypes, index))
-        done(index + 1)
+            done(f"exercise {bench.exercise.number}, batch {index + 1}")
     ties = sum(found.ties for kept in judged for found in kept)
     return Report(
         options,
@@ -204,6 +222,7 @@ def _section(exercise: Exercise, judged: list[Judged]) -> Section:
     return Section(
         exercise.number,
         exercise.title,
+        judged[0].losses,
         forward=tuple(worst_of(rows) for rows in forward),
         gradients=tuple(worst_of(rows) for rows in gradients),
     )

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Section:
 
     exercise: int
     title: str
+    losses: Mapping[str, Mapping[str, float]]
+    """By dtype and corner, of the first batch."""
     forward: tuple[Row, ...]
     gradients: tuple[Row, ...]
 
@@ -132,6 +134,10 @@ class Report:
                 {
                     "exercise": section.exercise,
                     "title": section.title,
+                    "losses": {
+                        dtype: {corner: _plain(loss) for corner, loss in losses.items()}
+                        for dtype, losses in section.losses.items()
+                    },
                     "forward": [_row(row) for row in section.forward],
                     "gradients": [_row(row) for row in section.gradients],
                 }
@@ -162,9 +168,14 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _losses(section: Section) -> Iterator[str]:
-    for row in section.forward:
-        if row.name == "loss":
-            yield f"loss in {row.dtype}: {row.reason or row.verdict}"
+    for dtype, losses in section.losses.items():
+        digits = 9 if dtype == "float32" else 17
+        groups: dict[str, list[str]] = {}
+        for corner, loss in losses.items():
+            if corner in CORNERS:
+                groups.setdefault(f"{loss:.{digits}g}", []).append(corner)
+        said = "; ".join(f"{loss} ({', '.join(corners)})" for loss, corners in groups.items())
+        yield f"loss in {dtype}: {said}"
 
 
 def _table(title: str, rows: tuple[Row, ...]) -> Table:

@@ -21,19 +21,18 @@ class Params(NamedTuple):
 
     C: Float[Tensor, "vocab embd"]
     W1: Float[Tensor, "feat hidden"]
-    b1: Float[Tensor, hidden]
+    b1: Float[Tensor, "hidden"]
     W2: Float[Tensor, "hidden vocab"]
-    b2: Float[Tensor, vocab]
+    b2: Float[Tensor, "vocab"]
     bngain: Float[Tensor, "1 hidden"]
     bnbias: Float[Tensor, "1 hidden"]
 
 
-def from_numpy(array: np.ndarray) -> Tensor:
+def from_numpy(array: np.ndarray) -> Tensor:  # twin: torch never narrows
     """Return a copy of ``array`` in torch, dtype unchanged."""
-    result = torch.tensor(array)
-    return result
+    return torch.tensor(array)
 
 
 def to_numpy(array: Tensor) -> np.ndarray:
     """Return ``array`` as a NumPy array, dtype unchanged."""
-    return array.detach().cpu().numpy().copy()
+    return array.detach().cpu().numpy().copy()  # twin: shares memory unless copied

@@ -1,0 +1,148 @@
+"""The command `parity`: words in, exit codes out. Imports what a command needs when it runs.
+
+Exit codes: 0 everything agrees; 1 it does not; 2 the user's mistake; 3 our own error; 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Hand-written gradients in JAX and torch, checked against jax.grad and autograd.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class DType(StrEnum):
+    """The precisions to judge."""
+
+    float32 = "float32"
+    float64 = "float64"
+    both = "both"
+
+
+class Exercise(StrEnum):
+    """The notebook's exercises that compare gradients."""
+
+    one = "1"
+    two = "2"
+    three = "3"
+
+
+@app.command()
+@app.command("check", help="Check the notebook's gradients, as `parity notebook` does.")
+def notebook(
+    dtype: Annotated[DType, typer.Option(help="Precision to judge.")] = DType.both,
+    exercise: Annotated[
+        list[Exercise] | None, typer.Option(help="Only this exercise; may be repeated.")
+    ] = None,
+    n_hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 64,
+    batch_size: Annotated[int, typer.Option(help="Examples a batch, 2 or more.")] = 32,
+    batches: Annotated[int, typer.Option(help="Seeded batches; the worst row is kept.")] = 1,
+    seed: Annotated[int, typer.Option(help="Parameters and batches.")] = 2147483647,
+    global_seed: Annotated[int, typer.Option(help="bngain and bnbias.")] = 3847735602,
+    global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 0,
+    names: Annotated[Path | None, typer.Option(help="A file of names, one a line.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
+    verbose: Annotated[bool, typer.Option(help="Forward tensors and all pairs too.")] = False,
+    strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
+) -> int:
+    """Run the notebook's exercises four ways and judge every gradient."""
+    from parity.notebook import Options, run
+    from parity.progress import progress
+
+    options = Options(
+        dtype=dtype.value,
+        n_hidden=n_hidden,
+        batch_size=batch_size,
+        batches=batches,
+        seed=seed,
+        global_seed=global_seed,
+        global_skip=global_skip,
+        names=names,
+        exercises=tuple(int(e) for e in dict.fromkeys(exercise or Exercise)),
+    )
+    steps = options.batches * len(options.exercises)
+    with progress("compiling for both frameworks", steps) as advance:
+        report = run(options, advance)
+    if json is not None:
+        report.write_json(json)
+    report.show(_console(), verbose)
+    return report.exit_code(strict)
+
+
+@app.command()
+def reproduce() -> int:
+    """Reproduce the notebook's published figures: Exercises 1 to 3; training follows."""
+    from rich.text import Text
+
+    from parity.notebook import Options, run
+    from parity.progress import progress
+    from parity.reproduce import exercise_1_loss
+
+    console = _console()
+    with progress("compiling for both frameworks", 3) as advance:
+        report = run(Options(), advance)
+    report.show(console)
+    figures = exercise_1_loss()
+    for figure in figures:
+        verdict = "holds" if figure.holds else "DOES NOT HOLD"
+        console.print(
+            Text(
+                f"{figure.name} ({figure.framework}): published {figure.published!r}, "
+                f"ours {figure.ours!r}, {figure.ulp} ulp: {verdict}"
+            )
+        )
+    console.print(
+        f"{sum(f.holds for f in figures)} of {len(figures)} published figures reproduced; "
+        "training and its figures follow in a later release"
+    )
+    return report.exit_code() or int(not all(figure.holds for figure in figures))
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=100)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command and return its exit code; the user never sees a traceback."""
+    from parity.errors import ParityError, UsageError
+
+    try:
+        return app(args=argv, standalone_mode=False) or 0
+    except UsageError as error:
+        return _say(str(error), 2)
+    except ParityError as error:
+        return _say(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return _say("interrupted", 130)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # the command line itself was wrong
+            return _say(f"{error.format_message()} Try 'parity --help'.", 2)
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="parity-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exc(file=file)
+        return _say(f"internal error, {type(error).__name__}: {error} (details: {file.name})", 3)
+
+
+def _say(message: str, code: int) -> int:
+    print(f"parity: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

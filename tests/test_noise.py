@@ -1,0 +1,155 @@
+"""The yardstick: without noise it is the function itself, with noise it is as large as rounding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from parity.frameworks.jaxpr_noise import yardstick
+from parity.noise import BOUND, sigma
+
+
+@jax.custom_vjp
+def doubled(x):
+    return x * 2
+
+
+doubled.defvjp(lambda x: (x * 2, None), lambda _, g: (g * 2,))
+
+
+@jax.custom_jvp
+def softplus(x):
+    return jnp.log1p(jnp.exp(x))
+
+
+softplus.defjvp(lambda p, t: (softplus(*p), jax.nn.sigmoid(p[0]) * t[0]))
+
+
+def looped(x):
+    return lax.while_loop(lambda c: c[0] < 5, lambda c: (c[0] + 1, jnp.sin(c[1]) * 1.5), (0, x))[1]
+
+
+def rolled(x):
+    def step(carry, row):
+        carry = jnp.tanh(carry + row * 0.3)
+        return carry, carry.sum()
+
+    return lax.scan(step, x[0], x, reverse=True)
+
+
+def positive(x):
+    return x @ x.T + 10 * jnp.eye(len(x))
+
+
+FUNCTIONS = {
+    "matmul": lambda x: x @ x.T,
+    "nested jit": lambda x: jax.jit(lambda y: jnp.exp(y) / 3)(x),
+    "custom_vjp": lambda x: jax.grad(lambda y: jnp.sum(doubled(y) ** 2))(x),
+    "custom_jvp": lambda x: jax.grad(lambda y: jnp.sum(softplus(y)))(x),
+    "remat": lambda x: jax.grad(lambda y: jnp.sum(jax.checkpoint(lambda z: jnp.sin(z) ** 3)(y)))(x),
+    "scan": rolled,
+    "gradient of scan": lambda x: jax.grad(lambda y: rolled(y)[1].sum())(x),
+    "while": looped,
+    "cond": lambda x: lax.cond(x[0, 0] > 0, lambda y: y * 3, lambda y: jnp.cos(y), x),
+    "switch": lambda x: lax.switch(1, [jnp.sin, jnp.cos, jnp.tan], x),
+    "scatter": lambda x: jnp.zeros(8).at[jnp.array([1, 1, 2, 7, 0, 1])].add(x[:, 0]),
+    "sort": lambda x: jnp.sort(x, 1),
+    "cumsum": lambda x: jnp.cumsum(x, 0),
+    "logsumexp": lambda x: jax.nn.logsumexp(x, 1),
+    "softmax": lambda x: jax.nn.softmax(x, 1),
+    "cholesky": lambda x: jnp.linalg.cholesky(positive(x)),
+    "solve": lambda x: jnp.linalg.solve(positive(x), x[:, 0]),
+    "eigh": lambda x: jnp.linalg.eigh(positive(x))[0],
+    "fft": lambda x: jnp.abs(jnp.fft.rfft(x)),
+    "conv": lambda x: jnp.convolve(x[0], x[1]),
+    "max pool": lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (2, 2), (2, 2), "VALID"),
+    "mean pool": lambda x: lax.reduce_window(x, 0.0, lax.add, (2, 2), (2, 2), "VALID"),
+    "vmap": lambda x: jax.vmap(lambda row: row / jnp.linalg.norm(row))(x),
+    "integers": lambda x: (jnp.argmax(x, 1), x.astype(int)),
+}
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).normal(size=(6, 6))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_without_noise_it_is_the_function_and_with_noise_it_is_near(name, x):
+    function = FUNCTIONS[name]
+    with jax.enable_x64(True):
+        plain = jax.tree.leaves(jax.jit(function)(jnp.array(x)))
+        value, noise = (jax.tree.leaves(t) for t in yardstick(function)(jnp.array(x)))
+    with jax.enable_x64(False):
+        single = jax.tree.leaves(jax.jit(function)(jnp.array(x.astype(np.float32))))
+        rounded = np.float64(x.astype(np.float32))
+    with jax.enable_x64(True):
+        exact = jax.tree.leaves(jax.jit(function)(jnp.array(rounded)))
+    for a, b, s, c, e in zip(plain, value, noise, single, exact, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
+        assert np.all(np.isfinite(s))
+        far = np.abs(np.float64(c) - e) / sigma(np.asarray(s), np.float32)
+        assert far.max() < BOUND / 2  # measured: below 4
+
+
+def noise_of(function, *args):
+    with jax.enable_x64(True):
+        return np.asarray(yardstick(function)(*(jnp.array(a) for a in args))[1])
+
+
+def test_one_rounding_has_noise_of_the_value(x):
+    big = np.random.default_rng(0).normal(size=4000)
+    ratio = noise_of(lambda a, b: a * b, big, big[::-1].copy()) / np.abs(big * big[::-1])
+    assert np.sqrt(np.mean(ratio**2)) == pytest.approx(1.0, rel=0.02)
+
+
+@pytest.mark.parametrize("function", [jnp.transpose, jnp.negative, jnp.max, lambda x: x + 0.0])
+def test_what_is_exact_has_no_noise(function, x):
+    assert np.all(noise_of(function, x) == 0)
+
+
+def test_noise_sees_cancellation():
+    """(1e6 + x) - 1e6 loses six digits; x does not."""
+    noise = noise_of(lambda x: (1e6 + x) - 1e6, np.linspace(1, 2, 500))
+    assert 5e5 < np.sqrt(np.mean(noise**2)) < 2e6
+
+
+def test_a_long_sum_has_the_noise_of_its_terms_not_of_its_value():
+    terms = np.random.default_rng(0).normal(size=(200, 1024))
+    terms -= terms.mean(1, keepdims=True)  # every sum is about 0
+    assert np.median(noise_of(lambda x: x.sum(1), terms)) > 16
+
+
+def test_every_turn_of_a_loop_has_noise_of_its_own():
+    """400 products: the errors add up like a random walk (20), not in step (400)."""
+
+    def product(x):
+        return lax.scan(lambda c, _: (c * 1.0000001, None), x, None, length=400)[0]
+
+    noise = noise_of(product, np.ones(500))
+    assert 15 < np.sqrt(np.mean(noise**2)) < 27
+
+
+def test_noise_of_two_operations_is_independent(x):
+    """The difference of two products of equal size has noise sqrt(2), not 0."""
+    big = np.random.default_rng(0).uniform(1, 2, size=4000)
+    noise = noise_of(lambda a: a * 3.0 - a * 2.5, big) / big
+    expected = np.sqrt(3.0**2 + 2.5**2 + 0.5**2)
+    assert np.sqrt(np.mean(noise**2)) == pytest.approx(expected, rel=0.05)
+
+
+def test_float32_inside_a_float64_run_is_refused(x):
+    with jax.enable_x64(True), pytest.raises(TypeError, match="float32 value of shape"):
+        yardstick(lambda x: x.astype(jnp.float32).sum())(jnp.array(x))
+    with jax.enable_x64(True), pytest.raises(TypeError, match="float32 value"):
+        yardstick(jax.jit(lambda x: x * jnp.ones(6, jnp.float32)))(jnp.array(x))
+
+
+def test_one_yardstick_serves_many_shapes():
+    measure = yardstick(lambda x: (x * 3).sum())
+    with jax.enable_x64(True):
+        for size in (3, 70_000):
+            value, noise = measure(jnp.ones(size))
+            assert float(value) == 3 * size
+            assert float(noise) > 0
