@@ -71,7 +71,7 @@ def ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     def place(x: np.ndarray) -> np.ndarray:
         bits = (x + x.dtype.type(0)).view(unsigned)  # adding 0 turns -0 into +0
-        return np.where(bits & sign, ~bits, bits | sign)
+        return np.where(bits & sign, ~bits + unsigned.type(1), bits | sign)
 
     first, second = place(a), place(b)
     gap = np.maximum(first, second) - np.minimum(first, second)

@@ -78,18 +78,20 @@ def x():
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_without_noise_it_is_the_function_and_with_noise_it_is_near(name, x):
     function = FUNCTIONS[name]
-    with jax.enable_x64(True):
-        plain = jax.tree.leaves(jax.jit(function)(jnp.array(x)))
-        value, noise = (jax.tree.leaves(t) for t in yardstick(function)(jnp.array(x)))
-    with jax.enable_x64(False):
-        single = jax.tree.leaves(jax.jit(function)(jnp.array(x.astype(np.float32))))
-        rounded = np.float64(x.astype(np.float32))
-    with jax.enable_x64(True):
-        exact = jax.tree.leaves(jax.jit(function)(jnp.array(rounded)))
+    def run(way, argument, x64):
+        with jax.enable_x64(x64):
+            return [np.asarray(leaf) for leaf in jax.tree.leaves(way(jnp.array(argument)))]
+
+    narrow = x.astype(np.float32)
+    plain = run(jax.jit(function), x, True)
+    measured = run(yardstick(function), x, True)
+    value, noise = measured[: len(plain)], measured[len(plain) :]
+    single = run(jax.jit(function), narrow, False)
+    exact = run(jax.jit(function), narrow.astype(np.float64), True)
     for a, b, s, c, e in zip(plain, value, noise, single, exact, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-14)
         assert np.all(np.isfinite(s))
-        far = np.abs(np.float64(c) - e) / sigma(np.asarray(s), np.float32)
+        far = np.abs(c.astype(np.float64) - e) / sigma(s, np.float32)
         assert far.max() < BOUND / 2  # measured: below 4
 
 
