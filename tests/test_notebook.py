@@ -1,0 +1,218 @@
+"""The notebook's own batch and constructed ones: what is shown, what passes, what is said."""
+
+import numpy as np
+import pytest
+
+from parity.data import load
+from parity.errors import ParityError, UsageError
+from parity.exercises import EXERCISES, layer_inputs
+from parity.notebook import FLOAT32, FLOAT64, Bench, Options, batches, run
+from parity.reproduce import exercise_1_loss
+from parity.verdict import Verdict
+
+NOTEBOOK_ORDER = (  # as its cells compare them
+    "logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2 "
+    "hpreact bngain bnbias bnraw bnvar_inv bnvar bndiff2 bndiff bnmeani hprebn embcat W1 b1 emb C"
+).split()
+
+BOTH = (FLOAT32, FLOAT64)
+
+
+@pytest.fixture(scope="module")
+def report():
+    return run(Options())
+
+
+@pytest.fixture(scope="module")
+def benches():
+    return {number: Bench(exercise) for number, exercise in EXERCISES.items()}
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return next(batches(Options(n_hidden=16, batch_size=7), load()))
+
+
+@pytest.fixture(scope="module")
+def layers():
+    return layer_inputs()
+
+
+def verdicts(judged, dtype="float32"):
+    return {row.name: row.verdict for row in judged.gradients if row.dtype == dtype}
+
+
+def passes(judged):
+    return all(row.verdict.passes for row in (*judged.forward, *judged.gradients))
+
+
+def test_all_26_gradients_agree_in_the_notebooks_order(report):
+    first = report.sections[0]
+    assert [row.name for row in first.gradients if row.dtype == "float32"] == NOTEBOOK_ORDER
+    assert [row.name for row in first.gradients if row.dtype == "float64"] == NOTEBOOK_ORDER
+    assert report.exit_code() == 0
+    assert report.verdict in (Verdict.ROUNDING, Verdict.LESS_ACCURATE)
+    for row in report.rows:
+        assert {"jax", "jax.grad", "torch", "autograd"} <= set(row.distances)
+        assert row.sigmas < 8  # measured: below 3; 32 would still pass
+
+
+def test_the_pattern_of_exactness_is_the_notebooks(report):
+    """By hand, torch is bit-equal to autograd down to the tanh, whose backward rounds once less."""
+    equal = {
+        row.name: any(p.exact for p in row.pairs if (p.left, p.right) == ("torch", "autograd"))
+        for row in report.sections[0].gradients
+        if row.dtype == "float32"
+    }
+    assert [name for name, same in equal.items() if same] == NOTEBOOK_ORDER[:11]
+
+
+def test_what_the_loss_cannot_see_is_marked(report):
+    rows = report.sections[0].gradients
+    assert {row.name for row in rows if row.zero} == {"logit_maxes", "b1"}
+
+
+def test_the_published_loss():
+    jax, torch = exercise_1_loss()
+    assert (torch.framework, torch.ours, torch.ulp) == ("torch", 3.3360559940338135, 0)
+    assert jax.framework == "jax"
+    assert jax.ulp <= 2
+
+
+def test_the_report_can_be_asserted(report):
+    report.assert_ok()
+    broken = report.sections[0].gradients[0]
+    object.__setattr__(broken, "verdict", Verdict.DIFFERENT)
+    try:
+        with pytest.raises(ParityError, match="logprobs") as caught:
+            report.assert_ok()
+        assert caught.value.report is report
+    finally:
+        object.__setattr__(broken, "verdict", Verdict.IDENTICAL)
+
+
+def test_a_tie_in_the_maximum_is_said_not_failed(benches, batch):
+    W2, b2 = batch["W2"].copy(), batch["b2"].copy()
+    W2[:, 5] = W2[:, 3]
+    b2[[3, 5]] = 3
+    judged = benches[1].judge(batch | {"W2": W2, "b2": b2}, BOTH, 0)
+    assert judged.ties == 7
+    assert passes(judged)
+    assert benches[1].judge(batch, BOTH, 0).ties == 0
+
+
+def test_a_constant_column_and_equal_rows(benches, batch):
+    W1 = batch["W1"].copy()
+    W1[:, 2] = 0
+    assert passes(benches[1].judge(batch | {"W1": W1}, BOTH, 0))
+    same = batch | {"Xb": np.repeat(batch["Xb"][:1], 7, 0)}
+    assert passes(benches[1].judge(same, BOTH, 0))
+
+
+def test_saturated_tanh(benches, batch):
+    assert passes(benches[1].judge(batch | {"bngain": batch["bngain"] * 30}, BOTH, 0))
+
+
+def test_logits_near_100_differ_by_the_subnormal_convention(benches, batch, layers):
+    high = batch | {"b2": np.where(np.arange(27) % 2, 100, 0).astype(np.float32)}
+    high |= layers(high)
+    first = benches[1].judge(high, BOTH, 0)
+    found = verdicts(first)
+    assert found["logprobs"] is Verdict.IDENTICAL
+    assert found["probs"] is Verdict.CONVENTION
+    reasons = {row.reason for row in first.gradients if row.verdict is Verdict.CONVENTION}
+    assert all("first in counts" in reason for reason in reasons)
+    assert set(verdicts(first, "float64").values()) <= {Verdict.ROUNDING, Verdict.IDENTICAL}
+    assert passes(benches[2].judge(high, BOTH, 0))
+    assert np.isfinite(benches[2].judge(high, BOTH, 0).losses["float32"]["jax"])
+
+
+def test_logits_of_10000_are_0_over_0_step_by_step_and_right_in_one_go(benches, batch, layers):
+    high = batch | {"b2": np.where(np.arange(27) % 2, 1e4, 0).astype(np.float32)}
+    high |= layers(high)
+    first = benches[1].judge(high, BOTH, 0)
+    row = next(row for row in first.gradients if row.name == "probs")
+    assert row.verdict is Verdict.NOT_COMPARABLE
+    assert "NaN in every corner" in row.reason
+    second = benches[2].judge(high, BOTH, 0)
+    assert passes(second)
+    assert all(np.isfinite(loss) for loss in second.losses["float32"].values())
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_poison_in_the_inputs_is_reported_not_passed(benches, batch, poison):
+    b2 = batch["b2"].copy()
+    b2[3] = poison
+    judged = benches[1].judge(batch | {"b2": b2}, BOTH, 0)
+    assert verdicts(judged)["logits"] is Verdict.NOT_COMPARABLE
+
+
+def test_poison_in_one_corner_names_it(benches, batch, monkeypatch):
+    bench = benches[2]
+    batch = batch | layer_inputs()(batch)
+    side, function, compiled = bench.corners["torch"]
+
+    def poisoned(*inputs):
+        forward, gradients = compiled(*inputs)
+        return forward, {name: value * float("nan") for name, value in gradients.items()}
+
+    monkeypatch.setitem(bench.corners, "torch", (side, function, poisoned))
+    judged = bench.judge(batch, BOTH, 0)
+    assert all(row.odd == ("torch",) for row in judged.gradients)
+    assert not passes(judged)
+
+
+def test_repeated_and_absent_letters(benches, batch):
+    Xb = np.zeros_like(batch["Xb"])
+    Xb[:, 0] = [3, 3, 3, 3, 3, 4, 5]
+    assert passes(benches[1].judge(batch | {"Xb": Xb}, BOTH, 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"batch_size": 1}, "--batch-size 1 has no batch variance"),
+        ({"n_hidden": 0}, "--n-hidden is 0; give 1 or more"),
+        ({"batches": 0}, "--batches is 0"),
+        ({"global_skip": -1}, "--global-skip is -1"),
+    ],
+)
+def test_impossible_options_are_one_sentence(options, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        Options(**options)
+
+
+def test_another_seed_and_place_in_the_stream_change_what_they_should():
+    names = load()
+    ours = next(batches(Options(), names))
+    other = next(batches(Options(global_seed=1), names))
+    later = next(batches(Options(global_skip=128), names))
+    for changed in (other, later):
+        assert np.array_equal(ours["W1"], changed["W1"])
+        assert np.array_equal(ours["Xb"], changed["Xb"])
+        assert not np.array_equal(ours["bngain"], changed["bngain"])
+    assert not np.array_equal(ours["W1"], next(batches(Options(seed=1), names))["W1"])
+    two = list(batches(Options(batches=2), names))
+    assert not np.array_equal(two[0]["Xb"], two[1]["Xb"])
+
+
+@pytest.mark.parametrize("n", [2, 257])
+def test_small_and_ragged_batches(n):
+    assert run(Options(batch_size=n, n_hidden=1)).exit_code() == 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("hidden", [1, 64, 200])
+@pytest.mark.parametrize("n", [2, 3, 7, 32, 257])
+def test_no_false_alarm_at_any_size(n, hidden):
+    report = run(Options(batch_size=n, n_hidden=hidden, batches=5))
+    assert report.exit_code() == 0, report.summary()
+    assert max(row.sigmas for row in report.rows) < 16, report.summary()  # half the bound
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_false_alarm_over_200_batches(dtype):
+    report = run(Options(dtype=dtype, batches=200))
+    assert report.exit_code() == 0, report.summary()
+    assert max(row.sigmas for row in report.rows) < 16, report.summary()
