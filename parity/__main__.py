@@ -58,6 +58,7 @@ def notebook(
     strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
 ) -> int:
     """Run the notebook's exercises four ways and judge every gradient."""
+    from parity.data import load
     from parity.notebook import Options, run
     from parity.progress import progress
 
@@ -72,9 +73,10 @@ def notebook(
         names=names,
         exercises=tuple(int(e) for e in dict.fromkeys(exercise or Exercise)),
     )
+    dataset = load(names)  # what is wrong with the file is said before anything starts
     steps = options.batches * len(options.exercises)
     with progress("compiling for both frameworks", steps) as advance:
-        report = run(options, advance)
+        report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)
     report.show(_console(), verbose)
@@ -92,7 +94,7 @@ def reproduce() -> int:
 
     console = _console()
     with progress("compiling for both frameworks", 3) as advance:
-        report = run(Options(), advance)
+        report = run(Options(), done=advance)
     report.show(console)
     figures = exercise_1_loss()
     for figure in figures:
@@ -122,7 +124,8 @@ def main(argv: list[str] | None = None) -> int:
     from parity.errors import ParityError, UsageError
 
     try:
-        return app(args=argv, standalone_mode=False) or 0
+        code: int = app(args=argv, standalone_mode=False) or 0
+        return _say("interrupted", code) if code == 130 else code
     except UsageError as error:
         return _say(str(error), 2)
     except ParityError as error:

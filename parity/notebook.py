@@ -195,9 +195,17 @@ def batches(options: Options, dataset: Dataset) -> Iterator[Arrays]:
         yield params | {"Xb": Xb, "Yb": Yb, "dloss": np.array(1.0, np.float32)}
 
 
-def run(options: Options, done: Callable[[str], None] = lambda what: None) -> Report:
-    """Run the exercises and judge every tensor; ``done`` hears of each step that is finished."""
-    dataset = load(options.names)
+def run(
+    options: Options,
+    dataset: Dataset | None = None,
+    done: Callable[[str], None] = lambda what: None,
+) -> Report:
+    """Run the exercises and judge every tensor; ``done`` hears of each step that is finished.
+
+    ``dataset`` is what ``options.names`` names, for those who have loaded it already.
+    """
+    if dataset is None:
+        dataset = load(options.names)
     benches = [Bench(EXERCISES[number]) for number in options.exercises]
     judged: list[list[Judged]] = [[] for _ in benches]
     layers = layer_inputs()

@@ -202,18 +202,6 @@ def activations(side: ModuleType, inputs: Arrays, eps: float) -> Arrays:
         return side.call(side.compiled(run), tuple(inputs.values()))
 
 
-def gradients(side: ModuleType, inputs: Arrays, eps: float) -> Arrays:
-    """Return the loss's gradients in all of `chunked.forward`, by autodiff, under d + name."""
-
-    def run(*values: Any) -> Any:
-        params = twin(side, "params").Params(*values[:7])
-        _, _, *parts = twin(side, "autodiff").chunked_grads(params, *values[7:], eps)
-        return {f"d{name}": grad for part in parts for name, grad in part._asdict().items()}
-
-    with side.exactly(FLOAT64):
-        return side.call(side.compiled(run), tuple(inputs.values()))
-
-
 def cotangents(like: Arrays, seed: int) -> Arrays:
     """Return random numbers under d + name."""
     random = np.random.default_rng([seed, 1])  # not the numbers of `batch`
@@ -247,6 +235,13 @@ def line_by_line(side: ModuleType, values: Values) -> dict[str, Any]:
     return found
 
 
+def network(side: ModuleType, values: Values) -> dict[str, Any]:
+    """Return the gradients of the loss in every tensor of `chunked.forward`, under d + name."""
+    params = twin(side, "params").Params(*(values[name] for name in PARAMS))
+    _, _, *parts = twin(side, "autodiff").chunked_grads(params, values["Xb"], values["Yb"])
+    return {f"d{name}": grad for part in parts for name, grad in part._asdict().items()}
+
+
 @cache
 def layer(op: str) -> Reference:
     """Return a function for the gradients of one layer of `ops.py`."""
@@ -261,7 +256,7 @@ def layer(op: str) -> Reference:
     return run
 
 
-def network(side: ModuleType, values: Values) -> dict[str, Any]:
+def loss_and_grads(side: ModuleType, values: Values) -> dict[str, Any]:
     """Return the loss and the parameters' gradients."""
     params = twin(side, "params").Params(*(values[name] for name in PARAMS))
     loss, grads = twin(side, "autodiff").loss_and_grads(params, values["Xb"], values["Yb"])
@@ -338,7 +333,7 @@ def layer_case(side: ModuleType, seed: int, op: str) -> Case:
 def network_case(side: ModuleType, seed: int) -> Case:
     """Return `mlp.loss_and_grads` as a whole."""
     module, params_type = twin(side, "mlp"), twin(side, "params").Params
-    found = measured(side, network, batch(seed))
+    found = measured(side, loss_and_grads, batch(seed))
     of = tensors(side, batch(seed))
     given = {"params": params_type(*(of[name] for name in PARAMS)), "Xb": of["Xb"], "Yb": of["Yb"]}
     last = len(body(module, "loss_and_grads")) - 1

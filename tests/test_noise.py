@@ -78,6 +78,7 @@ def x():
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_without_noise_it_is_the_function_and_with_noise_it_is_near(name, x):
     function = FUNCTIONS[name]
+
     def run(way, argument, x64):
         with jax.enable_x64(x64):
             return [np.asarray(leaf) for leaf in jax.tree.leaves(way(jnp.array(argument)))]

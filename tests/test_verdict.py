@@ -66,16 +66,16 @@ def test_one_wrong_corner_is_named(corner, factor):
 def test_a_wrong_reference_does_not_acquit_its_own_corner():
     reference, noise, corners, exact = world()
     wrong = {g: x * 2 for g, x in exact.items() if g == "jax.grad"}
-    row = judged(
-        change(corners, "jax.grad", lambda x: x * 2), exact | wrong, reference * 2, noise
-    )
+    row = judged(change(corners, "jax.grad", lambda x: x * 2), exact | wrong, reference * 2, noise)
     assert row.odd == ("jax.grad",)
 
 
 def test_two_against_two_blames_nobody():
     reference, noise, corners, exact = world()
     for corner in ("jax", "jax.grad"):
-        corners, exact = (change(g, corner, lambda x: x * x.dtype.type(2)) for g in (corners, exact))
+        corners, exact = (
+            change(g, corner, lambda x: x * x.dtype.type(2)) for g in (corners, exact)
+        )
     row = judged(corners, exact, reference, noise)
     assert row.verdict is Verdict.DIFFERENT
     assert row.odd == ()
@@ -123,9 +123,7 @@ def test_a_gradient_that_would_broadcast_fails():
 
 def test_float32_inside_a_float64_run_fails():
     reference, noise, corners, exact = world()
-    row = judged(
-        corners, change(exact, "torch", lambda x: x.astype(np.float32)), reference, noise
-    )
+    row = judged(corners, change(exact, "torch", lambda x: x.astype(np.float32)), reference, noise)
     assert row.verdict is Verdict.DIFFERENT
     assert "float32 in a float64 run" in row.reason
 

@@ -1,0 +1,169 @@
+"""The command as a user meets it: exit codes, one clear sentence, JSON, plain text in a pipe."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from parity.__main__ import main
+
+
+def parity(*words, **keywords):
+    return subprocess.run(
+        [sys.executable, "-m", "parity", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **keywords,
+    )
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory):
+    path = tmp_path_factory.mktemp("json") / "report.json"
+    return parity("check", "--json", str(path)), json.loads(path.read_text())
+
+
+def test_check_shows_26_rows_and_exits_0(checked):
+    done, _ = checked
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("logprobs"))
+    table = [line.split()[0] for line in lines[start : start + 26]]
+    assert table[0] == "logprobs"
+    assert table[-1] == "C"
+    assert len(set(table)) == 26
+    assert "identical" in lines[start]
+    assert lines[-1].startswith(("rounding:", "less accurate:")) or "sigma (" in lines[-1]
+
+
+def test_a_pipe_gets_plain_text_at_most_100_columns_wide(checked):
+    done, _ = checked
+    assert "\x1b" not in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+    assert done.stderr.startswith("parity: compiling")  # progress stays out of the pipe
+
+
+def test_json_has_every_pair_of_corners_and_a_version(checked):
+    _, report = checked
+    assert report["schema"] == "backprop-parity/notebook/1"
+    first = report["sections"][0]
+    assert len(first["gradients"]) == 52
+    row = first["gradients"][0]
+    assert {p["left"] for p in row["pairs"]} | {p["right"] for p in row["pairs"]} == {
+        "jax", "jax eager", "jax.grad", "jax.grad eager", "torch", "autograd",
+    }  # fmt: skip
+    assert len(row["pairs"]) == 15
+    assert first["losses"]["float32"]["torch"] == pytest.approx(3.33605599, abs=1e-6)
+    assert report["options"]["global_seed"] == 3847735602
+
+
+def test_help_is_instant_and_imports_neither_framework():
+    best = 9.0
+    for _ in range(3):  # the machine may be busy
+        started = time.perf_counter()
+        done = parity("--help")
+        best = min(best, time.perf_counter() - started)
+        assert done.returncode == 0
+    code = "import sys; from parity.__main__ import main; main(['--help']); print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "jax", "numpy"} & set(modules)
+    assert best < 2.0  # 0.2 s on a quiet machine; importing a framework takes more than 1 s
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check", "--names", "nowhere.txt"], "nowhere.txt does not exist"),
+        (["check", "--batch-size", "1"], "give 2 or more"),
+        (["check", "--batch-size", "many"], "Invalid value for '--batch-size'"),
+        (["notebook", "--exercise", "9"], "'9' is not one of"),
+        (["notebook", "--frobnicate"], "No such option"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_the_users_mistakes_exit_2_with_one_sentence(words, sentence, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr().err.strip()
+    assert sentence in said
+    assert said.startswith("parity: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_an_unwritable_json_is_the_users_mistake(tmp_path, capsys, monkeypatch):
+    import parity.notebook
+
+    monkeypatch.setattr(parity.notebook, "run", lambda *_: _Nothing())
+    assert main(["check", "--json", str(tmp_path / "no" / "report.json")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+class _Nothing:
+    def write_json(self, path):
+        from parity.report import write_atomically
+
+        write_atomically(path, "{}")
+
+
+def test_disagreement_exits_1_our_errors_3_and_an_interrupt_130(capsys, monkeypatch):
+    import parity.notebook
+
+    def raising(error):
+        def run(*_):
+            raise error
+
+        return run
+
+    from parity.errors import ParityError
+
+    for error, code, words in (
+        (ParityError("they differ"), 1, "they differ"),
+        (RuntimeError("our bug"), 3, "internal error, RuntimeError: our bug"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ):
+        monkeypatch.setattr(parity.notebook, "run", raising(error))
+        assert main(["check"]) == code
+        said = capsys.readouterr().err
+        assert words in said
+        assert "Traceback" not in said
+    monkeypatch.setattr(parity.notebook, "run", raising(RuntimeError("our bug")))
+    main(["check"])
+    path = capsys.readouterr().err.split("details: ")[1].strip().rstrip(")")
+    with open(path) as file:
+        assert "Traceback" in file.read()
+    os.unlink(path)
+
+
+def test_a_report_that_fails_exits_1(monkeypatch, capsys):
+    import parity.exercises
+    from parity.exercises import CROSS_ENTROPY
+
+    def doubled(side):
+        way = CROSS_ENTROPY.by_hand(side)
+
+        def run(*inputs):
+            forward, gradients = way(*inputs)
+            return forward, {name: value * 2 for name, value in gradients.items()}
+
+        return run if side.HAND == "torch" else way
+
+    from dataclasses import replace
+
+    monkeypatch.setitem(parity.exercises.EXERCISES, 2, replace(CROSS_ENTROPY, by_hand=doubled))
+    assert main(["notebook", "--exercise", "2", "--n-hidden", "5", "--batch-size", "7"]) == 1
+    shown = capsys.readouterr().out
+    assert "different" in shown
+    assert "torch against jax, jax.grad, autograd in float64" in shown.replace("\n", " ")
+
+
+def test_another_file_of_names(tmp_path):
+    names = tmp_path / "words.txt"
+    names.write_text("\n".join(f"{a}-{b}é" for a in "abcdefg" for b in "xyz"), encoding="utf-8")
+    done = parity("notebook", "--names", str(names), "--n-hidden", "5", "--exercise", "2")
+    assert done.returncode == 0, done.stderr

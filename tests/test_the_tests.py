@@ -1,0 +1,115 @@
+"""Break each guarded thing on purpose: the test that guards it must fail."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import test_compare
+import test_imports
+import test_noise
+import test_verdict
+import twins
+
+import jax_impl
+import parity.frameworks.jaxpr_noise as jaxpr_noise
+import parity.notebook
+import parity.verdict
+import torch_ref
+from parity.compare import Distance, Pair
+
+failure = pytest.raises((AssertionError, pytest.fail.Exception))
+
+
+def test_a_comparator_that_lets_nan_pass_is_caught(monkeypatch):
+    def lenient(value, reference, sigma):
+        ratio = np.nan_to_num(np.abs(value - reference) / sigma, nan=0.0, posinf=0.0)
+        return Distance(float(ratio.max()), (0, 0))
+
+    monkeypatch.setattr(parity.verdict, "distance", lenient)
+    with failure:
+        test_verdict.test_not_finite_in_one_corner_fails("jax", np.nan)
+
+
+def test_a_comparator_of_means_is_caught(monkeypatch):
+    def means(value, reference, sigma):
+        return Distance(float(abs(value.mean() - reference.mean()) / sigma.mean()), (0, 0))
+
+    monkeypatch.setattr(parity.verdict, "distance", means)
+    with failure:
+        test_verdict.test_reversed_rows_fail_although_every_mean_agrees()
+
+
+def test_a_comparator_satisfied_by_any_element_is_caught(monkeypatch):
+    def anywhere(value, reference, sigma):
+        return Distance(float((np.abs(value - reference) / sigma).min()), (0, 0))
+
+    monkeypatch.setattr(parity.verdict, "distance", anywhere)
+    with failure:
+        test_verdict.test_a_row_of_one_wrong_element_fails()
+
+
+def test_a_tolerance_that_grows_with_the_array_is_caught(monkeypatch):
+    monkeypatch.setattr(parity.verdict, "BOUND", 32.0 * 2.0**45)
+    with failure:
+        test_verdict.test_one_wrong_corner_is_named("torch", 1 + 1e-5)
+
+
+def test_a_comparator_that_skips_structure_is_caught(monkeypatch):
+    monkeypatch.setattr(parity.verdict, "structure", lambda *_: "")
+    with pytest.raises((AssertionError, ValueError)):
+        test_verdict.test_shape_comes_before_any_number()
+
+
+def test_a_comparator_that_broadcasts_is_caught(monkeypatch):
+    def broadcasting(left, a, right, b):
+        return Pair(left, right, bool(np.all(a == b)), True, 0.0, 0.0, ())
+
+    monkeypatch.setattr(test_compare, "compare", broadcasting)
+    with failure:
+        test_compare.test_compare_never_broadcasts()
+
+
+def test_a_yardstick_without_noise_is_caught(monkeypatch):
+    monkeypatch.setattr(jaxpr_noise, "U0", 0.0)
+    with failure:
+        test_noise.test_one_rounding_has_noise_of_the_value(None)
+
+
+def test_a_yardstick_that_forgets_cancellation_is_caught(monkeypatch):
+    monkeypatch.setattr(jaxpr_noise, "EXACT", jaxpr_noise.EXACT | {"add", "sub"})
+    with failure:
+        test_noise.test_noise_sees_cancellation()
+
+
+def test_a_yardstick_that_repeats_its_noise_in_a_loop_is_caught(monkeypatch):
+    monkeypatch.setattr(jaxpr_noise._Noise, "inside", lambda self, turn: self)
+    with failure:
+        test_noise.test_every_turn_of_a_loop_has_noise_of_its_own()
+
+
+def test_a_yardstick_that_calls_everything_noisy_is_caught(monkeypatch):
+    monkeypatch.setattr(jaxpr_noise, "EXACT", frozenset())
+    with failure:
+        test_noise.test_what_is_exact_has_no_noise(np.transpose, np.ones((2, 3)))
+
+
+def test_a_broken_twin_is_caught():
+    left, right = (twins.read(Path(package.__path__[0])) for package in (jax_impl, torch_ref))
+    assert twins.complaints(left, right) == []
+    name = next(name for name, source in right.items() if "dx = dout @ W.T" in source)
+    broken = right | {name: right[name].replace("dx = dout @ W.T", "dx = dout @ W.mT")}
+    assert twins.complaints(left, broken)
+
+
+def test_a_check_that_is_never_called_is_caught(monkeypatch, capsys):
+    """A run that judges nothing has no verdict and cannot pass."""
+    monkeypatch.setattr(
+        parity.notebook.Bench, "judge", lambda *_: parity.notebook.Judged([], [], {}, 0)
+    )
+    with pytest.raises((ValueError, AssertionError)):
+        parity.notebook.run(parity.notebook.Options(exercises=(2,))).exit_code()
+
+
+def test_an_import_that_brings_the_other_framework_is_caught(tmp_path):
+    """The import test has a probe for exactly this; it is broken there and seen to fail."""
+    test_imports.test_the_probe_sees_what_it_looks_for(tmp_path)
