@@ -282,35 +282,44 @@ def measured(side: ModuleType, reference: Reference, values: Arrays) -> dict[str
 # The cases.
 
 
-def chunked_case(side: ModuleType, seed: int, *, at_the_loss: bool, eps: float = EPS) -> Case:
-    """Return `chunked.backward`, every line given right forward values and right cotangents.
+def random_case(side: ModuleType, seed: int, eps: float = EPS) -> Case:
+    """Return `chunked.backward`, every line given random cotangents and judged as a rule by itself.
 
-    "Right" are the loss's own gradients or, the stricter question, any numbers at all.
+    Only the loss's own cotangent is 1, as `backward` takes it to be.
     """
-    module, params_type = twin(side, "chunked"), twin(side, "params").Params
     inputs = batch(seed)
     named = activations(side, inputs, eps)
     floats = {name: inputs[name] for name in PARAMS} | named
-    upstream = gradients(side, inputs, eps) if at_the_loss else cotangents(floats, seed)
-    upstream["dloss"] = np.array(1.0)  # `backward` starts here
-    found = measured(side, line_by_line, {**inputs, **named, **upstream, "eps": np.array(eps)})
+    upstream = cotangents(floats, seed) | {"dloss": np.array(1.0)}
+    values = {**inputs, **named, **upstream, "eps": np.array(eps)}
+    return _chunked(side, inputs | named, upstream, measured(side, line_by_line, values), eps)
 
-    of = tensors(side, inputs | named)
-    grads = {k: v for k, v in tensors(side, upstream).items() if k != "dloss"}
-    given = grads | {
-        "params": params_type(*(of[name] for name in params_type._fields)),
+
+def loss_case(side: ModuleType, seed: int) -> Case:
+    """Return `chunked.backward`, every line given and judged by the gradients of the loss."""
+    inputs = batch(seed)
+    right = measured(side, network, inputs)
+    upstream = {name: answer.right for name, answer in right.items()}
+    return _chunked(side, inputs | activations(side, inputs, EPS), upstream, right, EPS)
+
+
+def _chunked(
+    side: ModuleType, values: Arrays, upstream: Arrays, right: Mapping[str, Answer], eps: float
+) -> Case:
+    module, params = twin(side, "chunked"), twin(side, "params").Params
+    of, grads = tensors(side, values), tensors(side, upstream)
+    given = {f"d{name}": grads[f"d{name}"] for name in (*params._fields, *module.Activations._fields)} | {
+        "params": params(*(of[name] for name in params._fields)),
         "activations": module.Activations(*(of[name] for name in module.Activations._fields)),
         "Xb": of["Xb"],
         "Yb": of["Yb"],
         "eps": eps,
     }
     code = body(module, "backward")
-    rows = {i: (found[name],) for i, s in enumerate(code) for name in targets(s) if name in found}
-    rows[len(code) - 1] = tuple(  # each gradient is returned in its own tensor's place, unchanged
-        Answer(upstream[f"d{name}"], np.zeros_like(upstream[f"d{name}"]))
-        for name in (*params_type._fields, *module.Activations._fields)
-    )
-    return Case(module, "backward", given, rows)
+    answers = {i: (right[t],) for i, s in enumerate(code) for t in targets(s) if t in right}
+    returned = (upstream[f"d{name}"] for name in (*params._fields, *module.Activations._fields))
+    answers[len(code) - 1] = tuple(Answer(value, np.zeros_like(value)) for value in returned)
+    return Case(module, "backward", given, answers)
 
 
 def layer_case(side: ModuleType, seed: int, op: str) -> Case:
@@ -330,7 +339,7 @@ def layer_case(side: ModuleType, seed: int, op: str) -> Case:
     return Case(module, name, given, {len(body(module, name)) - 1: tuple(order)})
 
 
-def network_case(side: ModuleType, seed: int) -> Case:
+def loss_and_grads_case(side: ModuleType, seed: int) -> Case:
     """Return `mlp.loss_and_grads` as a whole."""
     module, params_type = twin(side, "mlp"), twin(side, "params").Params
     found = measured(side, loss_and_grads, batch(seed))

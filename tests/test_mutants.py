@@ -18,7 +18,19 @@ import numpy as np
 import pytest
 import stepwise
 from mutation import RULES, Mutant, edits, mutants, parse, targets
-from stepwise import FLOAT64, LAYERS, SIDES, Case, chunked_case, layer_case, network_case, source
+from stepwise import (
+    FLOAT64,
+    LAYERS,
+    SIDES,
+    Case,
+    layer_case,
+    line_by_line,
+    loss_and_grads_case,
+    loss_case,
+    random_case,
+    source,
+    tensors,
+)
 
 from parity.frameworks import jax_side, torch_side
 
@@ -33,12 +45,12 @@ def cases(side: ModuleType, function: str) -> tuple[Case, ...]:
     """Return the same function under several inputs, those that reject most first."""
     if function == "backward":
         return (
-            chunked_case(side, 1, at_the_loss=False),
-            chunked_case(side, 2, at_the_loss=False, eps=0.1),
-            chunked_case(side, 3, at_the_loss=True),
+            random_case(side, 1),
+            random_case(side, 2, eps=0.1),
+            loss_case(side, 3),
         )
     if function == "loss_and_grads":
-        return tuple(network_case(side, seed) for seed in (1, 2, 3))
+        return tuple(loss_and_grads_case(side, seed) for seed in (1, 2, 3))
     return tuple(layer_case(side, seed, function.removesuffix("_backward")) for seed in (1, 2, 3))
 
 
