@@ -103,7 +103,7 @@ def batchnorm_backward(
     #   itself        g_i s                              s = bnvar_inv
     #   its mean     -s/n sum_j g_j                      (sum_j x^_j = 0 kills the variance's share)
     #   its variance -s/(n-1) x^_i sum_j g_j x^_j        (d var/d x_i = 2 (x_i - mean)/(n-1))
-    # Their sum, s/n taken out. eps needs no term: it only enters s.
+    # Their sum, with bngain s/n taken out. eps needs no term: it only enters s.
     dhprebn = (
         bngain * bnvar_inv / n
         * (n * dhpreact - dhpreact.sum(0) - n / (n - 1) * bnraw * (dhpreact * bnraw).sum(0))

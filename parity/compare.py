@@ -5,6 +5,8 @@ Measures; `verdict.py` judges.
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +33,15 @@ class Distance(NamedTuple):
 
     sigmas: float
     worst: tuple[int, ...]
+
+
+def fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """Return the sha256 of the floating arrays' dtypes, shapes and bytes (indices may be narrowed)."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if np.issubdtype(array.dtype, np.inexact):
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def structure(corner: str, value: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
+from parity.compare import fingerprint
+from parity.errors import ParityError
 
 ROWS = tuple(
     """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2
@@ -150,9 +152,19 @@ EXERCISES = {exercise.number: exercise for exercise in (CHUNKED, CROSS_ENTROPY, 
 
 
 def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
-    """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays."""
+    """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays.
+
+    Raises ParityError where the framework holds other bytes than it was given, before or after.
+    """
+    given = fingerprint(values)
     with side.exactly(dtype):
-        return side.call(function, values)
+        inputs = side.from_numpy(values)
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
+        outcome = side.to_numpy(function(*inputs))
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} changed its own inputs; return new arrays instead")
+        return outcome
 
 
 def layer_inputs() -> Callable[[Arrays], Arrays]:

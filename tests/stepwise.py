@@ -308,7 +308,9 @@ def _chunked(
 ) -> Case:
     module, params = twin(side, "chunked"), twin(side, "params").Params
     of, grads = tensors(side, values), tensors(side, upstream)
-    given = {f"d{name}": grads[f"d{name}"] for name in (*params._fields, *module.Activations._fields)} | {
+    given = {
+        f"d{name}": grads[f"d{name}"] for name in (*params._fields, *module.Activations._fields)
+    } | {
         "params": params(*(of[name] for name in params._fields)),
         "activations": module.Activations(*(of[name] for name in module.Activations._fields)),
         "Xb": of["Xb"],

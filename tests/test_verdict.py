@@ -1,4 +1,4 @@
-"""Every verdict from made-up corners: what must pass passes, what must fail names the odd corner."""
+"""Every verdict from made-up corners: what must pass passes, the odd corner is named."""
 
 import numpy as np
 import pytest
@@ -170,7 +170,7 @@ def test_lost_accuracy_is_named_and_passes():
 
 
 def test_a_corner_ten_times_worse_than_the_rest_is_named_before_it_fails():
-    reference, noise, corners, exact = world()
+    reference, noise, _, exact = world()
     exactly = {corner: reference.astype(np.float32) for corner in CORNERS}
     rough = exactly | {"jax": (reference + 20 * U0 * noise).astype(np.float32)}
     row = judged(rough, exact, reference, noise)

@@ -26,9 +26,14 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function)
 
 
-def call(function: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> Any:
-    """Call ``function`` on JAX copies of ``inputs``; every array it returns becomes NumPy."""
-    return jax.tree.map(np.array, function(*(jnp.array(x) for x in inputs)))
+def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+    """Return JAX copies of NumPy arrays."""
+    return tuple(jnp.array(x) for x in arrays)
+
+
+def to_numpy(value: Any) -> Any:
+    """Return NumPy copies of every array in nested dictionaries and tuples."""
+    return jax.tree.map(np.array, value)
 
 
 def vjp(

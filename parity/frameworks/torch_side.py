@@ -29,9 +29,18 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def call(function: Callable[..., Any], inputs: tuple[np.ndarray, ...]) -> Any:
-    """Call ``function`` on torch copies of ``inputs``; every tensor it returns becomes NumPy."""
-    return _to_numpy(function(*(torch.tensor(x) for x in inputs)))
+def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
+    """Return torch copies of NumPy arrays."""
+    return tuple(torch.tensor(x) for x in arrays)
+
+
+def to_numpy(value: Any) -> Any:
+    """Return NumPy copies of every tensor in nested dictionaries and tuples."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().numpy().copy()
+    if isinstance(value, dict):
+        return {key: to_numpy(item) for key, item in value.items()}
+    return type(value)(to_numpy(item) for item in value)
 
 
 def vjp(
@@ -44,11 +53,3 @@ def vjp(
         out = forward(*leaves)
         grads = torch.autograd.grad(out, floats, dout)
     return out.detach(), grads
-
-
-def _to_numpy(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy().copy()
-    if isinstance(value, dict):
-        return {key: _to_numpy(item) for key, item in value.items()}
-    return type(value)(_to_numpy(item) for item in value)
