@@ -36,7 +36,7 @@ class Distance(NamedTuple):
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-    """Return the sha256 of the floating arrays' dtypes, shapes and bytes (indices may be narrowed)."""
+    """Return the sha256 of the floating arrays: dtype, shape, bytes (indices may be narrowed)."""
     digest = hashlib.sha256()
     for array in arrays:
         if np.issubdtype(array.dtype, np.inexact):

@@ -199,7 +199,7 @@ def activations(side: ModuleType, inputs: Arrays, eps: float) -> Arrays:
         return {"loss": loss} | named._asdict()
 
     with side.exactly(FLOAT64):
-        return side.call(side.compiled(run), tuple(inputs.values()))
+        return side.to_numpy(side.compiled(run)(*side.from_numpy(tuple(inputs.values()))))
 
 
 def cotangents(like: Arrays, seed: int) -> Arrays:
