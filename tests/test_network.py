@@ -148,6 +148,13 @@ def test_zeros_would_not_pass(sizes: Sizes) -> None:
 
 
 @pytest.mark.parametrize("package", cases.PACKAGES)
+@pytest.mark.parametrize("name", WAYS)
+def test_no_float32_hides_in_a_float64_run(package: str, name: str) -> None:
+    function = way(package, name)
+    assert cases.dtypes_inside(package, function, cases.network(ODD)) == {"float64"}
+
+
+@pytest.mark.parametrize("package", cases.PACKAGES)
 @pytest.mark.parametrize("eps", [0.1, 3.0])
 def test_eps_reaches_both_passes(package: str, eps: float) -> None:
     arrays = cases.network(ODD)

@@ -194,6 +194,25 @@ def test_a_wrong_backward_is_found(op: str, mistake: str, sentence: str) -> None
     assert all(c.startswith(op) for c in wrong), "the other layers are right"
 
 
+@pytest.mark.parametrize("package", cases.PACKAGES)
+def test_no_float32_hides_in_a_float64_run(package: str) -> None:
+    """A mask of float32 ones would go unseen in the values."""
+    function = by_hand(twin(package, "ops"))
+    assert cases.dtypes_inside(package, function, flat(ODD)) == {"float64"}
+
+
+@pytest.mark.parametrize("package", cases.PACKAGES)
+def test_a_hidden_float32_is_found(package: str) -> None:
+    def hidden(*arrays: Any) -> Any:
+        mask = jax.nn.one_hot if package == "jax_impl" else torch.nn.functional.one_hot
+        short = mask(arrays[1], 11)
+        short = short.astype("float32") if package == "jax_impl" else short.float()
+        return arrays[0][0, 0] * short
+
+    found = cases.dtypes_inside(package, hidden, flat(ODD))
+    assert found == {"float32", "float64"}
+
+
 @pytest.fixture(params=cases.PACKAGES)
 def package(request: pytest.FixtureRequest) -> str:
     return str(request.param)
