@@ -31,7 +31,7 @@ def differentiable(forward: Callable[..., Any], backward: Callable[..., Any]) ->
     """Return ``x -> forward(x)[0]`` whose gradient under `jax.grad` is ``backward``.
 
     ``forward(*inputs) -> (out, residual)``; ``backward(residual, dout) -> one gradient an input``,
-    None for integer inputs. First order only, as for any `jax.custom_vjp`.
+    None for integer inputs. Reverse mode alone, as for any `jax.custom_vjp`; it may be repeated.
     """
 
     @jax.custom_vjp

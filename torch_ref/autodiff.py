@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from torch_ref import chunked
 from torch_ref.chunked import Activations
@@ -33,18 +32,38 @@ def differentiable(forward: Callable[..., Any], backward: Callable[..., Any]) ->
     derivative raises instead of being silently wrong.
     """
 
+    class Once(torch.autograd.Function):
+        """A gradient that still hangs on the inputs, so that nobody takes it for a constant.
+
+        torch's own `once_differentiable` looks at dout alone: where dout is a constant, a second
+        derivative would silently lose this function's share.
+        """
+
+        @staticmethod
+        def forward(ctx: Any, gradient: Any, *_: Any) -> Any:
+            return gradient.clone()
+
+        @staticmethod
+        def backward(ctx: Any, _: Any) -> Any:
+            raise RuntimeError("a hand-written backward is differentiable once, not twice")
+
     class Lifted(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> Any:
             out, residual = forward(*inputs)
-            ctx.save_for_backward(*residual)
-            ctx.residual_type = type(residual)
+            ctx.save_for_backward(*residual, *inputs)
+            ctx.residual_type, ctx.kept = type(residual), len(residual)
             return out
 
         @staticmethod
-        @once_differentiable
         def backward(ctx: Any, dout: Any) -> Any:
-            return backward(ctx.residual_type(*ctx.saved_tensors), dout)
+            saved = ctx.saved_tensors
+            with torch.no_grad():
+                grads = backward(ctx.residual_type(*saved[: ctx.kept]), dout)
+            if not torch.is_grad_enabled():
+                return grads
+            inputs = saved[ctx.kept :]
+            return tuple(g if g is None else Once.apply(g, dout, *inputs) for g in grads)
 
     def primal(*inputs: Any) -> Any:
         return Lifted.apply(*inputs)
