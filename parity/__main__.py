@@ -6,6 +6,7 @@ interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import traceback
@@ -61,6 +62,7 @@ def notebook(
     from parity.data import load
     from parity.notebook import Options, run
     from parity.progress import progress
+    from parity.report import check_writable
 
     options = Options(
         dtype=dtype.value,
@@ -73,13 +75,15 @@ def notebook(
         names=names,
         exercises=tuple(int(e) for e in dict.fromkeys(exercise or Exercise)),
     )
-    dataset = load(names)  # what is wrong with the file is said before anything starts
+    dataset = load(names)  # what is wrong with a file is said before anything starts
+    if json is not None:
+        check_writable(json)
     steps = options.batches * len(options.exercises)
     with progress("compiling for both frameworks", steps) as advance:
         report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)
-    report.show(_console(), verbose)
+    _show(report, verbose)
     return report.exit_code(strict)
 
 
@@ -110,6 +114,15 @@ def reproduce() -> int:
         "training and its figures follow in a later release"
     )
     return report.exit_code() or int(not all(figure.holds for figure in figures))
+
+
+def _show(report: Any, verbose: bool) -> None:
+    """Print the report; a reader who has seen enough (`| head`) is no error."""
+    try:
+        report.show(_console(), verbose)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _console() -> Any:

@@ -58,6 +58,11 @@ class Options:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} is {getattr(self, name)}; give {least} or more")
 
+        for name in ("seed", "global_seed"):
+            if not -(2**63) <= getattr(self, name) < 2**64:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} is {getattr(self, name)}; give 64 bits, as to torch")
+
     @property
     def dtypes(self) -> tuple[np.dtype, ...]:
         """The dtypes to judge, float32 first."""

@@ -90,8 +90,8 @@ class Report:
             tensors = len({(s.exercise, r.name) for s in self.sections for r in s.gradients})
             dtypes = " and ".join(dict.fromkeys(row.dtype for row in gradients))
             return (
-                f"{self.verdict}: {tensors} gradients agree in four corners in {dtypes}; "
-                f"largest distance {far.sigmas:.1f} of {BOUND:.0f} sigma ({worst.name}, {corner})"
+                f"{self.verdict}: {tensors} gradient{'s' * (tensors > 1)} in {dtypes}; farthest "
+                f"{far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} ({corner.split()[0]})"
             )
         first = next(row for row in self.rows if row.verdict is self.verdict)
         count = sum(row.verdict is self.verdict for row in gradients)
@@ -150,6 +150,17 @@ class Report:
         write_atomically(path, json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
+def check_writable(path: Path) -> None:
+    """Raise UsageError if ``path`` cannot be written; ask before the work, not after."""
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder; give a file's path")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write ``text`` under a temporary name beside ``path``, then rename it into place."""
     try:
@@ -162,9 +173,12 @@ def write_atomically(path: Path, text: str) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise UsageError(
-            f"cannot write {path}: {error.strerror}; give a path in a folder you can write to"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    why = error.strerror.lower() if error.strerror else str(error)
+    return UsageError(f"cannot write {path}: {why}; give a path in a folder you can write to")
 
 
 def _losses(section: Section) -> Iterator[str]:

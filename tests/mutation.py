@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import cache
 from typing import Any, NamedTuple
 
 Kinds = Mapping[str, Hashable]
@@ -83,6 +84,7 @@ def statements(function: ast.FunctionDef) -> tuple[ast.stmt, ...]:
     return tuple(function.body[ast.get_docstring(function) is not None :])
 
 
+@cache
 def targets(statement: ast.stmt) -> tuple[str, ...]:
     """Return the names that an assignment assigns, in order."""
     places = statement.targets if isinstance(statement, ast.Assign) else ()

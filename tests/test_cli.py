@@ -9,6 +9,7 @@ import time
 import pytest
 
 from parity.__main__ import main
+from parity.errors import UsageError
 
 
 def parity(*words, **keywords):
@@ -38,7 +39,7 @@ def test_check_shows_26_rows_and_exits_0(checked):
     assert table[-1] == "C"
     assert len(set(table)) == 26
     assert "identical" in lines[start]
-    assert lines[-1].startswith(("rounding:", "less accurate:")) or "sigma (" in lines[-1]
+    assert lines[-1].startswith("rounding: 30 gradients in float32 and float64; farthest ")
 
 
 def test_a_pipe_gets_plain_text_at_most_100_columns_wide(checked):
@@ -84,6 +85,7 @@ def test_help_is_instant_and_imports_neither_framework():
         (["check", "--batch-size", "1"], "give 2 or more"),
         (["check", "--batch-size", "many"], "Invalid value for '--batch-size'"),
         (["notebook", "--exercise", "9"], "'9' is not one of"),
+        (["notebook", "--seed", str(2**70)], "--seed is"),
         (["notebook", "--frobnicate"], "No such option"),
         (["frobnicate"], "No such command"),
     ],
@@ -96,19 +98,42 @@ def test_the_users_mistakes_exit_2_with_one_sentence(words, sentence, capsys):
     assert len(said.splitlines()) == 1
 
 
-def test_an_unwritable_json_is_the_users_mistake(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("path", ["no/report.json", "."])
+def test_an_unwritable_json_is_said_before_the_work(path, tmp_path, capsys, monkeypatch):
     import parity.notebook
 
-    monkeypatch.setattr(parity.notebook, "run", lambda *_: _Nothing())
-    assert main(["check", "--json", str(tmp_path / "no" / "report.json")]) == 2
+    monkeypatch.setattr(parity.notebook, "run", lambda *_: pytest.fail("started"))
+    assert main(["check", "--json", str(tmp_path / path)]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 
-class _Nothing:
-    def write_json(self, path):
-        from parity.report import write_atomically
+def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    from parity.report import write_atomically
 
-        write_atomically(path, "{}")
+    path = tmp_path / "report.json"
+    write_atomically(path, "old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UsageError, match="no space left on device"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_who_stops_early_is_no_error():
+    done = subprocess.run(
+        f"{sys.executable} -m parity notebook --exercise 2 --n-hidden 5 | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.startswith("Exercise 2")
+    assert "internal error" not in done.stderr
 
 
 def test_disagreement_exits_1_our_errors_3_and_an_interrupt_130(capsys, monkeypatch):
