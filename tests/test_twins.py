@@ -9,6 +9,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -320,13 +321,29 @@ print("checked", package)
 """
 
 
+@pytest.fixture(scope="module")
+def checks() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """The checks of both packages, running side by side."""
+    running = {
+        package: subprocess.Popen(
+            [sys.executable, "-c", CHECKED, package],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for package in twins.PACKAGES
+    }
+    yield running
+    for process in running.values():
+        with process:  # closes its pipes and waits
+            process.kill()
+
+
 @pytest.mark.parametrize("package", twins.PACKAGES)
-def test_the_stated_shapes_hold_when_they_are_checked(package: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CHECKED, package],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == f"checked {package}\n", done.stderr
+def test_the_stated_shapes_hold_when_they_are_checked(
+    package: str, checks: dict[str, subprocess.Popen[str]]
+) -> None:
+    said, complained = checks[package].communicate()
+    assert said == f"checked {package}\n", complained
