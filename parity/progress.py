@@ -7,10 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.progress import TimeElapsedColumn as Elapsed
-
 QUIET = 2.0
 """Seconds between plain lines."""
 
@@ -22,10 +18,12 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
     Writes to standard error only, so that standard output can be piped.
     """
     if sys.stderr.isatty():
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), Elapsed())
-        with Progress(
-            *columns, MofNCompleteColumn(), console=Console(stderr=True), transient=True
-        ) as bar:
+        # here, not above: importing rich draws from Python's global random numbers
+        from rich.console import Console
+        from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+
+        columns = (SpinnerColumn(), *Progress.get_default_columns()[:2], TimeElapsedColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=total)
 
             def advance(word: str) -> None:

@@ -1,6 +1,7 @@
 """A finished comparison: one value that can be asked for its verdict, drawn as a table or written.
 
-Judges nothing: the rows come judged.
+Judges nothing: the rows come judged. rich is imported where something is drawn: importing it draws
+from Python's global random numbers, and importing this must not.
 """
 
 from __future__ import annotations
@@ -12,16 +13,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from parity.errors import ParityError, UsageError
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 SCHEMA = "backprop-parity/notebook/1"
 
@@ -76,6 +76,8 @@ class Report:
     def assert_ok(self) -> None:
         """Raise ParityError, with the table, unless everything agrees."""
         if self.exit_code():
+            from rich.console import Console
+
             console = Console(width=100, color_system=None)
             with console.capture() as captured:
                 self.show(console)
@@ -102,6 +104,8 @@ class Report:
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+        from rich.text import Text
+
         for section in self.sections:
             console.print(Text(f"Exercise {section.exercise}: {section.title}", style="bold"))
             for line in _losses(section):
@@ -194,7 +198,9 @@ def _losses(section: Section) -> Iterator[str]:
 
 def _table(title: str, rows: tuple[Row, ...]) -> Table:
     """Return one line a tensor: float32's columns where there are any, float64 beside them."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    from rich.text import Text
+
+    table = _grid()
     dtypes = list(dict.fromkeys(row.dtype for row in rows))
     table.add_column(title)
     table.add_column("= autograd")
@@ -227,8 +233,15 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
     return table
 
 
+def _grid() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+
+
 def _pairs(rows: tuple[Row, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    table = _grid()
     for header in ("gradient of", "dtype", "pair", "exact", "allclose", "max diff", "ULP", "at"):
         table.add_column(header)
     for row in rows:

@@ -56,6 +56,8 @@ FUNCTIONS = {
     "scatter": lambda x: jnp.zeros(8).at[jnp.array([1, 1, 2, 7, 0, 1])].add(x[:, 0]),
     "sort": lambda x: jnp.sort(x, 1),
     "cumsum": lambda x: jnp.cumsum(x, 0),
+    "prod": lambda x: (x * 2).prod(1),
+    "cumprod": lambda x: jnp.cumprod(x, 1),
     "logsumexp": lambda x: jax.nn.logsumexp(x, 1),
     "softmax": lambda x: jax.nn.softmax(x, 1),
     "cholesky": lambda x: jnp.linalg.cholesky(positive(x)),
@@ -147,6 +149,17 @@ def test_float32_inside_a_float64_run_is_refused(x):
         yardstick(lambda x: x.astype(jnp.float32).sum())(jnp.array(x))
     with jax.enable_x64(True), pytest.raises(TypeError, match="float32 value"):
         yardstick(jax.jit(lambda x: x * jnp.ones(6, jnp.float32)))(jnp.array(x))
+
+
+def test_bfloat16_inside_a_float64_run_is_refused(x):
+    with jax.enable_x64(True), pytest.raises(TypeError, match="bfloat16 value of shape"):
+        yardstick(lambda x: x.astype(jnp.bfloat16).astype(x.dtype))(jnp.array(x))
+
+
+def test_a_long_product_has_the_noise_of_every_factor():
+    factors = np.random.default_rng(0).uniform(0.99, 1.01, size=(500, 400))
+    noise = noise_of(lambda x: x.prod(1), factors) / factors.prod(1)
+    assert 15 < np.sqrt(np.mean(noise**2)) < 27
 
 
 def test_one_yardstick_serves_many_shapes():

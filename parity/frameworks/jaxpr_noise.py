@@ -4,7 +4,7 @@ A function is traced to its jaxpr and interpreted in float64; every operation th
 random noise of the size that rounding to float32 would have. The rms over several seeds of the
 distance to the noiseless run is the yardstick. The only file that knows what a jaxpr is made of.
 
-It estimates; it bounds nothing. It refuses a jaxpr that hides float32 inside float64.
+It estimates; it bounds nothing. It refuses a jaxpr that hides a narrower float inside float64.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
@@ -61,7 +60,7 @@ def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def measured(*args: Any) -> tuple[Any, Any]:
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-        _refuse_float32(traced)
+        _refuse_narrow(traced)
         # a row of noise a seed, long enough for a slice to start anywhere in its first half
         size = _largest(traced) + 4096
         pool = jax.random.normal(jax.random.key(0), (SEEDS, 2 * size))
@@ -158,6 +157,9 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
             _add(y, growth * jnp.sqrt(_square(y) + jnp.abs(s)), noise)
             for y, s in zip(outputs, squares, strict=True)
         ]
+    if name in ("reduce_prod", "cumprod"):  # every factor adds its rounding
+        growth = math.sqrt(_terms(name, equation))
+        return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
         return [_add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) for y in outputs]
@@ -197,9 +199,9 @@ def _normwise(x: Any, noise: _Noise) -> Any:
 
 
 def _terms(name: str, equation: Any) -> int:
-    """Return how many terms each element of an accumulating operation adds up, at most."""
+    """Return how many inputs, at most, go into one element of the result."""
     params, shapes = equation.params, [v.aval.shape for v in equation.invars]
-    if name == "reduce_sum":
+    if name in ("reduce_sum", "reduce_prod"):
         return max(1, math.prod(shapes[0][axis] for axis in params["axes"]))
     if name == "dot_general":
         contracted = params["dimension_numbers"][0][0]
@@ -207,7 +209,7 @@ def _terms(name: str, equation: Any) -> int:
     if name == "conv_general_dilated":
         features = shapes[1][params["dimension_numbers"].rhs_spec[0]]
         return max(1, math.prod(shapes[1]) // max(1, features))
-    if name == "cumsum":
+    if name in ("cumsum", "cumprod"):
         return max(1, shapes[0][params["axis"]])
     if name == "scatter-add":
         return max(1, math.prod(shapes[1][:-1]) + 1)
@@ -271,11 +273,13 @@ def _largest(traced: Any) -> int:
     )
 
 
-def _refuse_float32(traced: Any) -> None:
-    for equation_variable in _variables(traced.jaxpr):
-        dtype = getattr(equation_variable.aval, "dtype", None)
-        if dtype in (np.float32, np.complex64):
+def _refuse_narrow(traced: Any) -> None:
+    for variable in _variables(traced.jaxpr):
+        dtype = getattr(variable.aval, "dtype", None)
+        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+            continue
+        if dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8):
             raise TypeError(
-                f"a {dtype} value of shape {equation_variable.aval.shape} inside a float64 run: "
+                f"a {dtype} value of shape {variable.aval.shape} inside a float64 run: "
                 "the function narrows its inputs; give every constant and cast the inputs' dtype"
             )
