@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SCHEMA = "backprop-parity/notebook/1"
 
+MOST = 6
+"""Reasons shown below a table unless all are asked for."""
+
 CORNERS = ("jax", "jax.grad", "torch", "autograd")
 
 COLOURS = {
@@ -85,21 +88,20 @@ class Report:
 
     def summary(self) -> str:
         """Return the verdict line."""
-        gradients = [row for section in self.sections for row in section.gradients]
+        gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
+        tensors = len({(exercise, row.name) for exercise, row in gradients})
         if self.verdict.passes:
             worst = max(self.rows, key=lambda row: row.sigmas)
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
-            tensors = len({(s.exercise, r.name) for s in self.sections for r in s.gradients})
-            dtypes = " and ".join(dict.fromkeys(row.dtype for row in gradients))
+            dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in gradients))
             return (
                 f"{self.verdict}: {tensors} gradient{'s' * (tensors > 1)} in {dtypes}; farthest "
                 f"{far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} ({corner.split()[0]})"
             )
         first = next(row for row in self.rows if row.verdict is self.verdict)
-        count = sum(row.verdict is self.verdict for row in gradients)
+        ill = {(exercise, row.name) for exercise, row in gradients if row.verdict is self.verdict}
         return (
-            f"{self.verdict}: {count} of {len(gradients)} rows, "
-            f"first {first.name} ({first.dtype}): {first.reason}"
+            f"{self.verdict}: {len(ill)} of {tensors} gradients, first {first.name}: {first.reason}"
         )
 
     def show(self, console: Console, verbose: bool = False) -> None:
@@ -113,13 +115,15 @@ class Report:
             if verbose:
                 console.print(_table("forward", section.forward))
             console.print(_table("gradient of", section.gradients))
-            reasons = [row for row in (*section.forward, *section.gradients) if row.reason]
-            for row in reasons if verbose else reasons[:6]:
-                console.print(
-                    Text(f"  {row.name} ({row.dtype}): {row.reason}", style=COLOURS[row.verdict])
-                )
-            if len(reasons) > 6 and not verbose:
-                console.print(f"  and {len(reasons) - 6} more (--verbose shows them)")
+            told: dict[str, Verdict] = {}
+            for row in (*section.forward, *section.gradients):
+                if row.reason:  # the same in both dtypes is said once
+                    told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
+            lines = list(told.items())
+            for line, verdict in lines if verbose else lines[:MOST]:
+                console.print(Text(line, style=COLOURS[verdict]))
+            if len(lines) > MOST and not verbose:
+                console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
             if verbose:
                 console.print(_pairs(section.gradients))
         for note in self.notes:
