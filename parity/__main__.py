@@ -99,7 +99,7 @@ def reproduce() -> int:
     console = _console()
     with progress("compiling for both frameworks", 3) as advance:
         report = run(Options(), done=advance)
-    report.show(console)
+    _show(report, verbose=False)
     figures = exercise_1_loss()
     for figure in figures:
         verdict = "holds" if figure.holds else "DOES NOT HOLD"

@@ -57,7 +57,6 @@ class Options:
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(f"{option} is {getattr(self, name)}; give {least} or more")
-
         for name in ("seed", "global_seed"):
             if not -(2**63) <= getattr(self, name) < 2**64:
                 option = "--" + name.replace("_", "-")
@@ -126,6 +125,7 @@ class Bench:
         outcomes, reference, noise = self.measure(batch, tuple(dict.fromkeys((*dtypes, FLOAT64))))
         in_order = tuple(outcomes[FLOAT64]["torch"][0])  # JAX sorts the keys of a dictionary
         reference = {name: reference[0][name] for name in in_order}, reference[1]
+        flushed = {dtype: _flushed(outcomes[dtype], reference[0]) for dtype in dtypes}
 
         def rows(part: int, names: tuple[str, ...]) -> list[Row]:
             return [
@@ -136,7 +136,7 @@ class Bench:
                     {corner: outcome[part][name] for corner, outcome in outcomes[FLOAT64].items()},
                     reference[part][name],
                     noise[part][name],
-                    flushed=_flushed(outcomes[dtype], reference[0]),
+                    flushed=flushed[dtype],
                     batch=index,
                 )
                 for name in names

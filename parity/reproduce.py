@@ -7,10 +7,9 @@ from importlib import import_module
 
 import numpy as np
 
-from parity import recipe
 from parity.compare import ulps
 from parity.data import load
-from parity.exercises import call
+from parity.exercises import CHUNKED, call
 from parity.notebook import FLOAT32, Options, batches
 
 ULPS = 2
@@ -52,7 +51,7 @@ def exercise_1_loss() -> list[Figure]:
             _, activations = chunked.forward(params.Params(*inputs[:7]), *inputs[7:])
             return {"loss": ops.cross_entropy_forward(activations.logits, inputs[8])[0]}
 
-        inputs = tuple(batch[name] for name in (*recipe.NAMES, "Xb", "Yb"))
+        inputs = CHUNKED.take(batch, FLOAT32)
         ours = float(call(side, FLOAT32, side.compiled(loss), inputs)["loss"])
         figures.append(Figure("Exercise 1 loss", side.HAND, 3.3360559940338135, ours))
     return figures
