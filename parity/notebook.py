@@ -12,7 +12,7 @@ import numpy as np
 
 from parity import recipe
 from parity.data import Dataset, load
-from parity.errors import UsageError
+from parity.errors import require_at_least, require_seed
 from parity.exercises import (
     CHUNKED,
     EXERCISES,
@@ -51,16 +51,10 @@ class Options:
     exercises: tuple[int, ...] = (1, 2, 3)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise UsageError("--batch-size 1 has no batch variance; give 2 or more")
-        for name, least in (("n_hidden", 1), ("batches", 1), ("global_skip", 0)):
-            if getattr(self, name) < least:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} is {getattr(self, name)}; give {least} or more")
-        for name in ("seed", "global_seed"):
-            if not -(2**63) <= getattr(self, name) < 2**64:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} is {getattr(self, name)}; give 64 bits, as to torch")
+        require_at_least(2, batch_size=self.batch_size)  # one example has no batch variance
+        require_at_least(1, n_hidden=self.n_hidden, batches=self.batches)
+        require_at_least(0, global_skip=self.global_skip)
+        require_seed(seed=self.seed, global_seed=self.global_seed)
 
     @property
     def dtypes(self) -> tuple[np.dtype, ...]:
