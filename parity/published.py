@@ -6,6 +6,7 @@ format. Anything that is not in it is a UsageError, since a figure nobody compar
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -153,10 +154,11 @@ def _step(key: str) -> int:
 
 def _figure(key: str, value: Any) -> Any:
     """Return a figure as it was written: a float, or a string that is a decimal number."""
-    if value is None or type(value) is float:
-        return value
+    if value is None:
+        return None
     try:
-        if type(value) is str and value == f"{float(value):.{decimals(value)}f}":
+        printed = type(value) is str and value == f"{float(value):.{decimals(value)}f}"
+        if (printed or type(value) is float) and math.isfinite(float(value)):
             return value
     except ValueError:
         pass

@@ -41,7 +41,8 @@ def run(
     for target in (*curves.values(), *([] if into is None else [into])):
         check_writable(target)
 
-    console.print(f"{published.title}: {published.source}", soft_wrap=True, markup=False)
+    about = ": ".join(filter(None, (published.title, published.source)))
+    console.print(about, soft_wrap=True, markup=False)
     report = _gradients(published, dataset, console)
     steps = published.training.steps * len(frameworks)
     outcomes = []

@@ -30,19 +30,18 @@ def run(
     require_at_least(1, chunk=chunk)
     folder = Folder(out)
     begun = folder.holds_a_run()
-    if given is None and begun:
+    if begun and given is None:
         raise UsageError(f"{out} holds a run already; add --resume to go on, or give another --out")
-    dataset = None
     if begun:
-        config = require_same(folder, config, (given or set()) & set(asdict(config)))
+        config = require_same(folder, config, (given or set()) & {*asdict(config)})
         dataset = dataset_of(folder, names)
     else:
         dataset = load(names, config.block_size)
     with folder.locked():
-        if begun and config != folder.read_config()[0]:
-            folder.begin(config, _about(dataset, names or _path_of(folder)))
-        if not begun:
-            folder.begin(config, _about(dataset, names))
+        if folder.holds_a_run() is not begun:
+            raise UsageError(f"{out} has just been begun by another process; give another --out")
+        if not begun or config != folder.read_config()[0]:
+            folder.begin(config, _about(dataset, names or (_path_of(folder) if begun else None)))
         start = folder.resume()
         yield _greeting(config, given, start)
         try:
