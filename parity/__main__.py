@@ -48,11 +48,12 @@ class Frameworks(StrEnum):
 
 
 class Exercise(StrEnum):
-    """The notebook's exercises that compare gradients."""
+    """The notebook's exercises."""
 
     one = "1"
     two = "2"
     three = "3"
+    four = "4"
 
 
 FrameworkOption = Annotated[Framework, typer.Option(help="Who computes.")]
@@ -69,8 +70,9 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.
 def notebook(
     dtype: Annotated[DType, typer.Option(help="Precision to judge.")] = DType.both,
     exercise: Annotated[
-        list[Exercise] | None, typer.Option(help="Only this exercise; may be repeated.")
+        list[Exercise] | None, typer.Option(help="Only this one; may be repeated. [1 2 3]")
     ] = None,
+    steps: Annotated[int, typer.Option(help="Steps that exercise 4 trains.")] = 1000,
     n_hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 64,
     batch_size: Annotated[int, typer.Option(help="Examples a batch, 2 or more.")] = 32,
     batches: Annotated[int, typer.Option(help="Seeded batches; the worst row is kept.")] = 1,
@@ -85,7 +87,7 @@ def notebook(
     """Run the notebook's exercises four ways and judge every gradient."""
     from parity.data import load
     from parity.files import check_writable
-    from parity.notebook import Options, run
+    from parity.notebook import Options, run, turns
     from parity.progress import progress
 
     options = Options(
@@ -97,13 +99,13 @@ def notebook(
         global_seed=global_seed,
         global_skip=global_skip,
         names=names,
-        exercises=tuple(int(e) for e in dict.fromkeys(exercise or Exercise)),
+        steps=steps,
+        exercises=tuple(int(e) for e in dict.fromkeys(exercise or "123")),
     )
     dataset = load(names)  # what is wrong with a file is said before anything starts
     if json is not None:
         check_writable(json)
-    steps = options.batches * len(options.exercises)
-    with progress("compiling for both frameworks", steps) as advance:
+    with progress("compiling for both frameworks", turns(options)) as advance:
         report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)

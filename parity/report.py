@@ -49,6 +49,8 @@ class Section:
     """By dtype and corner, of the first batch."""
     forward: tuple[Row, ...]
     gradients: tuple[Row, ...]
+    noun: str = "gradient"
+    """What ``gradients`` holds; where an exercise trains, its loss and parameters."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,20 @@ class Report:
         """Return the verdict line."""
         gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
         tensors = len({(exercise, row.name) for exercise, row in gradients})
+        nouns = {section.noun for section in self.sections}
+        noun = nouns.pop() if len(nouns) == 1 else "tensor"
         if self.verdict.passes:
             worst = max(self.rows, key=lambda row: row.sigmas)
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
             dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in gradients))
             return (
-                f"{self.verdict}: {tensors} gradient{'s' * (tensors > 1)} in {dtypes}; farthest "
+                f"{self.verdict}: {tensors} {noun}{'s' * (tensors > 1)} in {dtypes}; farthest "
                 f"{far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} ({corner.split()[0]})"
             )
         first = next(row for row in self.rows if row.verdict is self.verdict)
         ill = {(exercise, row.name) for exercise, row in gradients if row.verdict is self.verdict}
         return (
-            f"{self.verdict}: {len(ill)} of {tensors} gradients, first {first.name}: {first.reason}"
+            f"{self.verdict}: {len(ill)} of {tensors} {noun}s, first {first.name}: {first.reason}"
         )
 
     def show(self, console: Console, verbose: bool = False) -> None:
@@ -110,9 +114,10 @@ class Report:
             console.print(Text(f"Exercise {section.exercise}: {section.title}", style="bold"))
             for line in _losses(section):
                 console.print(Text(line))
-            if verbose:
+            if verbose and section.forward:
                 console.print(_table("forward", section.forward))
-            console.print(_table("gradient of", section.gradients))
+            title = "gradient of" if section.noun == "gradient" else section.noun
+            console.print(_table(title, section.gradients))
             told: dict[str, Verdict] = {}
             for row in (*section.forward, *section.gradients):
                 if row.reason:  # the same in both dtypes is said once
