@@ -10,6 +10,8 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -109,7 +111,8 @@ def notebook(
         report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)
-    _show(report, verbose)
+    with _readers_may_leave():
+        report.show(_console(), verbose)
     return report.exit_code(strict)
 
 
@@ -157,7 +160,8 @@ def train(
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     for line in run(out, config, names, chunk, given if resume else None):
-        print(line)
+        with _readers_may_leave():
+            print(line)
     return 0
 
 
@@ -176,9 +180,10 @@ def evaluate(
     step, losses = evaluated(Folder(run), framework and framework.value, names)
     if json is not None:
         write_json(json, {"step": step} | losses)
-    print(f"after {step:,} steps")
-    for split, loss in losses.items():
-        print(f"{split} {loss}")
+    with _readers_may_leave():
+        print(f"after {step:,} steps")
+        for split, loss in losses.items():
+            print(f"{split} {loss}")
     return 0
 
 
@@ -197,8 +202,9 @@ def sample(
     from parity.checkpoint import Folder
     from parity.train_command import sampled
 
-    for name in sampled(Folder(run), framework and framework.value, names, sampler, seed, count):
-        print(name)
+    drawn = sampled(Folder(run), framework and framework.value, names, sampler, seed, count)
+    with _readers_may_leave():
+        print("\n".join(drawn))
     return 0
 
 
@@ -217,13 +223,17 @@ def reproduce(
     from parity.reproduce_command import run as reproduce_run
 
     frameworks = ("jax", "torch") if framework is Frameworks.both else (framework.value,)
-    return reproduce_run(run, frameworks, out, json, _console())
+    report = reproduce_run(run, frameworks, out, json)
+    with _readers_may_leave():
+        report.show(_console())
+    return report.exit_code
 
 
-def _show(report: Any, verbose: bool) -> None:
-    """Print the report; a reader who has seen enough (`| head`) is no error."""
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """Print on; a reader of standard output who has seen enough (`| head`) is no error."""
     try:
-        report.show(_console(), verbose)
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

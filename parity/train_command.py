@@ -46,12 +46,12 @@ def run(
         yield _greeting(config, given, start)
         try:
             params = _train(folder, config, dataset, chunk, start)
+            yield from _finish(folder, config, dataset, params)
         except DivergedError as error:
             raise DivergedError(_kept(folder, error)) from error
         except KeyboardInterrupt:
             yield f"stopped; to go on: parity train --out {out} --resume"
             raise
-        yield from _finish(folder, config, dataset, params)
 
 
 def _greeting(config: Config, given: set[str] | None, start: Any) -> str:

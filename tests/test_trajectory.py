@@ -1,4 +1,4 @@
-"""Training side by side: healthy sources stay within the growth of one-ulp nudges; others leave it."""
+"""Training side by side: healthy sources stay within the growth of nudges by one ulp."""
 
 import numpy as np
 import pytest
