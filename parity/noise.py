@@ -19,18 +19,23 @@ BOUND = 32.0
 TINY = 2.0**-126
 """The smallest normal float32: below it XLA flushes to zero and torch does not."""
 
+TINY16 = 2.0**-24
+"""The smallest float16: nothing finer can be told in that dtype."""
+
 
 def roundoff(dtype: np.dtype | type) -> float:
     """Return the unit roundoff u of a floating dtype: half the distance from 1 to the next."""
-    return float(np.finfo(dtype).eps) / 2
+    name = np.dtype(dtype).name
+    return 2.0**-8 if name == "bfloat16" else float(np.finfo(dtype).eps) / 2
 
 
 def sigma(noise: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Return each element's sigma in ``dtype``: hypot(its noise, 0.1 tensor rms) + 2**-126.
+    """Return each element's sigma in ``dtype``: hypot(its noise, 0.1 tensor rms) + 2**-126 (2**-24).
 
     ``noise`` is in units of the roundoff. The share of the tensor's rms keeps one lucky element of
     a measurement with few seeds from judging its neighbours.
     """
     finite = noise[np.isfinite(noise)]
     overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
-    return roundoff(dtype) * np.hypot(noise, 0.1 * overall) + TINY
+    floor = TINY16 if np.dtype(dtype) == np.float16 else TINY
+    return roundoff(dtype) * np.hypot(noise, 0.1 * overall) + floor

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import _pytree
 
 TWIN = "torch_ref"
 HAND, AUTODIFF = "torch", "autograd"
@@ -29,27 +30,91 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def dtype_named(name: str) -> np.dtype:
+    """Return the NumPy dtype of a name; bfloat16 where ml_dtypes, which JAX brings, is there."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
 def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
     """Return torch copies of NumPy arrays."""
-    return tuple(torch.tensor(x) for x in arrays)
+    return tuple(
+        torch.tensor(x.view(np.int16)).view(torch.bfloat16)
+        if x.dtype.name == "bfloat16"
+        else torch.tensor(x)
+        for x in arrays
+    )
 
 
 def to_numpy(value: Any) -> Any:
     """Return NumPy copies of every tensor in nested dictionaries and tuples."""
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy().copy()
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        if value.dtype == torch.bfloat16:
+            return value.view(torch.int16).numpy().copy().view(dtype_named("bfloat16"))
+        return value.numpy().copy()
     if isinstance(value, dict):
         return {key: to_numpy(item) for key, item in value.items()}
-    return type(value)(to_numpy(item) for item in value)
+    return None if value is None else type(value)(to_numpy(item) for item in value)
+
+
+def flatten(tree: Any) -> tuple[dict[str, Any], Callable[[list[Any]], Any]]:
+    """Return {path: tensor} of what a function returned, and a function that puts it together."""
+    found, structure = _pytree.tree_flatten_with_path(tree)
+    none = object()
+    places = [none if leaf is None else _pytree.keystr(path) for path, leaf in found]
+    leaves = {
+        _pytree.keystr(path): torch.as_tensor(leaf) for path, leaf in found if leaf is not None
+    }
+
+    def together(tensors: list[Any]) -> Any:
+        left = iter(tensors)
+        return _pytree.tree_unflatten(
+            [None if place is none else next(left) for place in places], structure
+        )
+
+    return leaves, together
+
+
+def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Return {path: something with a shape and a dtype} of what ``function`` returns."""
+    with torch.no_grad():
+        return dict(to_numpy(flatten(function(*inputs))[0]))
+
+
+def is_float(x: Any) -> bool:
+    """Return whether a tensor has a gradient: real or complex floating point."""
+    return bool(x.is_floating_point() or x.is_complex())
+
+
+def conj(x: Any) -> Any:
+    """Return the tensor itself: gradients are compared as torch defines them."""
+    return x
 
 
 def vjp(
-    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: Any
-) -> tuple[Any, tuple[Any, ...]]:
-    """Return (out, gradients of the float inputs) by autograd."""
-    leaves = [x.detach().requires_grad_() if x.is_floating_point() else x for x in inputs]
-    floats = [x for x in leaves if x.is_floating_point()]
+    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return (out, gradients of the float inputs) by autograd; None where it finds no path.
+
+    ``forward`` returns {name: tensor}; ``dout`` has the names of its floating ones.
+    """
+    leaves = [x.detach().requires_grad_() if is_float(x) else x for x in inputs]
+    floats = [x for x in leaves if is_float(x)]
     with torch.enable_grad():
         out = forward(*leaves)
-        grads = torch.autograd.grad(out, floats, dout)
-    return out.detach(), grads
+        names = [name for name in dout if out[name].requires_grad]
+        grads = (
+            torch.autograd.grad(
+                [out[name] for name in names],
+                floats,
+                [dout[name] for name in names],
+                allow_unused=True,
+            )
+            if names
+            else (None,) * len(floats)
+        )
+    return {name: x.detach() for name, x in out.items()}, grads

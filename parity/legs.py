@@ -1,0 +1,352 @@
+"""The user's functions as the harness runs them: every corner in every dtype on the same bytes.
+
+Finds what keeps two sides from being compared at all (structure, shapes, dtypes, changed inputs)
+before any number is looked at. Judges no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from parity import tree
+from parity.compare import fingerprint
+from parity.errors import ParityError, UsageError
+from parity.pair import Arguments, Pair, Rule
+
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+Arrays = dict[str, np.ndarray]
+Outcome = tuple[Arrays, Arrays]
+"""What every corner returns: forward tensors and gradients, by name."""
+
+YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
+
+
+class Misfit(Exception):
+    """Two sides cannot be compared; the message says which, where and what to do."""
+
+    def __init__(self, tensor: str, message: str) -> None:
+        super().__init__(message)
+        self.tensor = tensor
+
+
+def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
+    """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays.
+
+    Raises ParityError where the framework holds other bytes than it was given, before or after.
+    """
+    given = fingerprint(values)
+    with side.exactly(dtype):
+        inputs = side.from_numpy(values)
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
+        outcome = side.to_numpy(function(*inputs))
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} changed its own inputs; return new arrays instead")
+        return outcome
+
+
+def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a float64 or complex128 array in ``dtype`` or its complex kind; others as they are."""
+    if array.dtype.kind == "c":
+        return array.astype(np.result_type(dtype, np.complex64))
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float64 numbers with no more digits than ``dtype`` has; its range is not imposed."""
+    if array.dtype.kind == "c":
+        return in_precision(array.real, dtype) + 1j * in_precision(array.imag, dtype)
+    if array.dtype.kind != "f" or dtype == FLOAT64:
+        return array
+    digits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits)
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One way to compute the pair in one framework; functions of flat arrays."""
+
+    name: str
+    side: Any
+    forward: Callable[..., dict[str, Any]]
+    """(*leaves) -> {output: array}"""
+    gradients: Callable[..., tuple[Any, tuple[Any, ...]]]
+    """(leaves, {output: cotangent}) -> (outputs, one gradient a floating leaf, or None)"""
+
+
+def corners_of(pair: Pair, arguments: Arguments) -> dict[str, Corner]:
+    """Return {name: corner}: each side's function, and its rule by hand where it has one."""
+    corners = {}
+    for framework, given in pair.sides.items():
+        side = import_module(f"parity.frameworks.{framework}_side")
+        primal = given
+        if isinstance(given, Rule):
+            name = f"{framework}.rule"
+            corners[name] = _by_rule(name, side, given, arguments)
+
+            def primal(*inputs: Any, forward: Any = given.forward) -> Any:
+                return forward(*inputs)[0]
+
+        corners[framework] = _by_autodiff(framework, side, primal, arguments)
+    return corners
+
+
+def _outputs(side: Any, out: Any) -> dict[str, Any]:
+    return {f"out{path}": x for path, x in side.flatten(out)[0].items()}
+
+
+def _by_autodiff(name: str, side: Any, function: Any, arguments: Arguments) -> Corner:
+    def forward(*leaves: Any) -> dict[str, Any]:
+        return _outputs(side, function(*arguments.build(leaves)))
+
+    def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
+        return side.vjp(forward, leaves, douts)
+
+    return Corner(name, side, forward, gradients)
+
+
+def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
+    def forward(*leaves: Any) -> dict[str, Any]:
+        return _outputs(side, rule.forward(*arguments.build(leaves))[0])
+
+    def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
+        out, residual = rule.forward(*arguments.build(leaves))
+        paths, together = side.flatten(out)
+        cotangents = [
+            side.conj(douts[f"out{path}"]) if f"out{path}" in douts else None for path in paths
+        ]
+        found = rule.backward(residual, together(cotangents))
+        grads = _entries(name, side, found, arguments)
+        return _outputs(side, out), tuple(side.conj(grad) for grad in grads)
+
+    return Corner(name, side, forward, gradients)
+
+
+def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[Any]:
+    """Return a rule's gradients, one a floating leaf; Misfit where the contract is broken."""
+    contract = "return a tuple with one entry an input, None for integers"
+    names = arguments.arguments
+    if not isinstance(found, tuple | list):
+        raise Misfit("gradients", f"{corner}'s backward returns {type(found).__name__}; {contract}")
+    if len(found) != len(names):
+        raise Misfit(
+            "gradients",
+            f"{corner}'s backward returns {len(found)} gradients for {len(names)} inputs "
+            f"({', '.join(names)}); {contract}",
+        )
+    floating = [*arguments.floating]
+    got: dict[str, Any] = {}
+    for name, value, entry in zip(names, arguments.structure, found, strict=True):
+        wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
+        given = {f"{name}{path}": x for path, x in side.flatten(entry)[0].items()}
+        given = {leaf: x for leaf, x in given.items() if x is not None}
+        if [*given] != wanted:
+            raise Misfit(
+                name,
+                f"{corner}'s backward returns {_listed(given)} for input {name}; "
+                f"return {_listed(wanted)}",
+            )
+        got |= given
+    return [got[name] for name in floating]
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"a gradient of {name}" for name in names) or "None"
+
+
+@contextmanager
+def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Turn what a user's function raises into a UsageError of one sentence."""
+    try:
+        yield
+    except (Misfit, UsageError, ParityError):
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in leaves.items())
+        raise UsageError(
+            f"{corner} raised {type(error).__name__}: {first} (inputs: {shapes}); "
+            "both functions must take these inputs in this order"
+        ) from error
+
+
+class Legs:
+    """A pair set up in its frameworks: every corner compiled once, then run on any values."""
+
+    def __init__(self, pair: Pair, arguments: Arguments) -> None:
+        self.pair, self.arguments = pair, arguments
+        self.corners = corners_of(pair, arguments)
+        self.outputs: dict[str, Any] = {}
+        """{name: something with a shape and a dtype} of every output, in float64."""
+        self.unused: set[tuple[str, str]] = set()
+        """(corner, input) where autograd found no path."""
+        self._ready: dict[str, Any] = {}
+
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Names of the inputs whose gradients are compared."""
+        douts = self.cotangents()
+        return self.arguments.floating if douts and not self.pair.forward_only else ()
+
+    def cotangents(self) -> dict[str, Any]:
+        """Return the outputs that get a cotangent: the floating ones."""
+        return {name: x for name, x in self.outputs.items() if np.dtype(x.dtype).kind in "fc"}
+
+    def check_structure(self, leaves: tuple[np.ndarray, ...]) -> None:
+        """Run or trace every forward in float64; Misfit where they cannot be compared."""
+        outlines = {}
+        for name, corner in self.corners.items():
+            with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
+                inputs = corner.side.from_numpy(leaves)
+                outlines[name] = corner.side.outline(corner.forward, inputs)
+                if fingerprint(corner.side.to_numpy(inputs)) != fingerprint(leaves):
+                    raise Misfit("inputs", f"{name} changed its own inputs; return new arrays")
+        (first, outline), *others = outlines.items()
+        if not outline:
+            raise Misfit("out", f"{first} returns no array; return what is to be compared")
+        for name, other in others:
+            _same_structure(first, outline, name, other)
+        for name, other in outlines.items():
+            _right_dtypes(name, other)
+        self.outputs = outline
+
+    def _named(self, leaves: tuple[np.ndarray, ...]) -> Arrays:
+        return dict(zip(self.arguments.names, leaves, strict=True))
+
+    def differentiated(self, corner: Corner, zeros: bool = False) -> Callable[..., Any]:
+        """Return a function of (*leaves, *cotangents): ({output: array}, {input: gradient}).
+
+        ``zeros`` puts zeros for None, the gradient of what autograd finds unused.
+        """
+        floating, names = self.floating, [*self.cotangents()]
+        count = len(self.arguments.names)
+
+        def run(*args: Any) -> Any:
+            leaves = args[:count]
+            if not floating:
+                return corner.forward(*leaves), {}
+            out, grads = corner.gradients(leaves, dict(zip(names, args[count:], strict=True)))
+            if zeros:
+                inputs = [x for x in leaves if corner.side.is_float(x)]
+                grads = tuple(x * 0 if g is None else g for g, x in zip(grads, inputs, strict=True))
+            return out, dict(zip(floating, grads, strict=True))
+
+        return run
+
+    def function(self, way: str, corner: Corner) -> Any:
+        """Return what runs a corner: "eager", "compiled", "forward" or "yardstick"; built once."""
+        key = f"{way} {corner.name}"
+        if key not in self._ready:
+            if way == "yardstick":
+                noise = import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
+                self._ready[key] = noise.yardstick(self.differentiated(corner, zeros=True))
+            elif way == "forward":
+                self._ready[key] = corner.side.compiled(corner.forward)
+            else:
+                plain = self.differentiated(corner)
+                self._ready[key] = plain if way == "eager" else corner.side.compiled(plain)
+        return self._ready[key]
+
+    def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
+        """Call a corner on ``values`` (leaves, then cotangents), all of ``dtype``.
+
+        A gradient that autograd does not have, None, is zeros from here on, and said in a note.
+        """
+        named = self._named(values[: len(self.arguments.names)])
+        with speaking_for(corner.name, named):
+            outcome = call(corner.side, dtype, self.function(way, corner), values)
+        if way not in ("compiled", "eager"):
+            return outcome
+        out, grads = outcome
+        self.unused |= {(corner.name, name) for name, grad in grads.items() if grad is None}
+        return out, {
+            name: np.zeros_like(named[name]) if grad is None else grad
+            for name, grad in ((name, grads[name]) for name in self.floating)
+        }
+
+    def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
+        """Run every corner in ``dtype``; JAX eagerly as well where that may round differently."""
+        found = {}
+        for name, corner in self.corners.items():
+            found[name] = self.run("compiled", corner, dtype, values)
+            if corner.side.HAND == "jax" and dtype == FLOAT32:
+                found[f"{name} eager"] = self.run("eager", corner, dtype, values)
+        return found
+
+    def yardsticks(self, values: Any) -> dict[str, tuple[Outcome, Outcome]]:
+        """Return {framework: (value, noise)} of each framework's own differentiation."""
+        found = {}
+        for framework in self.pair.sides:
+            if framework in YARDSTICKS:
+                try:
+                    found[framework] = self.run(
+                        "yardstick", self.corners[framework], FLOAT64, values
+                    )
+                except UsageError as error:
+                    if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
+                        raise Misfit("inputs", f"{framework}: {error.__cause__}") from error
+                    raise
+        return found
+
+
+def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any]) -> None:
+    """Raise Misfit unless both return the same names with the same shapes and kinds of number."""
+    for name in [*a, *b]:
+        if name not in a or name not in b:
+            has, lacks = (left, right) if name in a else (right, left)
+            raise Misfit(
+                name,
+                f"{has} returns {name} and {lacks} does not ({left}: {', '.join(a)}; "
+                f"{right}: {', '.join(b)}); return the same structure from both",
+            )
+    for name, x in a.items():
+        y = b[name]
+        if tuple(x.shape) != tuple(y.shape):
+            raise Misfit(
+                name,
+                f"{left} returns shape {list(x.shape)}, {right} {list(y.shape)}; "
+                f"{_reshaping(tuple(x.shape), tuple(y.shape))}",
+            )
+    for name, x in a.items():
+        kinds = [_kind(np.dtype(z.dtype)) for z in (x, b[name])]
+        if kinds[0] != kinds[1]:
+            raise Misfit(
+                name,
+                f"{left} returns {x.dtype}, {right} {b[name].dtype}; return the same kind of "
+                "number from both",
+            )
+
+
+def _reshaping(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    if a[::-1] == b:
+        return "one is the other's transpose"
+    if sorted(a) == sorted(b):
+        return "the axes are in another order; transpose one"
+    if np.prod(a) == np.prod(b):
+        return "the same number of elements; reshape one"
+    return "shapes are never broadcast here; return the same shape from both"
+
+
+def _kind(dtype: np.dtype) -> str:
+    if dtype.kind in "iu":
+        return "integer"
+    return {"b": "boolean", "c": "complex"}.get(dtype.kind, "real")
+
+
+def _right_dtypes(corner: str, outline: dict[str, Any]) -> None:
+    for name, x in outline.items():
+        dtype = np.dtype(x.dtype)
+        if _kind(dtype) in ("real", "complex") and dtype not in (FLOAT64, np.complex128):
+            raise Misfit(
+                name,
+                f"{corner} returns {dtype} in a float64 run; compute in the inputs' dtype: no "
+                "cast, no constant of a fixed dtype",
+            )
