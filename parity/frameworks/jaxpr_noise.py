@@ -19,16 +19,16 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.noise import SEEDS, U0
+from parity.noise import SEEDS, U0, Cost
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
 EXACT = frozenset(
-    """abs and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp concatenate conj
+    """and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp concatenate conj
     convert_element_type copy copy_p cummax cummin device_put dynamic_slice dynamic_update_slice eq
     expand_dims floor gather ge gt imag iota is_finite le lt max min name ne neg nextafter not
     optimization_barrier or pad real reduce_and reduce_max reduce_min reduce_or reduce_precision
     reduce_window_max reduce_window_min reshape rev round scatter scatter_max scatter_min
-    select_and_gather_add select_n sharding_constraint sign slice sort split squeeze stop_gradient
+    select_and_gather_add select_n sharding_constraint slice sort split squeeze stop_gradient
     top_k transpose xor""".split()
 )
 # Many terms added up: the error grows with their number and with their size, not with the sum's.
@@ -41,19 +41,23 @@ LINEAR_ALGEBRA = frozenset(
     """cholesky custom_linear_solve eig eigh geqrf geqp3 hessenberg householder_product lu ormqr qr
     schur svd triangular_solve tridiagonal tridiagonal_solve""".split()
 )
+# Whose error depends on the argument's last digit: a zero or a pole is near.
+OPAQUE = frozenset("cumlogsumexp digamma lgamma polygamma".split())
 CALLS = frozenset(
     """checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat""".split()
 )
 
 
-def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
+def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
     """Return ``(*args) -> (value, noise)``, both shaped like ``function(*args)``.
 
-    ``value`` is the noiseless float64 run; ``noise`` is the rms error of each element in units of
-    the roundoff u (multiply by 2**-24 for float32). Give float64 arguments, with x64 enabled. The
-    returned function compiles once a shape: keep it to use it again.
+    ``function`` differentiates itself where gradients are wanted. ``value`` is the noiseless
+    float64 run; ``noise`` is the rms error of each element in units of the roundoff u (multiply by
+    2**-24 for float32), 0 for integers. Give float64 arguments, with x64 enabled. The returned
+    function compiles once a shape: keep it to use it again.
 
-    Raises TypeError where the function computes in float32 although its arguments are float64.
+    Raises TypeError where the function computes in a narrower float although its arguments are
+    float64.
     """
 
     # the compiler's optimisations cost more than they save in a function that runs a few times
@@ -62,20 +66,43 @@ def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
         _refuse_narrow(traced)
         # a row of noise a seed, long enough for a slice to start anywhere in its first half
-        size = _largest(traced) + 4096
-        pool = jax.random.normal(jax.random.key(0), (SEEDS, 2 * size))
+        size = _largest(traced) + 16384
         leaves = jax.tree.leaves(args)
         clean = _interpret(traced, leaves, None)
 
-        def distance(row: Array) -> list[Array]:
+        def distance(seed: Array) -> list[Array]:
+            key = jax.random.key(seed, impl="threefry2x32")
+            row = jax.random.uniform(key, (2 * size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
             noisy = _interpret(traced, leaves, _Noise(row, size))
             return [_difference(a, b) for a, b in zip(noisy, clean, strict=True)]
 
-        rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in jax.vmap(distance)(pool)]
+        # one seed after another: a branch stays a branch, and memory holds one run
+        distances = lax.map(distance, jnp.arange(seeds))
+        rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in distances]
         structure = jax.tree.structure(shape)
         return jax.tree.unflatten(structure, clean), jax.tree.unflatten(structure, rms)
 
     return measured
+
+
+def cost(function: Callable[..., Any], *args: Any) -> Cost:
+    """Return the estimated cost of ``yardstick(function)(*args)``: traced, not run."""
+    traced = jax.make_jaxpr(function)(*args)
+    equations, elements = _count(traced.jaxpr)
+    return Cost(equations, elements, 0.5 + 0.01 * equations, 1e-6 * equations + 1e-8 * elements)
+
+
+def _count(jaxpr: Any) -> tuple[int, int]:
+    """Return (equations, elements made in a run); a loop whose length is unknown turns once."""
+    equations = elements = 0
+    for equation in jaxpr.eqns:
+        inner = [_count(held) for held in _held(equation)]
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
+        terms = _terms(equation) if equation.primitive.name in ACCUMULATING else 1
+        made = sum(math.prod(getattr(v.aval, "shape", ())) for v in equation.outvars)
+        equations += 1 + sum(n for n, _ in inner)
+        elements += turns * sum(n for _, n in inner) if inner else terms * made
+    return equations, elements
 
 
 def _difference(noisy: Array, clean: Array) -> Array:
@@ -86,12 +113,12 @@ def _difference(noisy: Array, clean: Array) -> Array:
 
 
 class _Noise:
-    """Standard normals for one seed: slices of a row, at another place for every operation."""
+    """Noise of variance 1 for one seed: slices of a row, at another place for every operation."""
 
     def __init__(self, row: Array, size: int, turn: Any = None) -> None:
         self.row, self.size, self.turn, self.sites = row, size, turn, 0
 
-    def normal(self, shape: tuple[int, ...]) -> Array:
+    def draw(self, shape: tuple[int, ...]) -> Array:
         self.sites += 1
         start: Any = self.sites * 40503 % self.size
         count = math.prod(shape)
@@ -137,33 +164,61 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
                 for branch in params["branches"]
             ]
             return list(lax.switch(index, branches, *operands))
+        if name == "debug_callback":  # said once, by the run without noise
+            return []
         if name in CALLS:
             return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
         if name in LINEAR_ALGEBRA:
-            inputs = [_normwise(x, noise) for x in inputs]
+            inputs = [_normwise(x, noise, 2) for x in inputs]
+        if name in OPAQUE:
+            inputs = [_add(x, jnp.abs(x), noise) if _is_float(x) else x for x in inputs]
     bind = _binder(equation)
     outputs = bind(inputs)
-    if noise is None or name in EXACT or name in LINEAR_ALGEBRA:
+    if noise is None or name in LINEAR_ALGEBRA or _is_exact(equation):
         return outputs
     if name == "fft":
-        return [_normwise(y, noise) for y in outputs]
+        return [_normwise(y, noise, len(params["fft_lengths"])) for y in outputs]
     if name in ACCUMULATING:
-        terms = _terms(name, equation)
-        growth = max(1.0, math.log2(terms) / 2)
-        if name in ("dot_general", "conv_general_dilated"):
-            growth = max(growth, math.sqrt(terms) / 16)
-        squares = bind([_square(x) for x in inputs])
-        return [
-            _add(y, growth * jnp.sqrt(_square(y) + jnp.abs(s)), noise)
-            for y, s in zip(outputs, squares, strict=True)
-        ]
+        return _accumulated(equation, outputs, bind([_square(x) for x in inputs]), noise)
     if name in ("reduce_prod", "cumprod"):  # every factor adds its rounding
-        growth = math.sqrt(_terms(name, equation))
+        growth = math.sqrt(_terms(equation))
         return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
         return [_add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) for y in outputs]
     return [_add(y, jnp.abs(y), noise) for y in outputs]
+
+
+def _is_exact(equation: Any) -> bool:
+    """Return whether an operation rounds nothing: by its kind, or x * 2, x / 4."""
+    name = equation.primitive.name
+    if name in ("abs", "sign"):
+        return not jnp.issubdtype(equation.invars[0].aval.dtype, jnp.complexfloating)
+    if name in ("mul", "div"):
+        factors = equation.invars[1:] if name == "div" else equation.invars
+        return any(isinstance(x, Literal) and _power_of_two(x.val) for x in factors)
+    return name in EXACT
+
+
+def _power_of_two(x: Any) -> bool:
+    return not jnp.iscomplexobj(x) and abs(math.frexp(x)[0]) in (0.0, 0.5)
+
+
+def _accumulated(equation: Any, outputs: list[Any], squares: list[Any], noise: _Noise) -> list[Any]:
+    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(terms) / 2)."""
+    terms = _terms(equation)
+    growth = max(1.0, math.log2(terms) / 2)
+    contraction = equation.primitive.name in ("dot_general", "conv_general_dilated")
+    if contraction:
+        growth = max(growth, math.sqrt(terms) / 16)
+    disturbed = []
+    for y, square in zip(outputs, map(jnp.abs, squares), strict=True):
+        own = jnp.abs(y) ** 2
+        size = growth * jnp.sqrt(own + square)
+        if not contraction:  # a single term adds up without rounding
+            size = jnp.where(own == square, 0.0, size)
+        disturbed.append(_add(y, size, noise))
+    return disturbed
 
 
 def _binder(equation: Any) -> Callable[[Sequence[Any]], list[Any]]:
@@ -185,22 +240,27 @@ def _square(x: Any) -> Any:
 
 
 def _add(y: Any, size: Any, noise: _Noise) -> Any:
-    """Return y + u0 * size * standard normal (in both parts of a complex number)."""
+    """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
     if not _is_float(y):
         return y
+    xi = noise.draw(y.shape)
     if jnp.iscomplexobj(y):
-        return y + U0 * size * lax.complex(noise.normal(y.shape), noise.normal(y.shape))
-    return y + U0 * size * noise.normal(y.shape)
+        xi = lax.complex(xi, noise.draw(y.shape))
+    return y + U0 * jnp.where(jnp.isfinite(size), size, 0.0) * xi
 
 
-def _normwise(x: Any, noise: _Noise) -> Any:
-    """Disturb every element by the tensor's own root mean square."""
-    return _add(x, jnp.sqrt((jnp.abs(x) ** 2).mean()), noise) if _is_float(x) else x
+def _normwise(x: Any, noise: _Noise, axes: int) -> Any:
+    """Disturb every element by the root mean square over the last axes."""
+    if not _is_float(x) or not x.size:
+        return x
+    last = tuple(range(max(0, x.ndim - axes), x.ndim))
+    return _add(x, jnp.sqrt((jnp.abs(x) ** 2).mean(last, keepdims=True)), noise)
 
 
-def _terms(name: str, equation: Any) -> int:
+def _terms(equation: Any) -> int:
     """Return how many inputs, at most, go into one element of the result."""
-    params, shapes = equation.params, [v.aval.shape for v in equation.invars]
+    name, params = equation.primitive.name, equation.params
+    shapes = [v.aval.shape for v in equation.invars]
     if name in ("reduce_sum", "reduce_prod"):
         return max(1, math.prod(shapes[0][axis] for axis in params["axes"]))
     if name == "dot_general":
@@ -250,21 +310,19 @@ def _while(params: dict[str, Any], inputs: list[Any], noise: _Noise) -> list[Any
     return list(lax.while_loop(condition, body, (jnp.uint32(1), *start))[1:])
 
 
-def _inner(jaxpr: Any) -> list[Any]:
-    """Return the jaxprs that the equations of this one hold."""
-    held = []
-    for equation in jaxpr.eqns:
-        for value in equation.params.values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(item, "jaxpr", item)
-                if hasattr(inner, "eqns"):
-                    held.append(inner)
-    return held
+def _held(equation: Any) -> list[Any]:
+    """Return the jaxprs that an equation holds."""
+    values = [
+        x for v in equation.params.values() for x in (v if isinstance(v, tuple | list) else (v,))
+    ]
+    inner = [getattr(x, "jaxpr", x) for x in values]
+    return [x for x in inner if hasattr(x, "eqns")]
 
 
 def _variables(jaxpr: Any) -> list[Any]:
     own = [v for equation in jaxpr.eqns for v in (*equation.invars, *equation.outvars)]
-    return [*jaxpr.invars, *own, *(v for inner in _inner(jaxpr) for v in _variables(inner))]
+    held = [inner for equation in jaxpr.eqns for inner in _held(equation)]
+    return [*jaxpr.invars, *own, *(v for inner in held for v in _variables(inner))]
 
 
 def _largest(traced: Any) -> int:
