@@ -76,7 +76,7 @@ def check(
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
-    return Report(options, (_section(judged),), tuple(notes), schema=CHECK_SCHEMA)
+    return Report(options, (_section(options.pair, judged),), tuple(notes), schema=CHECK_SCHEMA)
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
@@ -84,7 +84,7 @@ def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row],
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
 
 
-def _section(judged: list[tuple[list[Row], list[Row]]]) -> Section:
+def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:
     """Keep the worst row of each tensor over all seeds."""
     parts = []
     for part in (0, 1):
@@ -93,7 +93,7 @@ def _section(judged: list[tuple[list[Row], list[Row]]]) -> Section:
             for row in found[part]:
                 rows.setdefault((row.name, row.dtype), []).append(row)
         parts.append(tuple(worst_of(same) for same in rows.values()))
-    return Section("", {}, *parts)
+    return Section(title, *parts)
 
 
 class Exact(NamedTuple):

@@ -159,11 +159,11 @@ class Disputes:
             reason = f"{wrong} is accurate to float32 only, in a float64 run: {said}"
             return Verdict.LESS_ACCURATE, reason, finding.wrong
         if wrong:
-            reason = f"{wrong} gives no slope of its own forward: {said}"
+            reason = f"{wrong}'s gradient is not the derivative of its own forward: {said}"
             return Verdict.DIFFERENT, reason, finding.wrong
         if self.forwards:
             first = self.forwards[0].name
-            reason = f"each fits its own forward, and {first} differs: {said}"
+            reason = f"right for its own forward on every side, and {first} differs: {said}"
             return Verdict.CONVENTION, reason, ()
         reason = f"{said}; undecided: differences resolve {finding.resolution:.0e} here"
         return Verdict.DIFFERENT, reason, ()

@@ -233,9 +233,9 @@ def _section(exercise: Exercise, judged: list[Judged]) -> Section:
     forward = zip(*(found.forward for found in judged), strict=True)
     gradients = zip(*(found.gradients for found in judged), strict=True)
     return Section(
-        exercise.number,
-        exercise.title,
-        judged[0].losses,
+        f"Exercise {exercise.number}: {exercise.title}",
         forward=tuple(worst_of(rows) for rows in forward),
         gradients=tuple(worst_of(rows) for rows in gradients),
+        exercise=exercise.number,
+        losses=judged[0].losses,
     )

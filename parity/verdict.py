@@ -170,7 +170,8 @@ def whole_numbers(
             values = f"{first} {corners[first][at]}, {other} {corners[other][at]} at {list(at)}"
             reason = f"the functions differ: {values}, in {len(unequal)} places"
             return Row(name, dtype, Verdict.CONVENTION, reason, batch=batch)
-    return Row(name, dtype, Verdict.IDENTICAL, batch=batch)
+    same = {corner: Distance(0.0, ()) for corner in corners}
+    return Row(name, dtype, Verdict.IDENTICAL, distances=same, batch=batch)
 
 
 def unlike_itself(

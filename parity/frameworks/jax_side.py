@@ -49,8 +49,8 @@ def flatten(tree: Any) -> tuple[dict[str, Any], Callable[[list[Any]], Any]]:
 
 
 def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Return {path: something with a shape and a dtype} of what ``function`` returns."""
-    return dict(jax.eval_shape(lambda *inputs: flatten(function(*inputs))[0], *inputs))
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
+    return dict(jax.eval_shape(function, *inputs))
 
 
 def is_float(x: Any) -> bool:

@@ -80,9 +80,9 @@ def flatten(tree: Any) -> tuple[dict[str, Any], Callable[[list[Any]], Any]]:
 
 
 def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Return {path: something with a shape and a dtype} of what ``function`` returns."""
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
     with torch.no_grad():
-        return dict(to_numpy(flatten(function(*inputs))[0]))
+        return dict(to_numpy(function(*inputs)))
 
 
 def is_float(x: Any) -> bool:
