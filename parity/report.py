@@ -94,6 +94,10 @@ class Report:
 
     def summary(self) -> str:
         """Return the verdict line."""
+        return f"{self.verdict}: {self.told()}"
+
+    def told(self) -> str:
+        """Return what was compared and how far it is, or what fails first."""
         gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
         counted = gradients or [(s.exercise, row) for s in self.sections for row in s.forward]
         noun = "gradient" if gradients else "output"
@@ -102,14 +106,33 @@ class Report:
             worst = max(self.rows, key=lambda row: row.sigmas)
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
             dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
+            said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            first = next(row for row in self.rows if row.verdict is self.verdict)
+            if first.reason:
+                return f"{said}; {first.name}: {first.reason}"
             return (
-                f"{self.verdict}: {tensors} {noun}{'s' * (tensors > 1)} in {dtypes}; farthest "
-                f"{far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} ({corner.split()[0]})"
+                f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
+                f"({corner.split()[0]})"
             )
-        first = next(row for row in self.rows if row.verdict is self.verdict)
-        ill = {(exercise, row.name) for exercise, row in counted if row.verdict is self.verdict}
+        first = next(row for row in self.rows if not row.verdict.passes)
+        ill = {(exercise, row.name) for exercise, row in counted if not row.verdict.passes}
         many = f"{len(ill)} of {tensors} {noun}{'s' * (tensors > 1)}, first " if ill else ""
-        return f"{self.verdict}: {many}{first.name}: {first.reason}"
+        return f"{many}{first.name}: {first.reason}"
+
+    def fault(self) -> str:
+        """Say whose fault a failure is, in one line."""
+        odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
+        blamed = " and ".join(dict.fromkeys(corner.split()[0] for corners in odd for corner in corners))
+        if blamed:
+            return f"fault: {blamed}"
+        if odd:
+            return "fault: undecided; nothing says which side is wrong"
+        if self.verdict is Verdict.CONVENTION:
+            return (
+                "fault: neither side; these are two functions, each differentiated rightly: "
+                "a default, a constant or a definition differs"
+            )
+        return "fault: none to be found before this can be compared"
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
@@ -137,6 +160,8 @@ class Report:
         for note in self.notes:
             console.print(Text(f"Note: {note}."))
         console.print(Text(self.summary(), style=COLOURS[self.verdict]))
+        if not self.verdict.passes:
+            console.print(Text(self.fault(), style=COLOURS[self.verdict]))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
