@@ -179,16 +179,16 @@ class _Kink:
         with np.errstate(invalid="ignore"):
             self.dispute = np.ptp(self.claims, axis=0)
 
-    def around(self, along: Vector) -> tuple[np.ndarray, np.ndarray, bool]:
-        """Return every corner's mean gradient a step ahead and behind, and whether they agree."""
-        sides, agree = [], True
+    def around(self, along: Vector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the mean gradient a step ahead and behind, and where all corners agree on both."""
+        sides, agree = [], np.ones(self.places.size, bool)
         for sign in (1, -1):
             there = self.x + sign * NEAR * along
             found = np.array([w.gradient(there)[self.places] for w in self.witnesses])
             with np.errstate(invalid="ignore"):
                 left = np.ptp(found, axis=0)
             limit = 1e-3 * np.where(np.isfinite(self.dispute), self.dispute, np.abs(found[0]))
-            agree &= bool(np.all(left <= limit))
+            agree &= left <= limit
             sides.append(found.mean(0))
         return sides[0], sides[1], agree
 
@@ -202,7 +202,7 @@ class _Kink:
     @property
     def vanishes(self) -> bool:
         """Whether no dispute is left a random step away from x."""
-        return all(self.around(self.random(self.places))[2] for _ in range(2))
+        return all(self.around(self.random(self.places))[2].all() for _ in range(2))
 
     def wrong(self) -> tuple[tuple[str, ...], int]:
         """Return the corners whose value is not between the one-sided slopes, and how many looks.
@@ -218,18 +218,20 @@ class _Kink:
         for i in chosen:
             along = np.zeros_like(self.x)
             along[self.places[i]] = self.scale[self.places[i]]
-            ahead, behind, _ = self.around(along)
-            wrong |= self._outside(ahead, behind, along, np.arange(self.places.size) == i)
+            ahead, behind, agree = self.around(along)
+            if agree[i]:
+                wrong |= self._outside(ahead, behind, along, np.arange(self.places.size) == i)
             coupled = np.abs(ahead - behind) > SLACK * (np.abs(ahead) + np.abs(behind))
             joined = np.isin(cluster, cluster[coupled | (np.arange(cluster.size) == i)])
             cluster[joined] = cluster[i]
         for turn in range(DIRECTIONS):
             along = self.random(self.places)
-            if turn == 0:  # every tie moves as one: both of its sides are known exactly
-                along[self.places] = self.scale[self.places]
-            ahead, behind, _ = self.around(along)
+            if turn % 2:  # what is tied moves almost as one: its two slopes are close together
+                along[self.places] = np.abs(along[self.places])
+            ahead, behind, agree = self.around(along)
             for one in np.unique(cluster[chosen]):
-                wrong |= self._outside(ahead, behind, along, cluster == one)
+                if agree[cluster == one].all():
+                    wrong |= self._outside(ahead, behind, along, cluster == one)
         return tuple(w.name for w in self.witnesses if w.name in wrong), chosen.size
 
     def _outside(

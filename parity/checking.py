@@ -7,16 +7,16 @@ Knows no framework and no tensor by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from parity.compare import distance, fingerprint
-from parity.disputes import Disputes, Space, Tensor
+from parity.disputes import Disputes, Space, Tensor, gauge
 from parity.errors import ParityError, UsageError
-from parity.legs import FLOAT64, Legs, Misfit, Outcome, cast, in_precision
+from parity.legs import FLOAT64, Arrays, Legs, Misfit, Outcome, cast, in_precision
 from parity.noise import BOUND, sigma
 from parity.pair import Arguments, Pair, short_decimals
 from parity.report import CHECK_SCHEMA, Report, Section
@@ -80,6 +80,9 @@ def check(
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
+    if isinstance(error, Misfit) and error.corner:
+        odd = (error.corner,)
+        return [], [Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)]
     tensor = error.tensor if isinstance(error, Misfit) else "inputs"
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
 
@@ -189,10 +192,27 @@ class Trial:
         if tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
             return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
+        if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
+            return self._narrow(part, row, corners, tensor)
         if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
             own = {framework: noise[part][name] for framework, noise in problem.own.items()}
             return rougher(row, corners, reference, own)
         return row
+
+    def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
+        """Return the row of a tensor that float64 settles and a narrower dtype does not."""
+        if not all(np.all(np.isfinite(x)) for x in corners.values()):
+            return row
+        if freedom := gauge(Tensor(row.name, corners, tensor.noise), self.dtypes[row.dtype]):
+            return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=freedom, odd=())
+        problem = self.problems[row.dtype]
+        douts = problem.values[len(self.arguments.names) :]
+        corner = self.legs.corners[row.odd[0].removesuffix(" eager")]
+
+        def answer(leaves: Values) -> np.ndarray:
+            return self.legs.run("compiled", corner, FLOAT64, (*leaves, *douts))[part][row.name]
+
+        return self._disputes(problem).narrow(row, corners, answer)
 
     def _disputes(self, problem: Exact) -> Disputes:
         key = fingerprint(problem.values)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.arbitration import Finding, Witness, arbitrate
-from parity.compare import Distance, distance
-from parity.noise import BOUND, sigma
+from parity.compare import distance, wide
+from parity.noise import BOUND, roundoff, sigma
 from parity.verdict import Row, Verdict
 
 Arrays = dict[str, np.ndarray]
@@ -55,11 +55,10 @@ class Tensor(NamedTuple):
         """Return every corner's value at the worst coordinate, with the digits that tell."""
         at = self.worst()
         values = {corner: x[at] for corner, x in self.answers.items()}
-        digits = next(
-            (d for d in range(3, 18) if len({f"{v:.{d}g}" for v in values.values()}) > 1), 17
-        )
+        alike = [d for d in range(3, 17) if len({f"{v:.{d}g}" for v in values.values()}) == 1]
+        digits = max(alike, default=2) + 2
         where = f" at {list(at)}" if at else ""
-        return ", ".join(f"{c} {v:.{digits + 1}g}" for c, v in values.items()) + where
+        return ", ".join(f"{c} {v:.{digits}g}" for c, v in values.items()) + where
 
 
 class Space:
@@ -114,8 +113,11 @@ class Space:
         return np.concatenate(sizes)
 
 
-Run = Callable[[tuple[np.ndarray, ...]], tuple[float, list[np.ndarray]]]
-"""(leaves) -> (the loss <cotangent, out>, the gradients of the floating leaves), in float64."""
+Answer = Callable[[tuple[np.ndarray, ...]], np.ndarray]
+"""(leaves) -> one tensor, in float64."""
+
+NEIGHBOURS = 8
+"""Inputs a rounding away that are tried for a kink."""
 
 
 class Disputes:
@@ -168,13 +170,31 @@ class Disputes:
         reason = f"{said}; undecided: differences resolve {finding.resolution:.0e} here"
         return Verdict.DIFFERENT, reason, ()
 
+    def narrow(self, row: Row, corners: Mapping[str, np.ndarray], answer: Answer) -> Row:
+        """Return the row of a tensor that only a narrow dtype gets wrong, if it may be right.
+
+        Eigenvectors change their sign, and near a kink rounding decides on the side: a float64 run
+        of inputs moved by that rounding then moves as far.
+        """
+        at = next(d.worst for c, d in row.distances.items() if c in row.odd)
+        here = answer(self.space.leaves)
+        error = max(abs(wide(corners[corner])[at] - here[at]) for corner in row.odd)
+        rng = np.random.default_rng(0)
+        for _ in range(NEIGHBOURS):
+            x = self.space.x
+            moved = x * (1 + 8 * roundoff(np.dtype(row.dtype)) * rng.uniform(-1, 1, x.shape))
+            if abs(answer(self.space.at(moved))[at] - here[at]) > error / 2:
+                reason = f"rounding decides on which side of a kink this falls: {row.reason}"
+                return replace(row, verdict=Verdict.KINK, reason=reason, odd=())
+        return row
+
     def finding(self, tensor: Tensor) -> Finding:
         """Return what arbitration finds on a disputed gradient: together first, then alone."""
         if not self._findings:
             disputed = [t for t in self.gradients if t.disputed]
             together = self._arbitrate({t.name for t in disputed})
             for t in disputed:
-                alone = len(disputed) > 1 and not (together.kink and not together.wrong)
+                alone = len(disputed) > 1 and not together.kink
                 self._findings[t.name] = self._arbitrate({t.name}) if alone else together
         return self._findings[tensor.name]
 
@@ -199,19 +219,17 @@ class Disputes:
         return arbitrate(witnesses, space.x, gradients, mask, space.scale, rng)
 
 
-def gauge(tensor: Tensor) -> str:
+def gauge(tensor: Tensor, dtype: np.dtype | type = np.float64) -> str:
     """Say which freedom two answers differ by, if it is the sign or the order of eigenvectors."""
-    first, *others = tensor.answers.values()
-    yard = sigma(tensor.noise, np.float64)
+    first, *others = (wide(x) for x in tensor.answers.values())
+    yard = sigma(tensor.noise, dtype)
     if first.ndim < 2 or not np.all(np.isfinite(first)):
         if first.ndim == 1 and all(_same(np.sort(x), np.sort(first), yard.max()) for x in others):
             return f"{tensor.name} holds the same values in another order; sort both"
         return ""
     for axis, word in ((-2, "columns"), (-1, "rows")):
-        lengths = np.linalg.norm(first, axis=axis)
-        unit = np.abs(lengths - 1) < 1e-9
-        same = all(_same(np.abs(x), np.abs(first), yard) for x in others)
-        if unit.all() and same:
+        unit = np.abs(np.linalg.norm(first, axis=axis) - 1) < 64 * roundoff(dtype)
+        if unit.all() and all(_same(np.abs(x), np.abs(first), yard) for x in others):
             return (
                 f"{tensor.name} is the same up to the sign of its {word}, unit vectors: "
                 "eigenvectors are defined up to sign; compare what the sign cannot change "

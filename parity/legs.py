@@ -29,11 +29,14 @@ YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
 
 
 class Misfit(Exception):
-    """Two sides cannot be compared; the message says which, where and what to do."""
+    """Two sides cannot be compared; the message says which, where and what to do.
 
-    def __init__(self, tensor: str, message: str) -> None:
+    ``corner`` is the one that breaks a contract, if it is one's fault alone.
+    """
+
+    def __init__(self, tensor: str, message: str, corner: str = "") -> None:
         super().__init__(message)
-        self.tensor = tensor
+        self.tensor, self.corner = tensor, corner
 
 
 def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
@@ -100,7 +103,7 @@ def corners_of(pair: Pair, arguments: Arguments) -> dict[str, Corner]:
 
 
 def _outputs(side: Any, out: Any) -> dict[str, Any]:
-    return {f"out{path}": x for path, x in side.flatten(out)[0].items()}
+    return {name: side.asarray(x) for name, x in tree.positions(out, "out")}
 
 
 def _by_autodiff(name: str, side: Any, function: Any, arguments: Arguments) -> Corner:
@@ -119,11 +122,11 @@ def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
 
     def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
         out, residual = rule.forward(*arguments.build(leaves))
-        paths, together = side.flatten(out)
-        cotangents = [
-            side.conj(douts[f"out{path}"]) if f"out{path}" in douts else None for path in paths
-        ]
-        found = rule.backward(residual, together(cotangents))
+        cotangents = (
+            side.conj(douts[name]) if name in douts else None
+            for name, _ in tree.positions(out, "out")
+        )
+        found = rule.backward(residual, tree.rebuild(out, cotangents))
         grads = _entries(name, side, found, arguments)
         return _outputs(side, out), tuple(side.conj(grad) for grad in grads)
 
@@ -135,31 +138,33 @@ def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[A
     contract = "return a tuple with one entry an input, None for integers"
     names = arguments.arguments
     if not isinstance(found, tuple | list):
-        raise Misfit("gradients", f"{corner}'s backward returns {type(found).__name__}; {contract}")
+        kind = type(found).__name__
+        raise Misfit("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
     if len(found) != len(names):
         raise Misfit(
             "gradients",
             f"{corner}'s backward returns {len(found)} gradients for {len(names)} inputs "
             f"({', '.join(names)}); {contract}",
+            corner,
         )
     floating = [*arguments.floating]
     got: dict[str, Any] = {}
     for name, value, entry in zip(names, arguments.structure, found, strict=True):
         wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
-        given = {f"{name}{path}": x for path, x in side.flatten(entry)[0].items()}
-        given = {leaf: x for leaf, x in given.items() if x is not None}
-        if [*given] != wanted:
+        given = [x for _, x in tree.positions(entry)]
+        if len(given) != len(wanted):
             raise Misfit(
                 name,
-                f"{corner}'s backward returns {_listed(given)} for input {name}; "
+                f"{corner}'s backward returns {len(given)} arrays for input {name}; "
                 f"return {_listed(wanted)}",
+                corner,
             )
-        got |= given
+        got |= {leaf: side.asarray(x) for leaf, x in zip(wanted, given, strict=True)}
     return [got[name] for name in floating]
 
 
 def _listed(names: Any) -> str:
-    return ", ".join(f"a gradient of {name}" for name in names) or "None"
+    return ", ".join(f"the gradient of {name}" for name in names) or "None"
 
 
 @contextmanager
@@ -268,8 +273,7 @@ class Legs:
         out, grads = outcome
         self.unused |= {(corner.name, name) for name, grad in grads.items() if grad is None}
         return out, {
-            name: np.zeros_like(named[name]) if grad is None else grad
-            for name, grad in ((name, grads[name]) for name in self.floating)
+            name: _fitting(corner.name, name, grads[name], named[name]) for name in self.floating
         }
 
     def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
@@ -295,6 +299,27 @@ class Legs:
                         raise Misfit("inputs", f"{framework}: {error.__cause__}") from error
                     raise
         return found
+
+
+def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
+    """Return a gradient, zeros for None; Misfit unless it is shaped like its input."""
+    if grad is None:
+        return np.zeros_like(x)
+    if grad.shape != x.shape:
+        raise Misfit(
+            name,
+            f"{corner}'s gradient of {name} has shape {list(grad.shape)}, {name} has "
+            f"{list(x.shape)}; {_reshaping(grad.shape, x.shape)}",
+            corner,
+        )
+    if grad.dtype != x.dtype:
+        raise Misfit(
+            name,
+            f"{corner}'s gradient of {name} is {grad.dtype} in a {x.dtype} run; compute in the "
+            "inputs' dtype",
+            corner,
+        )
+    return grad
 
 
 def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any]) -> None:

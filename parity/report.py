@@ -11,7 +11,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +85,16 @@ class Report:
     def assert_ok(self) -> None:
         """Raise ParityError, with the table, unless everything agrees."""
         if self.exit_code():
-            from rich.console import Console
+            raise ParityError(self.text(), self)
 
-            console = Console(width=100, color_system=None)
-            with console.capture() as captured:
-                self.show(console)
-            raise ParityError(captured.get(), self)
+    def text(self) -> str:
+        """Return what `show` prints, as plain text."""
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as captured:
+            self.show(console)
+        return captured.get()
 
     def summary(self) -> str:
         """Return the verdict line."""
@@ -114,10 +118,16 @@ class Report:
                 f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
                 f"({corner.split()[0]})"
             )
-        first = next(row for row in self.rows if not row.verdict.passes)
-        ill = {(exercise, row.name) for exercise, row in counted if not row.verdict.passes}
-        many = f"{len(ill)} of {tensors} {noun}{'s' * (tensors > 1)}, first " if ill else ""
-        return f"{many}{first.name}: {first.reason}"
+        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
+        part, first = bad[0]
+        more = len({(part, row.name) for part, row in bad}) - 1
+        also = f", and in {more} more" if more else ""
+        return f"first in {part}{first.name}{also}: {first.reason}"
+
+    def _labelled(self) -> Iterator[tuple[str, Row]]:
+        for section in self.sections:
+            yield from (("", row) for row in section.forward)
+            yield from (("the gradient of ", row) for row in section.gradients)
 
     def fault(self) -> str:
         """Say whose fault a failure is, in one line."""
@@ -142,9 +152,12 @@ class Report:
             console.print(Text(section.title, style="bold"))
             for line in _losses(section):
                 console.print(Text(line))
-            if section.forward and (verbose or section.exercise is None):
-                console.print(_table("forward", section.forward))
-            if section.gradients:
+            if section.exercise is None:
+                gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
+                console.print(_table("", (*section.forward, *gradients)))
+            else:
+                if verbose:
+                    console.print(_table("forward", section.forward))
                 console.print(_table("gradient of", section.gradients))
             told: dict[str, Verdict] = {}
             for row in section.rows:

@@ -34,6 +34,16 @@ def flatten(tree: Any, name: str = "") -> list[tuple[str, Any]]:
     return [leaf for step, child in found for leaf in flatten(child, name + step)]
 
 
+def positions(tree: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Return what `flatten` does, with every tuple's entries by number, named ones too."""
+    found = children(tree)
+    if found is None:
+        return [(name, tree)]
+    if isinstance(tree, tuple):
+        found = [(f"[{i}]", child) for i, (_, child) in enumerate(found)]
+    return [leaf for step, child in found for leaf in positions(child, name + step)]
+
+
 def rebuild(tree: Any, leaves: Iterator[Any]) -> Any:
     """Return a tree like ``tree`` with the next of ``leaves`` in place of each leaf."""
     found = children(tree)

@@ -13,7 +13,11 @@ from itertools import combinations
 import numpy as np
 
 from parity.compare import Difference, Distance, compare, distance, structure, wide
-from parity.noise import BOUND, sigma
+from parity.noise import BOUND, U0, roundoff, sigma
+
+
+LOST = 0.05
+"""An error of this share of an element leaves nothing that could be called rounding."""
 
 
 class Verdict(StrEnum):
@@ -99,7 +103,7 @@ def judge(
     elif not np.all(np.isfinite(reference)):
         verdict, reason, odd = Verdict.NOT_COMPARABLE, _not_finite(reference), ()
     else:
-        verdict, reason, odd = _accuracy(corners, distances, flushed)
+        verdict, reason, odd = _accuracy(corners, distances, reference, flushed)
         if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
@@ -135,7 +139,10 @@ def _apart(
 
 
 def _accuracy(
-    corners: Mapping[str, np.ndarray], distances: Mapping[str, Distance], flushed: str
+    corners: Mapping[str, np.ndarray],
+    distances: Mapping[str, Distance],
+    reference: np.ndarray,
+    flushed: str,
 ) -> Finding:
     """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
     far = tuple(corner for corner, d in distances.items() if d.sigmas > BOUND)
@@ -146,6 +153,11 @@ def _accuracy(
     if broken:
         verdict = Verdict.DIFFERENT if len(broken) < len(corners) else Verdict.NOT_COMPARABLE
         return verdict, f"{' and '.join(broken)} not finite here, finite in float64", broken
+    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference) > LOST}
+    if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
+        most = max((distances[corner] for corner in lost), key=_sigmas)
+        reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
+        return Verdict.DIFFERENT, reason, tuple(lost)
     if not far:  # one corner far worse than every other is worth saying long before it fails
         worst = max(distances, key=lambda corner: distances[corner].sigmas)
         others = [d.sigmas for corner, d in distances.items() if corner != worst]
@@ -189,7 +201,8 @@ def unlike_itself(
         return row
     worst = max((strays[corner] for corner in far), key=_sigmas)
     reason = f"{' and '.join(far)} {_at(worst)} from its own float64 run; {row.reason}"
-    finite = all(np.isfinite(corners[c][np.isfinite(exact[c.removesuffix(' eager')])]).all() for c in far)
+    selves = {corner: exact[corner.removesuffix(" eager")] for corner in far}
+    finite = all(np.isfinite(corners[c][np.isfinite(self)]).all() for c, self in selves.items())
     verdict = Verdict.LESS_ACCURATE if finite else Verdict.DIFFERENT
     return replace(row, verdict=verdict, reason=reason, odd=far)
 
@@ -203,7 +216,7 @@ def rougher(
     """Return a row that agrees as less accurate, if a side's own noise is ten times the other's.
 
     ``own`` is each framework's noise. Also where rounding alone may move what is not small in its
-    tensor by more than 5%, and did: such an element is right by luck, and never called rounding.
+    tensor by more than LOST, and did: such an element is right by luck, and never called rounding.
     """
     if row.verdict is Verdict.IDENTICAL:
         return row
@@ -215,13 +228,19 @@ def rougher(
         reason = f"{worst} rounds {factor:.2g} times as much as {_others(own, worst)}"
         odd = tuple(corner for corner in corners if corner.split(".")[0].split()[0] == worst)
         return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason, odd=odd)
-    size = np.maximum(np.abs(reference), _rms(reference))
-    spread = max((np.abs(wide(a) - wide(b)) / np.where(size > 0, size, 1.0)).max(initial=0.0)
-                 for a, b in combinations(corners.values(), 2))
-    if spread > 0.05:
-        reason = f"every side loses its digits here: they are {spread:.0%} apart, by rounding alone"
+    spread = max(_share(a, reference) for a in corners.values())
+    if spread > LOST:
+        reason = f"every side loses its digits here: rounding alone moves one by {spread:.0%}"
         return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason)
     return row
+
+
+def _share(value: np.ndarray, reference: np.ndarray) -> float:
+    """Return the largest error as a share of the element, or of what is usual in its tensor."""
+    size = np.maximum(np.abs(reference), _rms(reference))
+    with np.errstate(invalid="ignore"):
+        error = np.abs(wide(value) - reference) / np.where(size > 0, size, 1.0)
+    return float(np.nan_to_num(error, nan=0.0).max(initial=0.0))
 
 
 def _rms(x: np.ndarray) -> float:

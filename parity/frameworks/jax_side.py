@@ -41,11 +41,9 @@ def to_numpy(value: Any) -> Any:
     return jax.tree.map(np.array, value)
 
 
-def flatten(tree: Any) -> tuple[dict[str, Any], Callable[[list[Any]], Any]]:
-    """Return {path: array} of what a function returned, and a function that puts it together."""
-    found, structure = jax.tree_util.tree_flatten_with_path(tree)
-    leaves = {jax.tree_util.keystr(path): jnp.asarray(leaf) for path, leaf in found}
-    return leaves, lambda arrays: jax.tree.unflatten(structure, arrays)
+def asarray(x: Any) -> Any:
+    """Return a number or an array as JAX's."""
+    return jnp.asarray(x)
 
 
 def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:

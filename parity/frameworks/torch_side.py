@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils import _pytree
 
 TWIN = "torch_ref"
 HAND, AUTODIFF = "torch", "autograd"
@@ -61,22 +60,9 @@ def to_numpy(value: Any) -> Any:
     return None if value is None else type(value)(to_numpy(item) for item in value)
 
 
-def flatten(tree: Any) -> tuple[dict[str, Any], Callable[[list[Any]], Any]]:
-    """Return {path: tensor} of what a function returned, and a function that puts it together."""
-    found, structure = _pytree.tree_flatten_with_path(tree)
-    none = object()
-    places = [none if leaf is None else _pytree.keystr(path) for path, leaf in found]
-    leaves = {
-        _pytree.keystr(path): torch.as_tensor(leaf) for path, leaf in found if leaf is not None
-    }
-
-    def together(tensors: list[Any]) -> Any:
-        left = iter(tensors)
-        return _pytree.tree_unflatten(
-            [None if place is none else next(left) for place in places], structure
-        )
-
-    return leaves, together
+def asarray(x: Any) -> Any:
+    """Return a number or an array as a tensor."""
+    return torch.as_tensor(x)
 
 
 def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
