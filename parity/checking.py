@@ -82,7 +82,8 @@ def check(
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
     if isinstance(error, Misfit) and error.corner:
         odd = (error.corner,)
-        return [], [Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)]
+        row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
+        return ([row], []) if error.tensor == "gradients" else ([], [row])
     tensor = error.tensor if isinstance(error, Misfit) else "inputs"
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
 
@@ -131,6 +132,8 @@ class Trial:
             self.values = leaves
         self._exact: dict[str, Exact] = {}
         self._disputed: dict[str, Disputes] = {}
+        self._free: dict[str, str] = {}
+        """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
         self.outcomes = {
             name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()
@@ -159,8 +162,7 @@ class Trial:
         values = tuple(_widened(x, dtype) for x in self.values)
         key = fingerprint(values)
         if key not in self._exact:
-            outcomes = self.legs.outcomes(FLOAT64, values)
-            measured = self.legs.yardsticks(values)
+            outcomes, measured = self.legs.exact(values)
             for framework, (value, noise) in measured.items():
                 _same_again(framework, outcomes[framework], value, noise)
             own = {framework: noise for framework, (_, noise) in measured.items()}
@@ -203,8 +205,13 @@ class Trial:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""
         if not all(np.all(np.isfinite(x)) for x in corners.values()):
             return row
-        if freedom := gauge(Tensor(row.name, corners, tensor.noise), self.dtypes[row.dtype]):
+        narrow = Tensor(row.name, corners, tensor.noise)
+        if part == 0 and (freedom := gauge(narrow, self.dtypes[row.dtype])):
+            self._free[row.dtype] = f"follows: {freedom}"
             return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=freedom, odd=())
+        if part == 1 and row.dtype in self._free:
+            reason = self._free[row.dtype]
+            return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=reason, odd=())
         problem = self.problems[row.dtype]
         douts = problem.values[len(self.arguments.names) :]
         corner = self.legs.corners[row.odd[0].removesuffix(" eager")]

@@ -7,6 +7,7 @@ before any number is looked at. Judges no number.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -278,27 +279,53 @@ class Legs:
 
     def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
         """Run every corner in ``dtype``; JAX eagerly as well where that may round differently."""
-        found = {}
-        for name, corner in self.corners.items():
-            found[name] = self.run("compiled", corner, dtype, values)
-            if corner.side.HAND == "jax" and dtype == FLOAT32:
-                found[f"{name} eager"] = self.run("eager", corner, dtype, values)
-        return found
+        return self._together(dtype, values, self._ways(dtype))
 
-    def yardsticks(self, values: Any) -> dict[str, tuple[Outcome, Outcome]]:
-        """Return {framework: (value, noise)} of each framework's own differentiation."""
-        found = {}
-        for framework in self.pair.sides:
-            if framework in YARDSTICKS:
-                try:
-                    found[framework] = self.run(
-                        "yardstick", self.corners[framework], FLOAT64, values
-                    )
-                except UsageError as error:
-                    if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
-                        raise Misfit("inputs", f"{framework}: {error.__cause__}") from error
-                    raise
-        return found
+    def exact(self, values: Any) -> tuple[dict[str, Outcome], dict[str, tuple[Outcome, Outcome]]]:
+        """Return ({corner: outcome}, {framework: (value, noise)}) in float64.
+
+        Each framework's own differentiation is measured; Misfit where it narrows its numbers.
+        """
+        ways = self._ways(FLOAT64)
+        yardsticks = {f"{name} noise": ("yardstick", name) for name in self.pair.sides}
+        try:
+            found = self._together(FLOAT64, values, ways | yardsticks)
+        except UsageError as error:
+            if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
+                corner = str(error).split()[0]
+                raise Misfit("inputs", f"{corner}: {error.__cause__}") from error
+            raise
+        measured = {name: found[f"{name} noise"] for name in self.pair.sides}
+        return {name: found[name] for name in ways}, measured
+
+    def _ways(self, dtype: np.dtype) -> dict[str, tuple[str, str]]:
+        ways = {}
+        for name, corner in self.corners.items():
+            ways[name] = "compiled", name
+            if corner.side.HAND == "jax" and dtype == FLOAT32:
+                ways[f"{name} eager"] = "eager", name
+        return ways
+
+    def _together(
+        self, dtype: np.dtype, values: Any, ways: Mapping[str, tuple[str, str]]
+    ) -> dict[str, Any]:
+        """Run {key: (way, corner)}: JAX's, which spend their time compiling, side by side.
+
+        Only ever one dtype at a time: JAX's switch between them is not safe among threads.
+        """
+        jobs = {}
+        with ThreadPoolExecutor() as pool:
+            for key, (way, name) in ways.items():
+                corner = self.corners[name]
+                if corner.side.HAND == "jax":
+                    jobs[key] = pool.submit(self.run, way, corner, dtype, values)
+            found = {
+                key: self.run(way, self.corners[name], dtype, values)
+                for key, (way, name) in ways.items()
+                if key not in jobs
+            }
+            found |= {key: job.result() for key, job in jobs.items()}
+        return {key: found[key] for key in ways}
 
 
 def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:

@@ -142,39 +142,50 @@ class Report:
                 "fault: neither side; these are two functions, each differentiated rightly: "
                 "a default, a constant or a definition differs"
             )
-        return "fault: none to be found before this can be compared"
+        return "fault: none can be found yet; make the two comparable first"
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
         from rich.text import Text
 
+        verdict_lines = [Text(self.summary(), style=COLOURS[self.verdict])]
+        if not self.verdict.passes:
+            verdict_lines.append(Text(self.fault(), style=COLOURS[self.verdict]))
         for section in self.sections:
             console.print(Text(section.title, style="bold"))
             for line in _losses(section):
                 console.print(Text(line))
-            if section.exercise is None:
+            if section.exercise is None:  # one function: what came of it stands first
+                for line in verdict_lines:
+                    console.print(line)
                 gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
                 console.print(_table("", (*section.forward, *gradients)))
             else:
                 if verbose:
                     console.print(_table("forward", section.forward))
                 console.print(_table("gradient of", section.gradients))
-            told: dict[str, Verdict] = {}
-            for row in section.rows:
-                if row.reason:  # the same in both dtypes is said once
-                    told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
-            lines = list(told.items())
-            for line, verdict in lines if verbose else lines[:MOST]:
-                console.print(Text(line, style=COLOURS[verdict]))
-            if len(lines) > MOST and not verbose:
-                console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
+            self._show_reasons(console, section, verbose)
             if verbose:
                 console.print(_pairs(section.gradients))
         for note in self.notes:
             console.print(Text(f"Note: {note}."))
-        console.print(Text(self.summary(), style=COLOURS[self.verdict]))
-        if not self.verdict.passes:
-            console.print(Text(self.fault(), style=COLOURS[self.verdict]))
+        if any(section.exercise is not None for section in self.sections):
+            for line in verdict_lines:
+                console.print(line)
+
+    def _show_reasons(self, console: Console, section: Section, verbose: bool) -> None:
+        """Print each reason once, though it holds in two dtypes; the few first unless asked."""
+        from rich.text import Text
+
+        told: dict[str, Verdict] = {}
+        for row in section.rows:
+            if row.reason:
+                told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
+        lines = list(told.items())
+        for line, verdict in lines if verbose else lines[:MOST]:
+            console.print(Text(line, style=COLOURS[verdict]))
+        if len(lines) > MOST and not verbose:
+            console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
