@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_iter, tree_map_only, tree_unflatten
 
-from parity.noise import SEEDS, U0, Cost
+from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Making, moving, choosing, comparing and changing the sign are exact in every floating format.
 EXACT = frozenset(
@@ -55,9 +55,9 @@ EXACT = frozenset(
 )
 # One elementary function each: the result itself is rounded, once or a few times.
 ROUNDING = frozenset(
-    """abs acos acosh add asin asinh atan atan2 atanh cos cosh digamma div erf erf_inv erfc
-    erfcx erfinv exp exp2 expm1 hypot lgamma log log10 log1p log2 mul native_dropout
-    polygamma pow reciprocal rsqrt rsub sgn sigmoid sin sinh sqrt square sub tan tanh
+    """abs acos acosh add asin asinh atan atan2 atanh cos cosh div erf erf_inv erfc
+    erfcx erfinv exp exp2 expm1 hypot log log10 log1p log2 mul native_dropout
+    pow reciprocal rsqrt rsub sgn sigmoid sin sinh sqrt square sub tan tanh
     true_divide""".split()
 )
 # Many terms added up: the error grows with their number and with their size, not with the sum's.
@@ -80,24 +80,28 @@ AVERAGES = frozenset(
     _adaptive_avg_pool3d_backward avg_pool2d avg_pool2d_backward avg_pool3d
     avg_pool3d_backward""".split()
 )
+# Terms added one after another.
+ONE_BY_ONE = frozenset(
+    """_embedding_bag_dense_backward _index_put_impl embedding_dense_backward index_add index_put
+    scatter_add""".split()
+)
 PRODUCTS = frozenset("cumprod prod".split())
-# Backward stable algorithms: the exact answer to a problem near the one that was asked.
-LINEAR_ALGEBRA = frozenset(
-    """_cholesky_solve_helper _linalg_det _linalg_eigh _linalg_eigvals _linalg_slogdet
-    _linalg_solve_ex _linalg_svd cholesky cholesky_inverse cholesky_solve geqrf
-    linalg_cholesky_ex linalg_eig linalg_householder_product linalg_inv_ex
-    linalg_ldl_factor_ex linalg_ldl_solve linalg_lstsq linalg_lu linalg_lu_factor_ex
-    linalg_lu_solve linalg_matrix_exp linalg_pinv linalg_qr linalg_solve_triangular ormqr
-    triangular_solve""".split()
+# Backward stable: the exact answer to a problem near the one asked, near by each matrix's norm.
+# What is in no list, such as the solving of triangles, is near element by element.
+SPECTRAL = frozenset(
+    "_linalg_eigh _linalg_eigvals _linalg_svd linalg_eig linalg_lstsq linalg_matrix_exp".split()
+)
+NORMWISE = SPECTRAL | frozenset(
+    """_linalg_det _linalg_slogdet _linalg_solve_ex cholesky cholesky_inverse geqrf
+    linalg_cholesky_ex linalg_inv_ex linalg_ldl_factor_ex linalg_lu linalg_lu_factor_ex linalg_pinv
+    linalg_qr""".split()
 )
 FFT = frozenset("_fft_c2c _fft_c2r _fft_r2c fft_c2c fft_c2r fft_r2c".split())
 
 
-# Whose error depends on the argument's last digit (a zero nearby), or of unknown inside.
-OPAQUE = frozenset(
-    """_ctc_loss _ctc_loss_backward _scaled_dot_product_flash_attention_for_cpu digamma
-    lgamma logcumsumexp polygamma""".split()
-)
+# The functions of SERIES are disturbed at their arguments, too, for their zeros and poles; flash
+# attention's decomposition is far noisier than its kernel.
+COMPONENTWISE = SERIES.keys() | {"_scaled_dot_product_flash_attention_for_cpu"}
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -177,6 +181,7 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.operations = self.elements = 0
         self.own: set[int] = set()
+        self.numbers: list[Tensor] = []
         self.before: dict[int, tuple[Any, Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -192,24 +197,38 @@ class _Watch(TorchDispatchMode):
         for x in outputs:
             if x.layout is torch.strided and x.untyped_storage()._cdata not in given:
                 self.own.add(x.untyped_storage()._cdata)
+        narrow = [x for x in inputs if _is_narrow(x)]
+        if func is torch.ops.aten.scalar_tensor.default or (
+            narrow and all(map(self.is_number, narrow))
+        ):
+            self.numbers += [x for x in outputs if _is_short(x).all()]
         for x in (*inputs, *outputs):
-            _refuse_narrow(func, x)
+            if _is_narrow(x) and not self.is_number(x):
+                dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
+                raise TypeError(
+                    f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
+                    "function narrows its inputs; give every constant and cast the inputs' dtype"
+                )
         self.operations += 1
         self.elements += sum(x.numel() for x in outputs)
         return result
+
+    def is_number(self, x: Tensor) -> bool:
+        """Return whether x holds Python numbers on their way through C++, such as 1.0 or -1.0."""
+        return any(x is number for number in self.numbers)
 
     def restore(self) -> None:
         for storage, before in self.before.values():
             storage.copy_(before)
 
 
-def _refuse_narrow(func: Any, x: Tensor) -> None:
-    if _is_float(x) and x.element_size() < (16 if x.is_complex() else 8):
-        dtype = str(x.dtype).removeprefix("torch.")
-        raise TypeError(
-            f"a {dtype} value of shape {tuple(x.shape)} at {func} inside a float64 run: "
-            "the function narrows its inputs; give every constant and cast the inputs' dtype"
-        )
+def _is_narrow(x: Tensor) -> bool:
+    return _is_float(x) and x.element_size() < (16 if x.is_complex() else 8)
+
+
+def _is_short(x: Tensor) -> Any:
+    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
+    return (x.to(torch.bfloat16) == x) if not x.is_complex() else torch.zeros((), dtype=torch.bool)
 
 
 class _Pool:
@@ -257,7 +276,7 @@ class _Noise(TorchDispatchMode):
         if self.pool is None or rule is _exact:
             return func(*args, **kwargs)
         if isinstance(rule, _Open):  # its decomposition came back to it
-            rule = _opaque
+            rule = _componentwise
         return rule(self.pool, func, args, kwargs)
 
 
@@ -277,14 +296,14 @@ def _rule(func: Any) -> Any:
         (ROUNDING, _round),
         (CONTRACTIONS | SUMS | AVERAGES, _accumulate),
         (PRODUCTS, _product),
-        (LINEAR_ALGEBRA, _solve),
+        (NORMWISE, _solve),
         (FFT, _transform),
-        (OPAQUE, _opaque),
+        (COMPONENTWISE, _componentwise),
     ):
         if name in names:
             return rule
     decomposition = _decomposition(func, name)
-    return _Open(decomposition) if decomposition else _opaque
+    return _Open(decomposition) if decomposition else _componentwise
 
 
 def _name(func: Any) -> str:
@@ -294,8 +313,8 @@ def _name(func: Any) -> str:
 
 
 def _decomposition(func: Any, name: str) -> Callable[..., Any] | None:
-    if name in ("var", "std"):
-        return _var if name == "var" else None
+    if name == "var":  # one pass: its error is that of x itself, not of x - mean
+        return None
     if func in decomposition_table:
         return decomposition_table[func]
     if func._can_decompose():
@@ -305,14 +324,6 @@ def _decomposition(func: Any, name: str) -> Callable[..., Any] | None:
     if func._schema.is_mutable and twin in decomposition_table:  # in place: compute, then copy
         return lambda x, *args, **kwargs: x.copy_(decomposition_table[twin](x, *args, **kwargs))
     return None
-
-
-def _var(x: Tensor, dims: Any = None, correction: float = 1, **_: Any) -> Tensor:
-    """Return the variance in two passes, which torch leaves to one kernel."""
-    dims = list(range(x.ndim)) if dims is None else dims
-    count = math.prod(x.shape[d] for d in dims)
-    centred = x - x.mean(dims, keepdim=True)
-    return (centred * centred).sum(dims) / max(0.0, count - correction)
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
@@ -345,12 +356,17 @@ def _round(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
         args, kwargs = _scaled(pool, args, kwargs)
     exact = _unrounded(name, args)
     result, outputs = _call(func, args, kwargs)
+    if exact is True or (name in ("abs", "sgn") and not args[0].is_complex()):
+        return result
     for y in outputs:
-        if exact is True or (name in ("abs", "sgn") and not args[0].is_complex()):
-            continue
-        noise = U0 * pool.noise(y)
-        y.mul_(1 + (noise if exact is False else noise.masked_fill(exact, 0.0)))
+        y.mul_(_factor(pool, y, exact))
     return result
+
+
+def _factor(pool: _Pool, y: Tensor, exact: Any = False) -> Tensor:
+    """Return 1 + u xi, and 1 where y is exact or short."""
+    noise = U0 * pool.noise(y)
+    return 1 + noise.masked_fill(_is_short(y) | exact, 0.0)
 
 
 def _scaled(pool: _Pool, args: Any, kwargs: Any) -> Any:
@@ -360,7 +376,7 @@ def _scaled(pool: _Pool, args: Any, kwargs: Any) -> Any:
         return args, kwargs
     product = args[1] * alpha
     if _is_float(product):
-        product.mul_(1 + U0 * pool.noise(product))
+        product.mul_(_factor(pool, product))
     return (args[0], product), {}
 
 
@@ -383,7 +399,7 @@ def _power_of_two(x: Any) -> bool:
 
 
 def _accumulate(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
-    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(terms) / 2)."""
+    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(k) / 2), and sqrt(k) / 16 one by one."""
     name = _name(func)
     if "index_put" in name and not (args[3] if len(args) > 3 else kwargs.get("accumulate")):
         return func(*args, **kwargs)
@@ -396,9 +412,9 @@ def _accumulate(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
         growth = max(1.0, math.log2(terms) / 2)
         y2, s = y.abs() ** 2, square.abs() / (terms if name in AVERAGES else 1)
         size = torch.sqrt(y2 + s)
-        if name in CONTRACTIONS:
+        if name in CONTRACTIONS | ONE_BY_ONE:
             growth = max(growth, math.sqrt(terms) / 16)
-        else:
+        if name in SUMS:
             size.masked_fill_(s == y2, 0.0)  # a single term adds up without rounding
         _disturb(pool, y, growth * size)
     return result
@@ -423,9 +439,9 @@ def _terms(name: str, args: Any, kwargs: Any, place: int, y: Tensor) -> int:
         return args[0].numel() // max(1, args[0].shape[1])
     if name in CONTRACTIONS:
         return args[1 if "add" in name else 0].shape[-1]
-    if name in ("embedding_dense_backward", "index_add", "scatter_add", "index_put"):
-        indices = args[1] if name[:2] in ("em",) else args[2] if name != "index_put" else args[1]
-        return sum(x.numel() for x in tree_iter(indices) if isinstance(x, Tensor))
+    if name in ONE_BY_ONE:
+        indices = args[2 if name in ("index_add", "scatter_add") else 1]
+        return max(x.numel() for x in tree_iter(indices) if isinstance(x, Tensor))
     if name == "cumsum":
         return args[0].numel() and args[0].shape[args[1]]
     if name.startswith("avg_pool"):
@@ -445,9 +461,17 @@ def _product(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _solve(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
-    """The inputs, disturbed by each matrix's root mean square."""
-    args, kwargs = tree_map_only(Tensor, lambda x: _normwise(pool, x, (-2, -1)), (args, kwargs))
-    return func(*args, **kwargs)
+    """Inputs disturbed by each matrix's root mean square, outputs y (1 + u xi)."""
+    spectral = _name(func) in SPECTRAL
+
+    def moved(x: Tensor) -> Tensor:
+        return _normwise(pool, x, (-2, -1), matrix_growth(tuple(x.shape), spectral=spectral))
+
+    args, kwargs = tree_map_only(Tensor, moved, (args, kwargs))
+    result, outputs = _call(func, args, kwargs)
+    for y in outputs:
+        y.mul_(_factor(pool, y))
+    return result
 
 
 def _transform(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
@@ -459,25 +483,28 @@ def _transform(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
     return result
 
 
-def _normwise(pool: _Pool, x: Tensor, dims: tuple[int, ...]) -> Tensor:
+def _normwise(pool: _Pool, x: Tensor, dims: tuple[int, ...], growth: float = 1.0) -> Tensor:
     if not _is_float(x) or not x.numel():
         return x
     square = x.abs() ** 2
     mean = square.mean(dims, keepdim=True) if x.ndim >= len(dims) else square.mean()
-    return x + U0 * torch.sqrt(mean) * pool.noise(x)
+    return x + U0 * growth * torch.sqrt(mean) * pool.noise(x)
 
 
-def _opaque(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
-    """Inputs and outputs, each y (1 + u xi): the condition of the operation counts, too."""
+def _componentwise(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
+    """Inputs and outputs, each y (1 + u xi): the operation's condition counts, too."""
     kept = {id(x) for x in _written(func, args, kwargs)}
 
     def disturbed(x: Tensor) -> Tensor:
         if not _is_float(x) or id(x) in kept or x.layout is not torch.strided:
             return x
-        return x * (1 + U0 * pool.noise(x))
+        return x * _factor(pool, x)
 
     args, kwargs = tree_map_only(Tensor, disturbed, (args, kwargs))
     result, outputs = _call(func, args, kwargs)
     for y in outputs:
-        y.mul_(1 + U0 * pool.noise(y))
+        if _name(func) in SERIES:
+            _disturb(pool, y, 4 * torch.sqrt(y**2 + SERIES[_name(func)] ** 2))
+        else:
+            y.mul_(_factor(pool, y))
     return result
