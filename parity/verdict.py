@@ -103,7 +103,7 @@ def judge(
     elif not np.all(np.isfinite(reference)):
         verdict, reason, odd = Verdict.NOT_COMPARABLE, _not_finite(reference), ()
     else:
-        verdict, reason, odd = _accuracy(corners, distances, reference, flushed)
+        verdict, reason, odd = _accuracy(corners, distances, reference, yard, flushed)
         if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
@@ -142,6 +142,7 @@ def _accuracy(
     corners: Mapping[str, np.ndarray],
     distances: Mapping[str, Distance],
     reference: np.ndarray,
+    yard: np.ndarray,
     flushed: str,
 ) -> Finding:
     """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
@@ -153,7 +154,8 @@ def _accuracy(
     if broken:
         verdict = Verdict.DIFFERENT if len(broken) < len(corners) else Verdict.NOT_COMPARABLE
         return verdict, f"{' and '.join(broken)} not finite here, finite in float64", broken
-    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference) > LOST}
+    sure = BOUND * yard < LOST * _size(reference)  # where rounding cannot have taken every digit
+    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure) > LOST}
     if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
         most = max((distances[corner] for corner in lost), key=_sigmas)
         reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
@@ -235,12 +237,17 @@ def rougher(
     return row
 
 
-def _share(value: np.ndarray, reference: np.ndarray) -> float:
-    """Return the largest error as a share of the element, or of what is usual in its tensor."""
+def _size(reference: np.ndarray) -> np.ndarray:
+    """Return each element's size, not less than what is usual in its tensor; 1 of nothing."""
     size = np.maximum(np.abs(reference), _rms(reference))
+    return np.where(size > 0, size, 1.0)
+
+
+def _share(value: np.ndarray, reference: np.ndarray, among: np.ndarray | bool = True) -> float:
+    """Return the largest error as a share of the element's size."""
     with np.errstate(invalid="ignore"):
-        error = np.abs(wide(value) - reference) / np.where(size > 0, size, 1.0)
-    return float(np.nan_to_num(error, nan=0.0).max(initial=0.0))
+        error = np.abs(wide(value) - reference) / _size(reference)
+    return float(np.where(among, np.nan_to_num(error, nan=0.0), 0.0).max(initial=0.0))
 
 
 def _rms(x: np.ndarray) -> float:
