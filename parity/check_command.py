@@ -14,7 +14,6 @@ from typing import Any
 from parity.checking import check
 from parity.errors import UsageError
 from parity.finding import find
-
 from parity.progress import progress
 from parity.report import CHECK_SCHEMA, COLOURS, Report, check_writable, write_atomically
 
@@ -90,5 +89,3 @@ def _tally(
         counts["error"] = len(broken)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return f"{len(reports) + len(broken)} pairs, {len(failed) + len(broken)} failed: {said}"
-
-

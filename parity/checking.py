@@ -16,7 +16,7 @@ import numpy as np
 from parity.compare import distance, fingerprint
 from parity.disputes import Disputes, Space, Tensor, gauge
 from parity.errors import ParityError, UsageError
-from parity.legs import FLOAT64, Arrays, Legs, Misfit, Outcome, cast, in_precision
+from parity.legs import FLOAT64, Arrays, Legs, MisfitError, Outcome, cast, in_precision
 from parity.noise import BOUND, sigma
 from parity.pair import Arguments, Pair, short_decimals
 from parity.report import CHECK_SCHEMA, Report, Section
@@ -72,7 +72,7 @@ def check(
             trial = Trial(pair, seed, options.dtypes, legs)
             judged.append((trial.forward(), trial.gradients()))
             legs, notes = trial.legs, trial.notes()
-        except (Misfit, ParityError) as error:
+        except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
@@ -80,24 +80,25 @@ def check(
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
-    if isinstance(error, Misfit) and error.corner:
+    if isinstance(error, MisfitError) and error.corner:
         odd = (error.corner,)
         row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
         return ([row], []) if error.tensor == "gradients" else ([], [row])
-    tensor = error.tensor if isinstance(error, Misfit) else "inputs"
+    tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
 
 
 def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:
     """Keep the worst row of each tensor over all seeds."""
-    parts = []
-    for part in (0, 1):
+
+    def worst(part: int) -> tuple[Row, ...]:
         rows: dict[tuple[str, str], list[Row]] = {}
         for found in judged:
             for row in found[part]:
                 rows.setdefault((row.name, row.dtype), []).append(row)
-        parts.append(tuple(worst_of(same) for same in rows.values()))
-    return Section(title, *parts)
+        return tuple(worst_of(same) for same in rows.values())
+
+    return Section(title, worst(0), worst(1))
 
 
 class Exact(NamedTuple):
@@ -108,6 +109,11 @@ class Exact(NamedTuple):
     noise: Outcome
     own: dict[str, Outcome]
     """Each framework's own noise."""
+
+    def tensor(self, part: int, name: str) -> Tensor:
+        """Return an output (part 0) or a gradient (1) as every corner has it."""
+        answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
+        return Tensor(name, answers, self.noise[part][name])
 
 
 class Trial:
@@ -135,9 +141,7 @@ class Trial:
         self._free: dict[str, str] = {}
         """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
-        self.outcomes = {
-            name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()
-        }
+        self.outcomes = {name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()}
 
     def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
         if dtype == FLOAT64:
@@ -171,24 +175,20 @@ class Trial:
 
     def forward(self) -> list[Row]:
         """Judge every output in every dtype."""
-        return [
-            self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes
-        ]
+        return [self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes]
 
     def gradients(self) -> list[Row]:
         """Judge every gradient in every dtype."""
-        return [
-            self._row(1, name, dtype) for name in self.legs.floating for dtype in self.dtypes
-        ]
+        return [self._row(1, name, dtype) for name in self.legs.floating for dtype in self.dtypes]
 
     def _row(self, part: int, name: str, dtype: str) -> Row:
         problem, outcomes = self.problems[dtype], self.outcomes[dtype]
-        exact = {corner: outcome[part][name] for corner, outcome in problem.outcomes.items()}
+        tensor = problem.tensor(part, name)
+        exact = tensor.answers
         corners = {corner: outcome[part][name] for corner, outcome in outcomes.items()}
         reference = next(iter(exact.values()))
         if reference.dtype.kind in "iub":
             return whole_numbers(name, dtype, corners, self.seed)
-        tensor = Tensor(name, exact, problem.noise[part][name])
         held = self.dtypes[dtype]
         row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
         if tensor.disputed:
@@ -224,23 +224,12 @@ class Trial:
     def _disputes(self, problem: Exact) -> Disputes:
         key = fingerprint(problem.values)
         if key not in self._disputed:
-            tensors = [
-                [
-                    Tensor(
-                        name,
-                        {corner: out[part][name] for corner, out in problem.outcomes.items()},
-                        problem.noise[part][name],
-                    )
-                    for name in names
-                ]
-                for part, names in enumerate((self.legs.cotangents(), self.legs.floating))
-            ]
             count = len(self.arguments.names)
-            space = Space(problem.values[:count], self.legs.floating)
-            douts = problem.values[count:]
+            leaves, douts = problem.values[:count], problem.values[count:]
             self._disputed[key] = Disputes(
-                *tensors,
-                space,
+                [problem.tensor(0, name) for name in self.legs.cotangents()],
+                [problem.tensor(1, name) for name in self.legs.floating],
+                Space(leaves),
                 {c: partial(self._loss, c, douts) for c in problem.outcomes},
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
@@ -264,7 +253,7 @@ class Trial:
         if not self.legs.cotangents():
             return ["no output is floating point: there is no gradient to compare"]
         return [
-            f"{corner} finds no path from {name} to the outputs (its gradient is None); taken as zeros"
+            f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
             for corner, name in sorted(self.legs.unused)
         ]
 
@@ -305,7 +294,7 @@ def _together(noises: list[Outcome]) -> Outcome:
 
 
 def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:
-    """Raise Misfit where the same function of the same numbers gave another result."""
+    """Raise MisfitError where the same function of the same numbers gave another result."""
     for part in (0, 1):
         for name, value in again[part].items():
             if value.dtype.kind in "iub":
@@ -314,7 +303,7 @@ def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) 
                 yard = sigma(noise[part][name], np.float64)
                 same = distance(first[part][name], value, yard).sigmas <= BOUND
             if not same:
-                raise Misfit(
+                raise MisfitError(
                     name,
                     f"{framework} gives another result when it runs again: random numbers, or "
                     "state kept between runs; make them inputs",

@@ -20,7 +20,7 @@ from parity.compare import fingerprint
 from parity.errors import ParityError, UsageError
 from parity.pair import Arguments, Pair, Rule
 
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT64 = np.dtype(np.float64)
 
 Arrays = dict[str, np.ndarray]
 Outcome = tuple[Arrays, Arrays]
@@ -29,7 +29,7 @@ Outcome = tuple[Arrays, Arrays]
 YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
 
 
-class Misfit(Exception):
+class MisfitError(Exception):
     """Two sides cannot be compared; the message says which, where and what to do.
 
     ``corner`` is the one that breaks a contract, if it is one's fault alone.
@@ -135,14 +135,14 @@ def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
 
 
 def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[Any]:
-    """Return a rule's gradients, one a floating leaf; Misfit where the contract is broken."""
+    """Return a rule's gradients, one a floating leaf; MisfitError where the contract is broken."""
     contract = "return a tuple with one entry an input, None for integers"
     names = arguments.arguments
     if not isinstance(found, tuple | list):
         kind = type(found).__name__
-        raise Misfit("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
+        raise MisfitError("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
     if len(found) != len(names):
-        raise Misfit(
+        raise MisfitError(
             "gradients",
             f"{corner}'s backward returns {len(found)} gradients for {len(names)} inputs "
             f"({', '.join(names)}); {contract}",
@@ -154,7 +154,7 @@ def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[A
         wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
         given = [x for _, x in tree.positions(entry)]
         if len(given) != len(wanted):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{corner}'s backward returns {len(given)} arrays for input {name}; "
                 f"return {_listed(wanted)}",
@@ -173,7 +173,7 @@ def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None
     """Turn what a user's function raises into a UsageError of one sentence."""
     try:
         yield
-    except (Misfit, UsageError, ParityError):
+    except (MisfitError, UsageError, ParityError):
         raise
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
@@ -207,17 +207,17 @@ class Legs:
         return {name: x for name, x in self.outputs.items() if np.dtype(x.dtype).kind in "fc"}
 
     def check_structure(self, leaves: tuple[np.ndarray, ...]) -> None:
-        """Run or trace every forward in float64; Misfit where they cannot be compared."""
+        """Run or trace every forward in float64; MisfitError where they cannot be compared."""
         outlines = {}
         for name, corner in self.corners.items():
             with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
                 inputs = corner.side.from_numpy(leaves)
                 outlines[name] = corner.side.outline(corner.forward, inputs)
                 if fingerprint(corner.side.to_numpy(inputs)) != fingerprint(leaves):
-                    raise Misfit("inputs", f"{name} changed its own inputs; return new arrays")
+                    raise MisfitError("inputs", f"{name} changed its own inputs; return new arrays")
         (first, outline), *others = outlines.items()
         if not outline:
-            raise Misfit("out", f"{first} returns no array; return what is to be compared")
+            raise MisfitError("out", f"{first} returns no array; return what is to be compared")
         for name, other in others:
             _same_structure(first, outline, name, other)
         for name, other in outlines.items():
@@ -284,7 +284,7 @@ class Legs:
     def exact(self, values: Any) -> tuple[dict[str, Outcome], dict[str, tuple[Outcome, Outcome]]]:
         """Return ({corner: outcome}, {framework: (value, noise)}) in float64.
 
-        Each framework's own differentiation is measured; Misfit where it narrows its numbers.
+        Each framework's own differentiation is measured; MisfitError where it narrows its numbers.
         """
         ways = self._ways(FLOAT64)
         yardsticks = {f"{name} noise": ("yardstick", name) for name in self.pair.sides}
@@ -293,7 +293,7 @@ class Legs:
         except UsageError as error:
             if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
                 corner = str(error).split()[0]
-                raise Misfit("inputs", f"{corner}: {error.__cause__}") from error
+                raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
             raise
         measured = {name: found[f"{name} noise"] for name in self.pair.sides}
         return {name: found[name] for name in ways}, measured
@@ -302,7 +302,7 @@ class Legs:
         ways = {}
         for name, corner in self.corners.items():
             ways[name] = "compiled", name
-            if corner.side.HAND == "jax" and dtype == FLOAT32:
+            if corner.side.HAND == "jax" and dtype != FLOAT64:
                 ways[f"{name} eager"] = "eager", name
         return ways
 
@@ -329,18 +329,18 @@ class Legs:
 
 
 def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
-    """Return a gradient, zeros for None; Misfit unless it is shaped like its input."""
+    """Return a gradient, zeros for None; MisfitError unless it is shaped like its input."""
     if grad is None:
         return np.zeros_like(x)
     if grad.shape != x.shape:
-        raise Misfit(
+        raise MisfitError(
             name,
             f"{corner}'s gradient of {name} has shape {list(grad.shape)}, {name} has "
             f"{list(x.shape)}; {_reshaping(grad.shape, x.shape)}",
             corner,
         )
     if grad.dtype != x.dtype:
-        raise Misfit(
+        raise MisfitError(
             name,
             f"{corner}'s gradient of {name} is {grad.dtype} in a {x.dtype} run; compute in the "
             "inputs' dtype",
@@ -350,11 +350,11 @@ def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> 
 
 
 def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any]) -> None:
-    """Raise Misfit unless both return the same names with the same shapes and kinds of number."""
+    """Raise MisfitError unless both return the same names, shapes and kinds of number."""
     for name in [*a, *b]:
         if name not in a or name not in b:
             has, lacks = (left, right) if name in a else (right, left)
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{has} returns {name} and {lacks} does not ({left}: {', '.join(a)}; "
                 f"{right}: {', '.join(b)}); return the same structure from both",
@@ -362,7 +362,7 @@ def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any])
     for name, x in a.items():
         y = b[name]
         if tuple(x.shape) != tuple(y.shape):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{left} returns shape {list(x.shape)}, {right} {list(y.shape)}; "
                 f"{_reshaping(tuple(x.shape), tuple(y.shape))}",
@@ -370,7 +370,7 @@ def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any])
     for name, x in a.items():
         kinds = [_kind(np.dtype(z.dtype)) for z in (x, b[name])]
         if kinds[0] != kinds[1]:
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{left} returns {x.dtype}, {right} {b[name].dtype}; return the same kind of "
                 "number from both",
@@ -397,7 +397,7 @@ def _right_dtypes(corner: str, outline: dict[str, Any]) -> None:
     for name, x in outline.items():
         dtype = np.dtype(x.dtype)
         if _kind(dtype) in ("real", "complex") and dtype not in (FLOAT64, np.complex128):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{corner} returns {dtype} in a float64 run; compute in the inputs' dtype: no "
                 "cast, no constant of a fixed dtype",

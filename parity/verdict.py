@@ -15,7 +15,6 @@ import numpy as np
 from parity.compare import Difference, Distance, compare, distance, structure, wide
 from parity.noise import BOUND, U0, roundoff, sigma
 
-
 LOST = 0.05
 """An error of this share of an element leaves nothing that could be called rounding."""
 
@@ -172,9 +171,7 @@ def _accuracy(
     return Verdict.LESS_ACCURATE, reason, far
 
 
-def whole_numbers(
-    name: str, dtype: str, corners: Mapping[str, np.ndarray], batch: int = 0
-) -> Row:
+def whole_numbers(name: str, dtype: str, corners: Mapping[str, np.ndarray], batch: int = 0) -> Row:
     """Judge integers and booleans: equal, or the functions differ."""
     first, *others = corners
     for other in others:
@@ -191,7 +188,7 @@ def whole_numbers(
 def unlike_itself(
     row: Row, corners: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray], yard: np.ndarray
 ) -> Row:
-    """Return the row of a dispute that passes as lost accuracy, if a corner leaves its float64 self.
+    """Return a passing row of a dispute as lost accuracy, if a corner leaves its float64 self.
 
     What float64 corners settle among themselves says nothing about a narrow one that strays.
     """

@@ -252,8 +252,8 @@ def _square(x: Any) -> Any:
 
 def _add(y: Any, size: Any, noise: _Noise) -> Any:
     """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
-    if not _is_float(y) or jnp.finfo(y.dtype).bits < 64:  # a narrow float here is a whole number
-        return y
+    if not _is_float(y) or y.dtype.itemsize < (16 if jnp.iscomplexobj(y) else 8):
+        return y  # a narrow float here is a whole number
     xi = noise.draw(y.shape)
     if jnp.iscomplexobj(y):
         xi = lax.complex(xi, noise.draw(y.shape))

@@ -51,8 +51,12 @@ def _scaled(size: float, rows: int, depth: int, columns: int) -> Inputs:
 
 
 def _lstm(steps: int, batch: int, width: int, size: int) -> Inputs:
-    shapes = {"x": (steps, batch, width), "w": (width, 4 * size), "u": (size, 4 * size)}
-    return normal(size=0.4, **shapes, b=(4 * size,))
+    shapes: dict[str, Any] = {
+        "x": (steps, batch, width),
+        "w": (width, 4 * size),
+        "u": (size, 4 * size),
+    }
+    return normal(size=0.4, **shapes, u=(size, 4 * size), b=(4 * size,))
 
 
 def _ids(rng: Rng) -> dict[str, np.ndarray]:
@@ -70,7 +74,7 @@ def _factors(rng: Rng) -> dict[str, np.ndarray]:
     return {"x": rng.uniform(0.8, 1.25, (4, 300))}
 
 
-NORM = {"gain": (6,), "bias": (6,)}
+NORM: dict[str, Any] = {"gain": (6,), "bias": (6,)}
 
 CASES: dict[str, tuple[str, Inputs]] = {
     "matmul": ("matmul", normal(x=(7, 5), w=(5, 3))),

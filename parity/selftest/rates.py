@@ -16,7 +16,7 @@ import numpy as np
 from parity.checking import Trial
 from parity.compare import wide
 from parity.errors import ParityError
-from parity.legs import Legs, Misfit
+from parity.legs import MisfitError
 from parity.pair import Pair
 from parity.selftest.cases import CASES, healthy
 from parity.verdict import Verdict
@@ -86,7 +86,7 @@ def trials(pair: Pair, seeds: int) -> list[Judged]:
         try:
             trial = Trial(pair, seed, DTYPES, legs)
             rows = [*trial.forward(), *trial.gradients()]
-        except (Misfit, ParityError) as error:
+        except (MisfitError, ParityError) as error:
             none = dict.fromkeys(TOLERANCES, False)
             judged.append(Judged(Verdict.NOT_COMPARABLE, none, str(error)))
             continue

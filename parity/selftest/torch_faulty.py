@@ -73,13 +73,15 @@ FAULTS = [
     Fault("1/n for 1/(n-1)", "batch_norm", lambda *x: _norm(*x, ddof=0)),
     Fault("mean detached", "batch_norm", lambda *x: _norm(*x, detach="mean")),
     Fault("variance detached", "batch_norm", lambda *x: _norm(*x, detach="variance")),
-    Fault("eps 1e-6 for 1e-5", "batch_norm", lambda *x: _norm(*x, eps=1e-6)),
+    Fault("eps 1e-6 for 1e-5", "batch_norm", lambda x, g, b: _norm(x, g, b, 1e-6)),
     Fault("eps forgotten", "layer_norm", lambda x, g, b: F.layer_norm(x, x.shape[-1:], g, b, 0.0)),
     Fault("1/n for 1/(n-1) in a variance", "variance", lambda x: x.var(0, correction=0)),
     Fault("loss times 1.0001", "cross_entropy", lambda *x: right.cross_entropy(*x) * 1.0001),
-    Fault("loss times 1 + 1e-10", "cross_entropy", lambda *x: right.cross_entropy(*x) * (1 + 1e-10)),
+    Fault(
+        "loss times 1 + 1e-10", "cross_entropy", lambda *x: right.cross_entropy(*x) * (1 + 1e-10)
+    ),
     Fault("loss times 2", "cross_entropy", lambda *x: right.cross_entropy(*x) * 2),
-    Fault("sum for mean", "cross_entropy", lambda *x: F.cross_entropy(*x, reduction="sum")),
+    Fault("sum for mean", "cross_entropy", lambda x, y: F.cross_entropy(x, y, reduction="sum")),
     Fault("rounded to bfloat16", "matmul", lambda x, w: right.matmul(_through_bfloat16(x), w)),
     Fault("softmax over the other axis", "softmax", lambda x: F.softmax(x, 0)),
     Fault("softmax twice", "softmax", lambda x: F.softmax(F.softmax(x, -1), -1)),
@@ -101,7 +103,15 @@ FAULTS = [
     Fault("one element times 1.001", "silu", _backward("silu", _element(1.001))),
     Fault("one element is NaN", "silu", _backward("silu", _element(float("nan")))),
     Fault("one element is infinite", "silu", _backward("silu", _element(float("inf")))),
-    Fault("gradient for each row", "batch_norm", _backward("batch_norm", lambda x, g, b: (x, g, b[None]))),
+    Fault(
+        "gradient for each row",
+        "batch_norm",
+        _backward("batch_norm", lambda x, g, b: (x, g, b[None])),
+    ),
     Fault("gradient missing", "matmul", _backward("matmul", lambda x, w: (x,))),
-    Fault("set for add", "embedding", _backward("embedding", lambda table, ids: (table.clamp(-1, 1), None))),
+    Fault(
+        "set for add",
+        "embedding",
+        _backward("embedding", lambda table, ids: (table.clamp(-1, 1), None)),
+    ),
 ]
