@@ -133,6 +133,11 @@ class _Noise:
             start = (start + self.turn * 69069) % self.size
         return lax.dynamic_slice(self.row, (start,), (count,)).reshape(shape)
 
+    def number(self, value: float) -> Any:
+        """Return one number of the noise, the same wherever the same value stands in the code."""
+        place = hash(value) % self.size
+        return self.row[place]
+
     def inside(self, turn: Any) -> _Noise:
         self.sites += 1
         inner = _Noise(self.row, self.size, turn if self.turn is None else turn + 7919 * self.turn)
@@ -144,11 +149,17 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
     """Evaluate a closed jaxpr; with ``noise``, disturb the result of every rounding operation."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    values: dict[Any, Any] = {}
+    for variable, const in zip(jaxpr.constvars, consts, strict=True):
+        values[variable] = const if noise is None else _rounded(const, noise, _is_short(const))
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
+        if not isinstance(atom, Literal):
+            return values[atom]
+        if noise is None or _is_plain(atom.val):
+            return atom.val
+        return atom.val * (1 + U0 * noise.number(float(atom.val)))  # as another format rounds it
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
@@ -181,7 +192,7 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
                 for x in inputs
             ]
         if name in COMPONENTWISE:
-            inputs = [_rounded(x, noise) for x in inputs]
+            inputs = [_rounded(x, noise, _is_short(x)) for x in inputs]
     bind = _binder(equation)
     outputs = bind(inputs)
     if noise is None or _is_exact(equation):
@@ -195,7 +206,10 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
         return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
-        return [_add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) for y in outputs]
+        return [_rounded(y, noise, exact) for y in outputs]
+    if name in ("pow", "exp2"):  # a small power of a small number is one, too
+        exact = math.prod(map(_is_short, inputs))
+        return [_rounded(y, noise, exact & _is_short(y)) for y in outputs]
     if name in SERIES:
         return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
     return [_rounded(y, noise) for y in outputs]
@@ -210,6 +224,13 @@ def _is_exact(equation: Any) -> bool:
         factors = equation.invars[1:] if name == "div" else equation.invars
         return any(isinstance(x, Literal) and _power_of_two(x.val) for x in factors)
     return name in EXACT
+
+
+def _is_plain(x: Any) -> bool:
+    """Return whether a number is no float, or one of at most 8 bits, or not finite."""
+    if not _is_float(x) or jnp.iscomplexobj(x) or not math.isfinite(x):
+        return True
+    return (math.frexp(x)[0] * 256).is_integer()
 
 
 def _power_of_two(x: Any) -> bool:
@@ -260,14 +281,18 @@ def _add(y: Any, size: Any, noise: _Noise) -> Any:
     return y + U0 * jnp.where(jnp.isfinite(size), size, 0.0) * xi
 
 
-def _rounded(y: Any, noise: _Noise) -> Any:
-    """Return y (1 + u xi), and y itself where it is short: 2^n, a small count."""
-    if not _is_float(y):
-        return y
-    if jnp.iscomplexobj(y):
-        return _add(y, jnp.abs(y), noise)
-    short = lax.reduce_precision(y, exponent_bits=11, mantissa_bits=7) == y  # in every format
-    return _add(y, jnp.where(short, 0.0, jnp.abs(y)), noise)
+def _rounded(y: Any, noise: _Noise, exact: Any = False) -> Any:
+    """Return y (1 + u xi), and y itself where it is exact."""
+    return _add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) if _is_float(y) else y
+
+
+def _is_short(x: Any) -> Any:
+    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
+    if not _is_float(x):
+        return True
+    if jnp.iscomplexobj(x):
+        return False
+    return lax.reduce_precision(x, exponent_bits=11, mantissa_bits=7) == x
 
 
 def _normwise(x: Any, noise: _Noise, axes: int, growth: float = 1.0) -> Any:
