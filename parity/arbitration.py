@@ -56,6 +56,7 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
     """
     order = 1 if ahead else 2
     here = loss(x) if ahead else 0.0
+    largest = abs(here)
     best, before = Slope(np.nan, np.inf), np.zeros(0)
     for level in range(3, 25):
         step = 2.0**-level
@@ -65,12 +66,13 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
         else:
             far, back = loss(x + step * along), loss(x - step * along)
             first = (far - back) / (2 * step)
+        largest = max(largest, abs(far))
         row = [first]
         for k in range(min(len(before), 6)):
             gain = 2.0 ** (order * (k + 1) if order == 2 else k + 1)
             row.append(row[-1] + (row[-1] - before[k]) / (gain - 1))
             spread = max(abs(row[-1] - row[-2]), abs(row[-1] - before[k]))
-            floor = 16 * np.finfo(np.float64).eps * abs(far) / step
+            floor = 16 * np.finfo(np.float64).eps * largest / step
             if spread + floor < best.resolution:
                 best = Slope(row[-1], spread + floor)
         before = np.array(row)

@@ -67,7 +67,8 @@ def test_the_gradient_that_is_no_slope_is_wrong():
 
     x = np.array([0.3, 1.1, -2.0])
     right = np.cos(x)
-    for wrong in (right * 1.0001, right + [0, 0, 1e-6], -right, right * 0, right * np.nan):
+    off = right + np.array([0, 0, 1e-6])
+    for wrong in (right * 1.0001, off, -right, right * 0, right * np.nan):
         claims = {"a": right, "b": wrong}
         witnesses = [Witness(name, sines, always(claim)) for name, claim in claims.items()]
         found = arbitrate(

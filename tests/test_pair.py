@@ -38,7 +38,7 @@ def test_leaves_have_the_names_that_python_would_use():
     assert [name for name, _ in flatten(tree, "p")] == [
         "p['params'].x", "p['params'].y[0]", "p['params'].y[1]",
     ]  # fmt: skip
-    assert [name for name, _ in positions(tree, "p")][0] == "p['params'][0]"
+    assert next(name for name, _ in positions(tree, "p")) == "p['params'][0]"
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (7, 5), (0,), (30, 1000)])
@@ -72,9 +72,10 @@ def test_inputs_are_named_by_dictionary_or_by_parameter():
 
 
 def test_inputs_come_again_with_the_seed_and_are_rebuilt():
-    made = [
-        arguments(lambda rng: (rng.normal(size=2), {"k": rng.normal()}), seed=s) for s in (3, 3, 4)
-    ]
+    def inputs(rng):
+        return rng.normal(size=2), {"k": rng.normal()}
+
+    made = [arguments(inputs, seed=seed) for seed in (3, 3, 4)]
     assert np.array_equal(made[0].leaves[0], made[1].leaves[0])
     assert not np.array_equal(made[0].leaves[0], made[2].leaves[0])
     assert made[0].build([1, 2]) == [1, {"k": 2}]

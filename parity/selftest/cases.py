@@ -51,12 +51,8 @@ def _scaled(size: float, rows: int, depth: int, columns: int) -> Inputs:
 
 
 def _lstm(steps: int, batch: int, width: int, size: int) -> Inputs:
-    shapes: dict[str, Any] = {
-        "x": (steps, batch, width),
-        "w": (width, 4 * size),
-        "u": (size, 4 * size),
-    }
-    return normal(size=0.4, **shapes, u=(size, 4 * size), b=(4 * size,))
+    gates = 4 * size
+    return normal(size=0.4, x=(steps, batch, width), w=(width, gates), u=(size, gates), b=(gates,))
 
 
 def _ids(rng: Rng) -> dict[str, np.ndarray]:
