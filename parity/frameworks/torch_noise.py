@@ -420,7 +420,9 @@ def _round(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
 def _factor(pool: _Pool, y: Tensor, exact: Any = False) -> Tensor:
     """Return 1 + u xi, and 1 where y is exact."""
     noise = U0 * pool.noise(y)
-    return 1 + (noise.masked_fill(exact, 0.0) if isinstance(exact, Tensor) else noise * (not exact))
+    return 1 + (
+        noise.masked_fill(exact.bool(), 0.0) if isinstance(exact, Tensor) else noise * (not exact)
+    )
 
 
 def _constant(pool: _Pool, x: Any) -> Any:
