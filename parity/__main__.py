@@ -67,8 +67,45 @@ JSONOption = Annotated[Path | None, typer.Option(help="Write the whole result he
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
+class Judged(StrEnum):
+    """The precisions in which a pair can be judged."""
+
+    float32 = "float32"
+    float64 = "float64"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 @app.command()
-@app.command("check", help="Check the notebook's gradients, as `parity notebook` does.")
+def check(
+    target: Annotated[
+        str, typer.Argument(help="FILE.py or package.module:NAME; without it, the notebook's.")
+    ] = "",
+    k: Annotated[str, typer.Option("-k", help="Only pairs with this in their name.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    dtype: Annotated[
+        list[Judged] | None, typer.Option(help="Precision; may be repeated. [float32, float64]")
+    ] = None,
+    strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
+    verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
+) -> int:
+    """Check every Pair of a file or module; without one, the notebook's exercises."""
+    from parity.check_command import Request, run
+    from parity.errors import UsageError
+
+    dtypes = tuple(d.value for d in dict.fromkeys(dtype or (Judged.float32, Judged.float64)))
+    if target:
+        numbers = range(seed, seed + seeds)
+        return run(Request(target, k, numbers, dtypes, strict, json, verbose), _console())
+    if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
+        raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")
+    both = DType.both if len(dtypes) == 2 else DType(dtypes[0])
+    return notebook(dtype=both, json=json, verbose=verbose, strict=strict)
+
+
+@app.command()
 def notebook(
     dtype: Annotated[DType, typer.Option(help="Precision to judge.")] = DType.both,
     exercise: Annotated[
@@ -227,6 +264,19 @@ def reproduce(
     with _readers_may_leave():
         report.show(_console())
     return report.exit_code
+
+
+@app.command()
+def selftest(
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each function.")] = 20,
+) -> int:
+    """Run the harness on functions known to be right or wrong; print how often it errs."""
+    from parity.progress import progress
+    from parity.selftest.rates import count, measure, show
+
+    with progress("testing the harness itself", count()) as advance:
+        rates = measure(seeds, advance)
+    return show(rates, _console())
 
 
 @contextmanager

@@ -13,16 +13,8 @@ import numpy as np
 from parity import recipe, trajectory
 from parity.data import Dataset, load
 from parity.errors import require_at_least, require_seed
-from parity.exercises import (
-    CHUNKED,
-    EXERCISES,
-    FLOAT64,
-    Arrays,
-    Exercise,
-    Outcome,
-    call,
-    layer_inputs,
-)
+from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
+from parity.legs import FLOAT64, Arrays, Outcome, call
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator
@@ -247,8 +239,8 @@ def _training(options: Options, dataset: Dataset, done: Callable[[str], None]) -
         global_skip=options.global_skip,
     )
     rows = trajectory.compare_trajectories(config, dataset, options.dtypes, done)
-    title = f"{options.steps:,} steps of training on the same minibatches"
-    return Section(TRAINING, title, {}, (), rows, noun="tensor")
+    title = f"Exercise {TRAINING}: {options.steps:,} steps of training on the same minibatches"
+    return Section(title, forward=rows, gradients=(), exercise=TRAINING)
 
 
 def _section(exercise: Exercise, judged: list[Judged]) -> Section:
@@ -256,9 +248,9 @@ def _section(exercise: Exercise, judged: list[Judged]) -> Section:
     forward = zip(*(found.forward for found in judged), strict=True)
     gradients = zip(*(found.gradients for found in judged), strict=True)
     return Section(
-        exercise.number,
-        exercise.title,
-        judged[0].losses,
+        f"Exercise {exercise.number}: {exercise.title}",
         forward=tuple(worst_of(rows) for rows in forward),
         gradients=tuple(worst_of(rows) for rows in gradients),
+        exercise=exercise.number,
+        losses=judged[0].losses,
     )

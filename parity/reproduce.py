@@ -16,7 +16,8 @@ import numpy as np
 from parity.compare import ulps
 from parity.data import Dataset
 from parity.evaluation import sample, split_losses, statistics
-from parity.exercises import CHUNKED, call
+from parity.exercises import CHUNKED
+from parity.legs import call
 from parity.notebook import FLOAT32, batches
 from parity.published import Published, Run, decimals
 from parity.sampling import rule

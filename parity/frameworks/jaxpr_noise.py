@@ -16,19 +16,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.noise import SEEDS, U0
+from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
 EXACT = frozenset(
-    """abs and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp concatenate conj
+    """and argmax argmin bitcast_convert_type broadcast_in_dim ceil clamp concatenate conj
     convert_element_type copy copy_p cummax cummin device_put dynamic_slice dynamic_update_slice eq
     expand_dims floor gather ge gt imag iota is_finite le lt max min name ne neg nextafter not
     optimization_barrier or pad real reduce_and reduce_max reduce_min reduce_or reduce_precision
     reduce_window_max reduce_window_min reshape rev round scatter scatter_max scatter_min
-    select_and_gather_add select_n sharding_constraint sign slice sort split squeeze stop_gradient
+    select_and_gather_add select_n sharding_constraint slice sort split squeeze stop_gradient
     top_k transpose xor""".split()
 )
 # Many terms added up: the error grows with their number and with their size, not with the sum's.
@@ -36,24 +37,34 @@ ACCUMULATING = frozenset(
     """conv_general_dilated cumsum dot_general reduce_sum reduce_window_sum scatter-add
     select_and_scatter_add""".split()
 )
-# Backward stable algorithms: the exact answer to a problem near the one that was asked.
-LINEAR_ALGEBRA = frozenset(
-    """cholesky custom_linear_solve eig eigh geqrf geqp3 hessenberg householder_product lu ormqr qr
-    schur svd triangular_solve tridiagonal tridiagonal_solve""".split()
+# Those that first multiply, and those whose terms may be added one after another.
+PRODUCTS = frozenset("conv_general_dilated dot_general".split())
+ONE_BY_ONE = PRODUCTS | {"scatter-add"}
+# Backward stable: the exact answer to a problem near the one asked, near by each matrix's norm ...
+SPECTRAL = frozenset("eig eigh hessenberg schur svd tridiagonal".split())
+NORMWISE = SPECTRAL | frozenset("cholesky geqrf geqp3 lu qr".split())
+# ... or near element by element. The functions of SERIES are here for their zeros and poles.
+COMPONENTWISE = SERIES.keys() | frozenset(
+    """cumlogsumexp custom_linear_solve householder_product igamma igammac ormqr triangular_solve
+    tridiagonal_solve""".split()
 )
+# Whole numbers stay whole, and exact in any float, through moving, choosing and these.
+WHOLE = EXACT | frozenset("add add_any cumsum dot_general mul reduce_sum scatter-add sub".split())
 CALLS = frozenset(
     """checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat""".split()
 )
 
 
-def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
+def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
     """Return ``(*args) -> (value, noise)``, both shaped like ``function(*args)``.
 
-    ``value`` is the noiseless float64 run; ``noise`` is the rms error of each element in units of
-    the roundoff u (multiply by 2**-24 for float32). Give float64 arguments, with x64 enabled. The
-    returned function compiles once a shape: keep it to use it again.
+    ``function`` differentiates itself where gradients are wanted. ``value`` is the noiseless
+    float64 run; ``noise`` is the rms error of each element in units of the roundoff u (multiply by
+    2**-24 for float32), 0 for integers. Give float64 arguments, with x64 enabled. The returned
+    function compiles once a shape: keep it to use it again.
 
-    Raises TypeError where the function computes in float32 although its arguments are float64.
+    Raises TypeError where the function computes in a narrower float although its arguments are
+    float64.
     """
 
     # the compiler's optimisations cost more than they save in a function that runs a few times
@@ -62,20 +73,43 @@ def yardstick(function: Callable[..., Any]) -> Callable[..., Any]:
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
         _refuse_narrow(traced)
         # a row of noise a seed, long enough for a slice to start anywhere in its first half
-        size = _largest(traced) + 4096
-        pool = jax.random.normal(jax.random.key(0), (SEEDS, 2 * size))
+        size = _largest(traced) + 16384
         leaves = jax.tree.leaves(args)
         clean = _interpret(traced, leaves, None)
 
-        def distance(row: Array) -> list[Array]:
+        def distance(seed: Array) -> list[Array]:
+            key = jax.random.key(seed, impl="threefry2x32")
+            row = jax.random.uniform(key, (2 * size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
             noisy = _interpret(traced, leaves, _Noise(row, size))
             return [_difference(a, b) for a, b in zip(noisy, clean, strict=True)]
 
-        rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in jax.vmap(distance)(pool)]
+        # one seed after another: a branch stays a branch, and memory holds one run
+        distances = lax.map(distance, jnp.arange(seeds))
+        rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in distances]
         structure = jax.tree.structure(shape)
         return jax.tree.unflatten(structure, clean), jax.tree.unflatten(structure, rms)
 
     return measured
+
+
+def cost(function: Callable[..., Any], *args: Any) -> Cost:
+    """Return the estimated cost of ``yardstick(function)(*args)``: traced, not run."""
+    traced = jax.make_jaxpr(function)(*args)
+    equations, elements = _count(traced.jaxpr)
+    return Cost(equations, elements, 0.5 + 0.01 * equations, 1e-6 * equations + 1e-8 * elements)
+
+
+def _count(jaxpr: Any) -> tuple[int, int]:
+    """Return (equations, elements made in a run); a loop whose length is unknown turns once."""
+    equations = elements = 0
+    for equation in jaxpr.eqns:
+        inner = [_count(held) for held in _held(equation)]
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
+        terms = _terms(equation) if equation.primitive.name in ACCUMULATING else 1
+        made = sum(math.prod(getattr(v.aval, "shape", ())) for v in equation.outvars)
+        equations += 1 + sum(n for n, _ in inner)
+        elements += turns * sum(n for _, n in inner) if inner else terms * made
+    return equations, elements
 
 
 def _difference(noisy: Array, clean: Array) -> Array:
@@ -86,18 +120,23 @@ def _difference(noisy: Array, clean: Array) -> Array:
 
 
 class _Noise:
-    """Standard normals for one seed: slices of a row, at another place for every operation."""
+    """Noise of variance 1 for one seed: slices of a row, at another place for every operation."""
 
     def __init__(self, row: Array, size: int, turn: Any = None) -> None:
         self.row, self.size, self.turn, self.sites = row, size, turn, 0
 
-    def normal(self, shape: tuple[int, ...]) -> Array:
+    def draw(self, shape: tuple[int, ...]) -> Array:
         self.sites += 1
         start: Any = self.sites * 40503 % self.size
         count = math.prod(shape)
         if self.turn is not None:  # inside a loop every turn starts elsewhere
             start = (start + self.turn * 69069) % self.size
         return lax.dynamic_slice(self.row, (start,), (count,)).reshape(shape)
+
+    def number(self, value: float) -> Any:
+        """Return one number of the noise, the same wherever the same value stands in the code."""
+        place = hash(value) % self.size
+        return self.row[place]
 
     def inside(self, turn: Any) -> _Noise:
         self.sites += 1
@@ -110,11 +149,17 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
     """Evaluate a closed jaxpr; with ``noise``, disturb the result of every rounding operation."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    values: dict[Any, Any] = {}
+    for variable, const in zip(jaxpr.constvars, consts, strict=True):
+        values[variable] = const if noise is None else _rounded(const, noise, _is_short(const))
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
+        if not isinstance(atom, Literal):
+            return values[atom]
+        if noise is None or _is_plain(atom.val):
+            return atom.val
+        return atom.val * (1 + U0 * noise.number(float(atom.val)))  # as another format rounds it
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
@@ -137,33 +182,75 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
                 for branch in params["branches"]
             ]
             return list(lax.switch(index, branches, *operands))
+        if name == "debug_callback":  # said once, by the run without noise
+            return []
         if name in CALLS:
             return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
-        if name in LINEAR_ALGEBRA:
-            inputs = [_normwise(x, noise) for x in inputs]
+        if name in NORMWISE:
+            inputs = [
+                _normwise(x, noise, 2, matrix_growth(x.shape, spectral=name in SPECTRAL))
+                for x in inputs
+            ]
+        if name in COMPONENTWISE:
+            inputs = [_rounded(x, noise, _is_short(x)) for x in inputs]
     bind = _binder(equation)
     outputs = bind(inputs)
-    if noise is None or name in EXACT or name in LINEAR_ALGEBRA:
+    if noise is None or _is_exact(equation):
         return outputs
     if name == "fft":
-        return [_normwise(y, noise) for y in outputs]
+        return [_normwise(y, noise, len(params["fft_lengths"])) for y in outputs]
     if name in ACCUMULATING:
-        terms = _terms(name, equation)
-        growth = max(1.0, math.log2(terms) / 2)
-        if name in ("dot_general", "conv_general_dilated"):
-            growth = max(growth, math.sqrt(terms) / 16)
-        squares = bind([_square(x) for x in inputs])
-        return [
-            _add(y, growth * jnp.sqrt(_square(y) + jnp.abs(s)), noise)
-            for y, s in zip(outputs, squares, strict=True)
-        ]
+        return _accumulated(equation, outputs, bind([_square(x) for x in inputs]), noise)
     if name in ("reduce_prod", "cumprod"):  # every factor adds its rounding
-        growth = math.sqrt(_terms(name, equation))
+        growth = math.sqrt(_terms(equation))
         return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
-        return [_add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) for y in outputs]
-    return [_add(y, jnp.abs(y), noise) for y in outputs]
+        return [_rounded(y, noise, exact) for y in outputs]
+    if name in ("pow", "exp2"):  # a small power of a small number is one, too
+        exact = math.prod(map(_is_short, inputs))
+        return [_rounded(y, noise, exact & _is_short(y)) for y in outputs]
+    if name in SERIES:
+        return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
+    return [_rounded(y, noise) for y in outputs]
+
+
+def _is_exact(equation: Any) -> bool:
+    """Return whether an operation rounds nothing: by its kind, or x * 2, x / 4."""
+    name = equation.primitive.name
+    if name in ("abs", "sign"):
+        return not jnp.issubdtype(equation.invars[0].aval.dtype, jnp.complexfloating)
+    if name in ("mul", "div"):
+        factors = equation.invars[1:] if name == "div" else equation.invars
+        return any(isinstance(x, Literal) and _power_of_two(x.val) for x in factors)
+    return name in EXACT
+
+
+def _is_plain(x: Any) -> bool:
+    """Return whether a number is no float, or one of at most 8 bits, or not finite."""
+    if not _is_float(x) or jnp.iscomplexobj(x) or not math.isfinite(x):
+        return True
+    return (math.frexp(x)[0] * 256).is_integer()
+
+
+def _power_of_two(x: Any) -> bool:
+    return not jnp.iscomplexobj(x) and abs(math.frexp(x)[0]) in (0.0, 0.5)
+
+
+def _accumulated(equation: Any, outputs: list[Any], squares: list[Any], noise: _Noise) -> list[Any]:
+    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(k) / 2), and sqrt(k) / 16 one by one."""
+    terms = _terms(equation)
+    growth = max(1.0, math.log2(terms) / 2)
+    if equation.primitive.name in ONE_BY_ONE:
+        growth = max(growth, math.sqrt(terms) / 16)
+    disturbed = []
+    for y, square in zip(outputs, map(jnp.abs, squares), strict=True):
+        own = jnp.abs(y) ** 2
+        size = growth * jnp.sqrt(own + square)
+        if equation.primitive.name not in PRODUCTS:  # a single term adds up without rounding
+            size = jnp.where(own == square, 0.0, size)
+        disturbed.append(_add(y, size, noise))
+    return disturbed
 
 
 def _binder(equation: Any) -> Callable[[Sequence[Any]], list[Any]]:
@@ -185,22 +272,42 @@ def _square(x: Any) -> Any:
 
 
 def _add(y: Any, size: Any, noise: _Noise) -> Any:
-    """Return y + u0 * size * standard normal (in both parts of a complex number)."""
-    if not _is_float(y):
-        return y
+    """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
+    if not _is_float(y) or y.dtype.itemsize < (16 if jnp.iscomplexobj(y) else 8):
+        return y  # a narrow float here is a whole number
+    xi = noise.draw(y.shape)
     if jnp.iscomplexobj(y):
-        return y + U0 * size * lax.complex(noise.normal(y.shape), noise.normal(y.shape))
-    return y + U0 * size * noise.normal(y.shape)
+        xi = lax.complex(xi, noise.draw(y.shape))
+    return y + U0 * jnp.where(jnp.isfinite(size), size, 0.0) * xi
 
 
-def _normwise(x: Any, noise: _Noise) -> Any:
-    """Disturb every element by the tensor's own root mean square."""
-    return _add(x, jnp.sqrt((jnp.abs(x) ** 2).mean()), noise) if _is_float(x) else x
+def _rounded(y: Any, noise: _Noise, exact: Any = False) -> Any:
+    """Return y (1 + u xi), and y itself where it is exact."""
+    return _add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) if _is_float(y) else y
 
 
-def _terms(name: str, equation: Any) -> int:
+def _is_short(x: Any) -> Any:
+    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
+    if not _is_float(x):
+        return True
+    if jnp.iscomplexobj(x):
+        return False
+    return lax.reduce_precision(x, exponent_bits=11, mantissa_bits=7) == x
+
+
+def _normwise(x: Any, noise: _Noise, axes: int, growth: float = 1.0) -> Any:
+    """Disturb every element by growth times the root mean square over the last axes."""
+    if not _is_float(x) or not x.size:
+        return x
+    last = tuple(range(max(0, x.ndim - axes), x.ndim))
+    rms = jnp.sqrt((jnp.abs(x) ** 2).mean(last, keepdims=True))
+    return _add(x, growth * rms, noise)
+
+
+def _terms(equation: Any) -> int:
     """Return how many inputs, at most, go into one element of the result."""
-    params, shapes = equation.params, [v.aval.shape for v in equation.invars]
+    name, params = equation.primitive.name, equation.params
+    shapes = [v.aval.shape for v in equation.invars]
     if name in ("reduce_sum", "reduce_prod"):
         return max(1, math.prod(shapes[0][axis] for axis in params["axes"]))
     if name == "dot_general":
@@ -250,21 +357,19 @@ def _while(params: dict[str, Any], inputs: list[Any], noise: _Noise) -> list[Any
     return list(lax.while_loop(condition, body, (jnp.uint32(1), *start))[1:])
 
 
-def _inner(jaxpr: Any) -> list[Any]:
-    """Return the jaxprs that the equations of this one hold."""
-    held = []
-    for equation in jaxpr.eqns:
-        for value in equation.params.values():
-            for item in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(item, "jaxpr", item)
-                if hasattr(inner, "eqns"):
-                    held.append(inner)
-    return held
+def _held(equation: Any) -> list[Any]:
+    """Return the jaxprs that an equation holds."""
+    values = [
+        x for v in equation.params.values() for x in (v if isinstance(v, tuple | list) else (v,))
+    ]
+    inner = [getattr(x, "jaxpr", x) for x in values]
+    return [x for x in inner if hasattr(x, "eqns")]
 
 
 def _variables(jaxpr: Any) -> list[Any]:
     own = [v for equation in jaxpr.eqns for v in (*equation.invars, *equation.outvars)]
-    return [*jaxpr.invars, *own, *(v for inner in _inner(jaxpr) for v in _variables(inner))]
+    held = [inner for equation in jaxpr.eqns for inner in _held(equation)]
+    return [*jaxpr.invars, *own, *(v for inner in held for v in _variables(inner))]
 
 
 def _largest(traced: Any) -> int:
@@ -274,12 +379,50 @@ def _largest(traced: Any) -> int:
 
 
 def _refuse_narrow(traced: Any) -> None:
-    for variable in _variables(traced.jaxpr):
-        dtype = getattr(variable.aval, "dtype", None)
-        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
-            continue
-        if dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8):
-            raise TypeError(
-                f"a {dtype} value of shape {variable.aval.shape} inside a float64 run: "
-                "the function narrows its inputs; give every constant and cast the inputs' dtype"
-            )
+    """Raise TypeError where a float narrower than float64 may hold a rounded number.
+
+    Masks and counts are exact in any float; they come from integers, by what keeps them whole.
+    """
+    jaxpr = traced.jaxpr
+    for variable in jaxpr.invars:
+        _refuse(variable, not _is_narrow(variable))
+    for variable, value in zip(jaxpr.constvars, traced.consts, strict=True):
+        _refuse(variable, not _is_narrow(variable) or _is_whole(value))
+    _refuse_narrowing(jaxpr)
+
+
+def _refuse_narrowing(jaxpr: Any) -> None:
+    for equation in jaxpr.eqns:
+        inner = _held(equation)
+        whole = equation.primitive.name in WHOLE and all(
+            _is_whole(atom.val) if isinstance(atom, Literal) else not _is_wide(atom)
+            for atom in equation.invars
+        )
+        for variable in equation.outvars:
+            _refuse(variable, not _is_narrow(variable) or whole or bool(inner))
+        for held in inner:
+            _refuse_narrowing(held)
+
+
+def _refuse(variable: Any, fine: bool) -> None:
+    if not fine:
+        raise TypeError(
+            f"a {variable.aval.dtype} value of shape {variable.aval.shape} inside a float64 run: "
+            "the function narrows its inputs; give every constant and cast the inputs' dtype"
+        )
+
+
+def _is_wide(variable: Any) -> bool:
+    dtype = getattr(variable.aval, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact) and not _is_narrow(variable)
+
+
+def _is_narrow(variable: Any) -> bool:
+    dtype = getattr(variable.aval, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+        return False
+    return bool(dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8))
+
+
+def _is_whole(value: Any) -> bool:
+    return not _is_float(value) or bool(np.all(np.asarray(value) == np.round(np.asarray(value))))
