@@ -6,6 +6,7 @@ Words in, a report out; what the words mean is decided in `finding.py` and `chec
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +45,16 @@ def run(request: Request, console: Any) -> int:
     width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2
     reports: list[Report] = []
     broken: list[tuple[str, UsageError]] = []
+
+    def warn(what: str) -> None:
+        print(f"parity: {what}", file=sys.stderr, flush=True)
+
     with progress(f"checking {len(pairs)} pairs", len(pairs) * len(request.seeds)) as advance:
         for pair in pairs:
             try:
-                report = check(pair, seeds=request.seeds, dtypes=request.dtypes, done=advance)
+                report = check(
+                    pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=warn
+                )
             except UsageError as error:
                 broken.append((pair.name, error))
                 console.print(Text(f"{pair.name:{width}}{'error':16}{error}", style="red"))

@@ -32,6 +32,9 @@ from parity.verdict import (
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 
+SOON = 5.0
+"""Seconds of waiting that need no announcement."""
+
 Values = tuple[np.ndarray, ...]
 
 
@@ -50,11 +53,13 @@ def check(
     seeds: int | Sequence[int] = 1,
     dtypes: Sequence[str] = ("float32", "float64"),
     done: Callable[[str], None] = lambda what: None,
+    told: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """Run a pair on seeded inputs, compare every output and gradient, and return the report.
 
     ``seeds`` is how many (0, 1, ...) or which. ``dtypes``: float32, float64, bfloat16, float16.
-    Cotangents are random. ``done`` hears of every seed that is finished. Raises UsageError where a
+    Cotangents are random. ``done`` hears of every seed that is finished, ``told`` how long it
+    will take where that is long. Raises UsageError where a
     function cannot be called or an argument makes no sense; disagreement is in the report.
     """
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -69,7 +74,7 @@ def check(
     judged, notes, legs = [], [], None
     for seed in chosen:
         try:
-            trial = Trial(pair, seed, options.dtypes, legs)
+            trial = Trial(pair, seed, options.dtypes, legs, told)
             judged.append((trial.forward(), trial.gradients()))
             legs, notes = trial.legs, trial.notes()
         except (MisfitError, ParityError) as error:
@@ -120,7 +125,12 @@ class Trial:
     """One seed of a pair: inputs and cotangents made, every corner run, every tensor judged."""
 
     def __init__(
-        self, pair: Pair, seed: int, dtypes: tuple[str, ...], legs: Legs | None = None
+        self,
+        pair: Pair,
+        seed: int,
+        dtypes: tuple[str, ...],
+        legs: Legs | None = None,
+        told: Callable[[str], None] = lambda what: None,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.seed, self.arguments = seed, pair.arguments(rng)
@@ -136,6 +146,10 @@ class Trial:
         self.values = leaves + tuple(in_precision(x, narrowest) for x in douts)
         if not self.legs.floating:
             self.values = leaves
+        if not self.legs.plans:
+            for framework, plan in self.legs.plan(self.values).items():
+                if plan.seconds > SOON:
+                    told(f"{framework}'s yardstick takes about {plan.seconds:.0f} s")
         self._exact: dict[str, Exact] = {}
         self._disputed: dict[str, Disputes] = {}
         self._free: dict[str, str] = {}
@@ -253,6 +267,11 @@ class Trial:
         if not self.legs.cotangents():
             return ["no output is floating point: there is no gradient to compare"]
         return [
+            f"{framework}'s sigma is pooled over each tensor, from {plan.seeds} noisy runs: all "
+            "would take too long"
+            for framework, plan in self.legs.plans.items()
+            if plan.pooled
+        ] + [
             f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
             for corner, name in sorted(self.legs.unused)
         ]

@@ -18,6 +18,7 @@ import numpy as np
 from parity import tree
 from parity.compare import fingerprint
 from parity.errors import ParityError, UsageError
+from parity.noise import SEEDS, Plan, plan, pooled
 from parity.pair import Arguments, Pair, Rule
 
 FLOAT64 = np.dtype(np.float64)
@@ -25,6 +26,9 @@ FLOAT64 = np.dtype(np.float64)
 Arrays = dict[str, np.ndarray]
 Outcome = tuple[Arrays, Arrays]
 """What every corner returns: forward tensors and gradients, by name."""
+
+LARGE = 10_000
+"""Numbers given from which on the cost of a yardstick is estimated first."""
 
 YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
 
@@ -194,6 +198,8 @@ class Legs:
         """{name: something with a shape and a dtype} of every output, in float64."""
         self.unused: set[tuple[str, str]] = set()
         """(corner, input) where autograd found no path."""
+        self.plans: dict[str, Plan] = {}
+        """How each framework's yardstick is to be measured, where that may take long."""
         self._ready: dict[str, Any] = {}
 
     @property
@@ -224,8 +230,10 @@ class Legs:
             _right_dtypes(name, other)
         self.outputs = outline
 
-    def _named(self, leaves: tuple[np.ndarray, ...]) -> Arrays:
-        return dict(zip(self.arguments.names, leaves, strict=True))
+    def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
+        """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
+        names = self.arguments.names
+        return dict(zip(names, values[: len(names)], strict=True))
 
     def differentiated(self, corner: Corner, zeros: bool = False) -> Callable[..., Any]:
         """Return a function of (*leaves, *cotangents): ({output: array}, {input: gradient}).
@@ -252,8 +260,9 @@ class Legs:
         key = f"{way} {corner.name}"
         if key not in self._ready:
             if way == "yardstick":
-                noise = import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
-                self._ready[key] = noise.yardstick(self.differentiated(corner, zeros=True))
+                seeds = self.plans[corner.name].seeds if corner.name in self.plans else SEEDS
+                measured = self.differentiated(corner, zeros=True)
+                self._ready[key] = _noise_of(corner).yardstick(measured, seeds=seeds)
             elif way == "forward":
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
@@ -266,7 +275,7 @@ class Legs:
 
         A gradient that autograd does not have, None, is zeros from here on, and said in a note.
         """
-        named = self._named(values[: len(self.arguments.names)])
+        named = self._named(values)
         with speaking_for(corner.name, named):
             outcome = call(corner.side, dtype, self.function(way, corner), values)
         if way not in ("compiled", "eager"):
@@ -295,8 +304,28 @@ class Legs:
                 corner = str(error).split()[0]
                 raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
             raise
-        measured = {name: found[f"{name} noise"] for name in self.pair.sides}
+        measured = {name: self._pooled(name, found[f"{name} noise"]) for name in self.pair.sides}
         return {name: found[name] for name in ways}, measured
+
+    def plan(self, values: Any) -> dict[str, Plan]:
+        """Estimate what each yardstick takes, where the inputs are large; done once."""
+        if not self.plans and sum(x.size for x in values) > LARGE:
+            for name in self.pair.sides:
+                corner = self.corners[name]
+                measured = self.differentiated(corner, zeros=True)
+                with speaking_for(name, self._named(values)), corner.side.exactly(FLOAT64):
+                    inputs = corner.side.from_numpy(values)
+                    self.plans[name] = plan(_noise_of(corner).cost(measured, *inputs))
+        return self.plans
+
+    def _pooled(self, name: str, measured: tuple[Outcome, Outcome]) -> tuple[Outcome, Outcome]:
+        """Return (value, noise); of few noisy runs, each element shares its tensor's noise."""
+        if name not in self.plans or not self.plans[name].pooled:
+            return measured
+        value, noise = measured
+        seeds = self.plans[name].seeds
+        out, grads = ({key: pooled(x, seeds) for key, x in part.items()} for part in noise)
+        return value, (out, grads)
 
     def _ways(self, dtype: np.dtype) -> dict[str, tuple[str, str]]:
         ways = {}
@@ -326,6 +355,10 @@ class Legs:
             }
             found |= {key: job.result() for key, job in jobs.items()}
         return {key: found[key] for key in ways}
+
+
+def _noise_of(corner: Corner) -> Any:
+    return import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
 
 
 def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
