@@ -42,6 +42,7 @@ def run(request: Request, console: Any) -> int:
     if request.json is not None:
         check_writable(request.json)
     pairs = find(request.target, request.keyword)
+    what = f"checking {len(pairs)} pair{'s' * (len(pairs) > 1)}"
     width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2
     reports: list[Report] = []
     broken: list[tuple[str, UsageError]] = []
@@ -49,7 +50,9 @@ def run(request: Request, console: Any) -> int:
     def warn(what: str) -> None:
         print(f"parity: {what}", file=sys.stderr, flush=True)
 
-    with progress(f"checking {len(pairs)} pairs", len(pairs) * len(request.seeds)) as advance:
+    with progress(
+        f"checking {len(pairs)} pair{plural}", len(pairs) * len(request.seeds)
+    ) as advance:
         for pair in pairs:
             try:
                 report = check(
@@ -95,4 +98,6 @@ def _tally(
     if broken:
         counts["error"] = len(broken)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"{len(reports) + len(broken)} pairs, {len(failed) + len(broken)} failed: {said}"
+    pairs = len(reports) + len(broken)
+    plural = "s" * (pairs > 1)
+    return f"{pairs} pair{plural}, {len(failed) + len(broken)} failed: {said}"
