@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
+from parity.compare import FLOAT64
 from parity.legs import Arrays, call
 
 ROWS = tuple(
