@@ -28,6 +28,12 @@ def require_at_least(least: int, **values: int) -> None:
             raise UsageError(f"{option(name)} is {value}; give {least} or more")
 
 
+def require_batch(batch_size: int) -> None:
+    """Raise UsageError for a batch on which batchnorm is not defined."""
+    if batch_size < 2:
+        raise UsageError(f"--batch-size {batch_size} has no batch variance; give 2 or more")
+
+
 def require_seed(**values: int) -> None:
     """Raise UsageError for the first value that torch's generator would not take as a seed."""
     for name, value in values.items():

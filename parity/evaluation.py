@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from parity.compare import FLOAT32
 from parity.data import Dataset
-from parity.training import FLOAT32, Arrays, to_params
+from parity.training import Arrays, to_params
 
 SPLITS = ("train", "val", "test")
 

@@ -76,6 +76,13 @@ def roundoff(dtype: np.dtype | type) -> float:
     return 2.0**-8 if name == "bfloat16" else float(np.finfo(dtype).eps) / 2
 
 
+def pooled(noise: np.ndarray, seeds: int) -> np.ndarray:
+    """Return noise of fewer than SEEDS runs as hypot(own, sqrt(1 - seeds/SEEDS) tensor rms)."""
+    finite = noise[np.isfinite(noise)]
+    overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
+    return np.hypot(noise, np.sqrt(max(0.0, 1 - seeds / SEEDS)) * overall)
+
+
 def sigma(noise: np.ndarray, dtype: np.dtype | type, seeds: int = SEEDS) -> np.ndarray:
     """Return each element's sigma in ``dtype``: hypot(its noise, share * tensor rms) + 2**-126.
 

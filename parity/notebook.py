@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 
 from parity import recipe, trajectory
+from parity.compare import FLOAT32, FLOAT64
 from parity.data import Dataset, load
-from parity.errors import require_at_least, require_seed
+from parity.errors import require_at_least, require_batch, require_seed
 from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
-from parity.legs import FLOAT64, Arrays, Outcome, call
+from parity.legs import Arrays, Outcome, call
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator
 from parity.training import Config
 from parity.verdict import Row, judge, worst_of
-
-FLOAT32 = np.dtype(np.float32)
 
 TRAINING = 4
 """The exercise that trains; the others compare gradients of one batch at a time."""
@@ -49,7 +48,7 @@ class Options:
     """Of Exercise 4, at a learning rate of 0.1."""
 
     def __post_init__(self) -> None:
-        require_at_least(2, batch_size=self.batch_size)  # one example has no batch variance
+        require_batch(self.batch_size)
         require_at_least(1, n_hidden=self.n_hidden, batches=self.batches, steps=self.steps)
         require_at_least(0, global_skip=self.global_skip)
         require_seed(seed=self.seed, global_seed=self.global_seed)

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from parity.compare import ulps
+from parity.compare import FLOAT32, ulps
 from parity.data import Dataset
 from parity.evaluation import sample, split_losses, statistics
 from parity.exercises import CHUNKED
 from parity.legs import call
-from parity.notebook import FLOAT32, batches
+from parity.notebook import batches
 from parity.published import Published, Run, decimals
 from parity.sampling import rule
 from parity.training import Arrays, Config, side_of, train

@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity import recipe
+from parity.compare import FLOAT32
 from parity.data import Dataset
-from parity.errors import DivergedError, UsageError, require_at_least, require_seed
+from parity.errors import DivergedError, UsageError, require_at_least, require_batch, require_seed
 from parity.seeds import Generator
-
-FLOAT32 = np.dtype(np.float32)
 
 CHUNK = 5000
 """Steps between two checkpoints; changes no digit."""
@@ -49,7 +48,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.framework not in ("jax", "torch"):
             raise UsageError(f"--framework is {self.framework}; give jax or torch")
-        require_at_least(2, batch_size=self.batch_size)  # one example has no batch variance
+        require_batch(self.batch_size)
         require_at_least(
             1,
             steps=self.steps,

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
+from parity.compare import FLOAT64
 from parity.data import Dataset
 from parity.noise import SEEDS, U0
 from parity.training import Arrays, Config, initial, rates, to_params
 from parity.verdict import Row, judge, worst_of
-
-FLOAT64 = np.dtype(np.float64)
 
 MARKS = 20
 """Places on the way, evenly spaced, where the parameters are compared."""

@@ -103,6 +103,4 @@ def test_a_shape_that_broadcasts_is_not_stretched():
     report = rejected(Pair(torch=row, inputs={"x": (4, 3)}))
     assert "has shape [1, 3], x has [4, 3]" in report.summary()
     same = Pair(jax=lambda x: x[:1], torch=lambda x: x[0], inputs={"x": (4, 3)})
-    assert np.all(
-        ["never broadcast" in r.reason or "reshape" in r.reason for r in rejected(same).rows]
-    )
+    assert "the same number of elements; reshape one" in rejected(same).summary()
