@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.nn import one_hot
+from jax.nn import log_softmax, one_hot
 from jaxtyping import Float, Int
 
 from jax_impl.params import EPS, Params
@@ -95,29 +95,25 @@ def _loss_and_grads(
     bnraw = bndiff * bnvar_inv
     h = jnp.tanh(bngain * bnraw + bnbias)
     logitsT = _rows_by_rows(W2T, h) + b2[:, None]
-    norm_logitsT = logitsT - logitsT.max(0)
-    countsT = jnp.exp(norm_logitsT)
-    counts_sum = countsT.sum(0)
-    loss = (jnp.log(counts_sum) - norm_logitsT[Yb, jnp.arange(n)]).mean()
+    logprobsT = log_softmax(logitsT, 0)
+    loss = -logprobsT[Yb, jnp.arange(n)].mean()
 
-    dlogitsT = (countsT / counts_sum - one_hot(Yb, vocab, axis=0, dtype=h.dtype)) / n
+    dlogitsT = (jnp.exp(logprobsT) - one_hot(Yb, vocab, axis=0, dtype=h.dtype)) / n
     dlogits = _turned(dlogitsT)
     dW2T, db2 = dlogitsT @ h, dlogits.sum(0)
     dhpreact = (1.0 - h**2) * (dlogits @ W2T)
     dbnbias, dbngain = _column_sums(dhpreact), _column_sums(dhpreact * bnraw)
     dhprebn = bngain * bnvar_inv * (dhpreact - dbnbias / n - bnraw * (dbngain / (n - 1)))
-    # b1 is the weight of an input that is always 1: its gradient is one more row of dW1
-    inputs = jnp.pad(embcat, ((0, 0), (0, 1)), constant_values=1)
-    dW1b1 = _turned(inputs) @ dhprebn
+    dW1, db1 = _turned(embcat) @ dhprebn, dhprebn.sum(0)
     dembcat = _turned(_rows_by_rows(W1, dhprebn))
     dC = jnp.zeros_like(C).at[Xb].add(dembcat.reshape(*Xb.shape, -1))
-    return loss, Params(dC, dW1b1[:-1], dW1b1[-1], dW2T, db2, dbngain[None], dbnbias[None])
+    return loss, Params(dC, dW1, db1, dW2T, db2, dbngain[None], dbnbias[None])
 
 
 def _column_sums(x: Float[Array, "n columns"]) -> Float[Array, "columns"]:
-    """Return x.sum(0), written so that XLA compiles it together with what feeds it.
+    """Return x.sum(0) of an x that is not in memory yet, compiled together with what makes it.
 
-    Its CPU backend gives a sum that it recognises to a library, which reads all of x once more.
+    XLA's CPU backend gives every sum that it recognises to a library, and x goes through memory.
     """
     return lax.reduce(x, jnp.zeros((), x.dtype), lambda a, b: a - (-b), (0,))
 
