@@ -50,8 +50,17 @@ def train_steps(
 @cache
 def _compiled(backend: str) -> Callable[..., tuple[Params, Array]]:
     """Return `_run` jitted; XLA's CPU backend uses half of a 512-bit register unless it is told."""
-    options: dict[str, Any] = {"xla_cpu_prefer_vector_width": "512"} if backend == "cpu" else {}
-    return jax.jit(_run, compiler_options=options)
+    wide = {"xla_cpu_prefer_vector_width": "512"} if backend == "cpu" else {}
+    return jax.jit(_run, compiler_options=_if_known(wide))
+
+
+def _if_known(options: dict[str, Any]) -> dict[str, Any]:
+    """Return compiler options, or none if this version of XLA does not know them."""
+    try:
+        jax.jit(jnp.negative, compiler_options=options).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def _run(

@@ -194,6 +194,7 @@ def train(
         global_seed=None if global_seed == "same" else int(global_seed),
         global_skip=global_skip,
     )
+    _run_jax_on_one_thread()
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     for line in run(out, config, names, chunk, given if resume else None):
@@ -259,6 +260,7 @@ def reproduce(
     """Reproduce published figures: the notebook's Exercises 1 to 4, its losses and its names."""
     from parity.reproduce_command import run as reproduce_run
 
+    _run_jax_on_one_thread()
     frameworks = ("jax", "torch") if framework is Frameworks.both else (framework.value,)
     report = reproduce_run(run, frameworks, out, json)
     with _readers_may_leave():
@@ -277,6 +279,15 @@ def selftest(
     with progress("testing the harness itself", count()) as advance:
         rates = measure(seeds, advance)
     return show(rates, _console())
+
+
+def _run_jax_on_one_thread() -> None:
+    """Ask XLA for one thread, unless the user asks for more: a step is too small to be shared.
+
+    Two threads take 1.4 times as long and change no bit (docs/performance.md). XLA reads this when
+    JAX makes its first array.
+    """
+    os.environ.setdefault("PJRT_NPROC", "1")
 
 
 @contextmanager

@@ -137,3 +137,10 @@ def test_it_walks_with_a_scan_over_the_definition(sizes: Sizes) -> None:
         after, expected = jax.lax.scan(step, params, steps)
         for ours, theirs in zip((*walked, losses), (*after, expected), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-13, atol=1e-13)  # measured: 1e-15
+
+
+def test_a_compiler_option_that_xla_does_not_know_is_left_out() -> None:
+    """Options come and go with XLA's versions; training must not."""
+    known = {"xla_cpu_prefer_vector_width": "512"}
+    assert train._if_known(known) == known
+    assert train._if_known({"xla_cpu_no_such_option": "512"}) == {}
