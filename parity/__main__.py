@@ -98,7 +98,10 @@ def check(
     dtypes = tuple(d.value for d in dict.fromkeys(dtype or (Judged.float32, Judged.float64)))
     if target:
         numbers = range(seed, seed + seeds)
-        return run(Request(target, k, numbers, dtypes, strict, json, verbose), _console())
+        code = 0
+        with _readers_may_leave():
+            code = run(Request(target, k, numbers, dtypes, strict, json, verbose), _console())
+        return code
     if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
         raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")
     both = DType.both if len(dtypes) == 2 else DType(dtypes[0])

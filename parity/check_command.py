@@ -61,7 +61,8 @@ def run(request: Request, console: Any) -> int:
         console.print()
         report.show(console, request.verbose)
         if name in failed:
-            console.print(Text(f"replay: {replay(request, report)}", style="dim"))
+            said = Text(f"replay: {replay(request, report)}", style="dim")
+            console.print(said, soft_wrap=True)  # to be copied: no line breaks of ours
     console.print(Text(_tally(outcome, len(failed))))
     if request.json is not None:
         write_json(request.json, _plain(request, outcome))
