@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
-class Pair(NamedTuple):
+
+class Difference(NamedTuple):
     """How one corner's array differs from another's."""
 
     left: str
@@ -35,12 +37,17 @@ class Distance(NamedTuple):
     worst: tuple[int, ...]
 
 
+def is_float(dtype: np.dtype) -> bool:
+    """Return whether a dtype is floating point, real or complex; bfloat16 is unknown to NumPy."""
+    return dtype.kind in "fc" or dtype.name == "bfloat16"
+
+
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-    """Return the sha256 of the floating arrays: dtype, shape, bytes (indices may be narrowed)."""
+    """Return the sha256 of arrays: floats by bytes, integers, which JAX narrows, as int64."""
     digest = hashlib.sha256()
     for array in arrays:
-        if np.issubdtype(array.dtype, np.inexact):
-            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        held = array if is_float(array.dtype) else array.astype(np.int64)
+        digest.update(f"{held.dtype}{held.shape}".encode() + held.tobytes())
     return digest.hexdigest()
 
 
@@ -53,15 +60,15 @@ def structure(corner: str, value: np.ndarray, shape: tuple[int, ...], dtype: np.
     return ""
 
 
-def compare(left: str, a: np.ndarray, right: str, b: np.ndarray) -> Pair:
+def compare(left: str, a: np.ndarray, right: str, b: np.ndarray) -> Difference:
     """Compare two arrays of one shape and dtype (else ValueError); NaN is infinitely far."""
     if a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError(f"{left} is {a.dtype}{a.shape}, {right} is {b.dtype}{b.shape}")
     with np.errstate(invalid="ignore", over="ignore"):
-        difference = np.where(a == b, 0.0, np.abs(a - b))
+        difference = np.where(a == b, 0.0, np.abs(a - b)).astype(np.float64)
     difference = np.where(np.isnan(difference), np.inf, difference)
     worst = _worst(difference)
-    return Pair(
+    return Difference(
         left,
         right,
         exact=bool(np.all(a == b)),
@@ -76,17 +83,26 @@ def ulps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return how many representable numbers lie between a and b, element by element (NaN: inf).
 
     Floats of one sign are ordered as their bits are, read as integers; +0 and -0 are one number.
+    Of a complex number, the part that is farther off.
     """
+    if a.dtype.kind == "c":
+        return np.maximum(ulps(a.real, b.real), ulps(a.imag, b.imag))
     unsigned = np.dtype(f"u{a.dtype.itemsize}")
     sign = unsigned.type(1 << (8 * a.dtype.itemsize - 1))
 
     def place(x: np.ndarray) -> np.ndarray:
-        bits = (x + x.dtype.type(0)).view(unsigned)  # adding 0 turns -0 into +0
-        return np.where(bits & sign, ~bits + unsigned.type(1), bits | sign)
+        bits = np.asarray(x + x.dtype.type(0)).view(unsigned)  # adding 0 turns -0 into +0
+        with np.errstate(over="ignore"):  # NumPy says so of scalars, not of arrays
+            return np.where(bits & sign, ~bits + unsigned.type(1), bits | sign)
 
     first, second = place(a), place(b)
     gap = np.maximum(first, second) - np.minimum(first, second)
     return np.where(np.isnan(a) | np.isnan(b), np.inf, gap.astype(np.float64))
+
+
+def wide(array: np.ndarray) -> np.ndarray:
+    """Return a floating array as float64, or complex128."""
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Distance:
@@ -97,7 +113,7 @@ def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Dis
     not finite.
     """
     with np.errstate(invalid="ignore", over="ignore"):
-        ratio = np.abs(value.astype(np.float64) - reference) / sigma
+        ratio = np.abs(wide(value) - reference) / sigma
     finite = np.isfinite(value) & np.isfinite(reference)
     same = (value == reference) | (np.isnan(value) & np.isnan(reference))
     ratio = np.where(finite, np.nan_to_num(ratio, nan=0.0), np.where(same, 0.0, np.inf))

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
-from parity.compare import fingerprint
-from parity.errors import ParityError
+from parity.compare import FLOAT64
+from parity.legs import Arrays, call
 
 ROWS = tuple(
     """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2
@@ -24,12 +24,6 @@ ROWS = tuple(
     C""".split()
 )
 """Exercise 1's tensors in the order in which the notebook compares them."""
-
-FLOAT64 = np.dtype(np.float64)
-
-Arrays = dict[str, np.ndarray]
-Outcome = tuple[Arrays, Arrays]
-"""What every corner returns: forward tensors and gradients, by name."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +87,12 @@ def _cross_entropy_by_autodiff(side: ModuleType) -> Callable[..., Any]:
     ops = _twin(side, "ops")
 
     def run(logits: Any, Yb: Any, dloss: Any) -> Any:
-        loss, (dlogits,) = side.vjp(
-            lambda logits: ops.cross_entropy_forward(logits, Yb)[0], (logits,), dloss
+        out, (dlogits,) = side.vjp(
+            lambda logits: {"loss": ops.cross_entropy_forward(logits, Yb)[0]},
+            (logits,),
+            {"loss": dloss},
         )
-        return {"loss": loss}, {"logits": dlogits}
+        return out, {"logits": dlogits}
 
     return run
 
@@ -116,10 +112,12 @@ def _batchnorm_by_autodiff(side: ModuleType) -> Callable[..., Any]:
     ops = _twin(side, "ops")
 
     def run(*inputs: Any) -> Any:
-        hpreact, grads = side.vjp(
-            lambda *inputs: ops.batchnorm_forward(*inputs)[0], inputs[:3], inputs[3]
+        out, grads = side.vjp(
+            lambda *inputs: {"hpreact": ops.batchnorm_forward(*inputs)[0]},
+            inputs[:3],
+            {"hpreact": inputs[3]},
         )
-        return {"hpreact": hpreact}, dict(zip(BATCHNORM.rows, grads, strict=True))
+        return out, dict(zip(BATCHNORM.rows, grads, strict=True))
 
     return run
 
@@ -149,22 +147,6 @@ BATCHNORM = Exercise(
     _batchnorm_by_autodiff,
 )
 EXERCISES = {exercise.number: exercise for exercise in (CHUNKED, CROSS_ENTROPY, BATCHNORM)}
-
-
-def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
-    """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays.
-
-    Raises ParityError where the framework holds other bytes than it was given, before or after.
-    """
-    given = fingerprint(values)
-    with side.exactly(dtype):
-        inputs = side.from_numpy(values)
-        if fingerprint(side.to_numpy(inputs)) != given:
-            raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
-        outcome = side.to_numpy(function(*inputs))
-        if fingerprint(side.to_numpy(inputs)) != given:
-            raise ParityError(f"{side.HAND} changed its own inputs; return new arrays instead")
-        return outcome
 
 
 def layer_inputs() -> Callable[[Arrays], Arrays]:

@@ -21,6 +21,8 @@ BOUND = 32.0
 TINY = 2.0**-126
 """The smallest normal float32: below it XLA flushes to zero and torch does not."""
 
+TINY16 = 2.0**-24
+"""The smallest float16: nothing finer can be told in that dtype."""
 
 FEW_SEEDS = 4
 """Noisy runs where SEEDS would take longer than LONG; a tensor's elements then pool their noise."""
@@ -70,7 +72,15 @@ def plan(cost: Cost) -> Plan:
 
 def roundoff(dtype: np.dtype | type) -> float:
     """Return the unit roundoff u of a floating dtype: half the distance from 1 to the next."""
-    return float(np.finfo(dtype).eps) / 2
+    name = np.dtype(dtype).name
+    return 2.0**-8 if name == "bfloat16" else float(np.finfo(dtype).eps) / 2
+
+
+def pooled(noise: np.ndarray, seeds: int) -> np.ndarray:
+    """Return noise of fewer than SEEDS runs as hypot(own, sqrt(1 - seeds/SEEDS) tensor rms)."""
+    finite = noise[np.isfinite(noise)]
+    overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
+    return np.hypot(noise, np.sqrt(max(0.0, 1 - seeds / SEEDS)) * overall)
 
 
 def sigma(noise: np.ndarray, dtype: np.dtype | type, seeds: int = SEEDS) -> np.ndarray:
@@ -82,5 +92,6 @@ def sigma(noise: np.ndarray, dtype: np.dtype | type, seeds: int = SEEDS) -> np.n
     """
     finite = noise[np.isfinite(noise)]
     overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
+    floor = TINY16 if np.dtype(dtype) == np.float16 else TINY
     share = max(0.1, np.sqrt(max(0.0, 1 - seeds / SEEDS)))
-    return roundoff(dtype) * np.hypot(noise, share * overall) + TINY
+    return roundoff(dtype) * np.hypot(noise, share * overall) + floor

@@ -6,16 +6,14 @@ from Python's global random numbers, and importing this must not.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity.errors import ParityError, UsageError
+from parity.errors import ParityError
+from parity.files import write_json
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
 
@@ -24,11 +22,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA = "backprop-parity/notebook/1"
+CHECK_SCHEMA = "backprop-parity/check/1"
 
 MOST = 6
 """Reasons shown below a table unless all are asked for."""
-
-CORNERS = ("jax", "jax.grad", "torch", "autograd")
 
 COLOURS = {
     Verdict.IDENTICAL: "green",
@@ -43,14 +40,20 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Section:
-    """One exercise: its forward tensors and its gradients, one row a tensor and dtype."""
+    """One function's forward tensors and gradients, one row a tensor and dtype."""
 
-    exercise: int
     title: str
-    losses: Mapping[str, Mapping[str, float]]
-    """By dtype and corner, of the first batch."""
     forward: tuple[Row, ...]
     gradients: tuple[Row, ...]
+    exercise: int | None = None
+    """Its number, where it is one of the notebook's."""
+    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By dtype and corner, of the first batch."""
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row, forwards first."""
+        return (*self.forward, *self.gradients)
 
 
 @dataclass(frozen=True)
@@ -60,11 +63,12 @@ class Report:
     options: Any
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
+    schema: str = SCHEMA
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """Every row, forwards first."""
-        return tuple(r for s in self.sections for rows in (s.forward, s.gradients) for r in rows)
+        return tuple(row for section in self.sections for row in section.rows)
 
     @property
     def verdict(self) -> Verdict:
@@ -76,117 +80,138 @@ class Report:
         failed = not self.verdict.passes or (strict and self.verdict is Verdict.LESS_ACCURATE)
         return int(failed)
 
+    def __bool__(self) -> bool:
+        """Whether everything agrees, so that `assert parity.check(pair)` means what it says."""
+        return self.exit_code() == 0
+
     def assert_ok(self) -> None:
         """Raise ParityError, with the table, unless everything agrees."""
         if self.exit_code():
-            from rich.console import Console
+            raise ParityError(self.text(), self)
 
-            console = Console(width=100, color_system=None)
-            with console.capture() as captured:
-                self.show(console)
-            raise ParityError(captured.get(), self)
+    def text(self) -> str:
+        """Return what `show` prints, as plain text."""
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as captured:
+            self.show(console)
+        return captured.get()
 
     def summary(self) -> str:
         """Return the verdict line."""
+        return f"{self.verdict}: {self.told()}"
+
+    def told(self) -> str:
+        """Return what was compared and how far it is, or what fails first."""
         gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
-        tensors = len({(exercise, row.name) for exercise, row in gradients})
+        counted = gradients or [(s.exercise, row) for s in self.sections for row in s.forward]
+        noun = "gradient" if gradients else "output"
+        tensors = len({(exercise, row.name) for exercise, row in counted})
         if self.verdict.passes:
             worst = max(self.rows, key=lambda row: row.sigmas)
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
-            dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in gradients))
+            dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
+            said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            first = next(row for row in self.rows if row.verdict is self.verdict)
+            if first.reason:
+                return f"{said}; {first.name}: {first.reason}"
             return (
-                f"{self.verdict}: {tensors} gradient{'s' * (tensors > 1)} in {dtypes}; farthest "
-                f"{far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} ({corner.split()[0]})"
+                f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
+                f"({corner.split()[0]})"
             )
-        first = next(row for row in self.rows if row.verdict is self.verdict)
-        ill = {(exercise, row.name) for exercise, row in gradients if row.verdict is self.verdict}
-        return (
-            f"{self.verdict}: {len(ill)} of {tensors} gradients, first {first.name}: {first.reason}"
+        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
+        part, first = bad[0]
+        more = len({(part, row.name) for part, row in bad}) - 1
+        also = f", and in {more} more" if more else ""
+        return f"first in {part}{first.name}{also}: {first.reason}"
+
+    def _labelled(self) -> Iterator[tuple[str, Row]]:
+        for section in self.sections:
+            yield from (("", row) for row in section.forward)
+            yield from (("the gradient of ", row) for row in section.gradients)
+
+    def fault(self) -> str:
+        """Say whose fault a failure is, in one line."""
+        odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
+        blamed = " and ".join(
+            dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
         )
+        if blamed:
+            return f"fault: {blamed}"
+        if odd:
+            return "fault: undecided; nothing says which side is wrong"
+        if self.verdict is Verdict.CONVENTION:
+            return (
+                "fault: neither side; these are two functions, each differentiated rightly: "
+                "a default, a constant or a definition differs"
+            )
+        return "fault: none can be found yet; make the two comparable first"
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
         from rich.text import Text
 
+        verdict_lines = [Text(self.summary(), style=COLOURS[self.verdict])]
+        if not self.verdict.passes:
+            verdict_lines.append(Text(self.fault(), style=COLOURS[self.verdict]))
         for section in self.sections:
-            console.print(Text(f"Exercise {section.exercise}: {section.title}", style="bold"))
-            for line in _losses(section):
-                console.print(Text(line))
-            if verbose:
-                console.print(_table("forward", section.forward))
-            console.print(_table("gradient of", section.gradients))
-            told: dict[str, Verdict] = {}
-            for row in (*section.forward, *section.gradients):
-                if row.reason:  # the same in both dtypes is said once
-                    told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
-            lines = list(told.items())
-            for line, verdict in lines if verbose else lines[:MOST]:
-                console.print(Text(line, style=COLOURS[verdict]))
-            if len(lines) > MOST and not verbose:
-                console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
+            console.print(Text(section.title, style="bold"))
+            for loss in _losses(section):
+                console.print(Text(loss))
+            if section.exercise is None:  # one function: what came of it stands first
+                for line in verdict_lines:
+                    console.print(line)
+                gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
+                console.print(_table("", (*section.forward, *gradients)))
+            else:
+                if not section.gradients:
+                    console.print(_table("tensor", section.forward))
+                elif verbose:
+                    console.print(_table("forward", section.forward))
+                if section.gradients:
+                    console.print(_table("gradient of", section.gradients))
+            self._show_reasons(console, section, verbose)
             if verbose:
                 console.print(_pairs(section.gradients))
         for note in self.notes:
             console.print(Text(f"Note: {note}."))
-        console.print(Text(self.summary(), style=COLOURS[self.verdict]))
+        if any(section.exercise is not None for section in self.sections):
+            for line in verdict_lines:
+                console.print(line)
+
+    def _show_reasons(self, console: Console, section: Section, verbose: bool) -> None:
+        """Print each reason once, though it holds in two dtypes; the few first unless asked."""
+        from rich.text import Text
+
+        told: dict[str, Verdict] = {}
+        for row in section.rows:
+            if row.reason:
+                told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
+        lines = list(told.items())
+        for line, verdict in lines if verbose else lines[:MOST]:
+            console.print(Text(line, style=COLOURS[verdict]))
+        if len(lines) > MOST and not verbose:
+            console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
-        return {
-            "schema": SCHEMA,
+        found = {
+            "schema": self.schema,
             "options": {key: _plain(value) for key, value in asdict(self.options).items()},
             "verdict": str(self.verdict),
             "summary": self.summary(),
+        }
+        if self.schema == CHECK_SCHEMA:
+            found["fault"] = "" if self else self.fault()
+        return found | {
             "notes": list(self.notes),
-            "sections": [
-                {
-                    "exercise": section.exercise,
-                    "title": section.title,
-                    "losses": {
-                        dtype: {corner: _plain(loss) for corner, loss in losses.items()}
-                        for dtype, losses in section.losses.items()
-                    },
-                    "forward": [_row(row) for row in section.forward],
-                    "gradients": [_row(row) for row in section.gradients],
-                }
-                for section in self.sections
-            ],
+            "sections": [_section(section) for section in self.sections],
         }
 
     def write_json(self, path: Path) -> None:
         """Write `as_dict` to ``path``, whole or not at all."""
-        write_atomically(path, json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
-
-
-def check_writable(path: Path) -> None:
-    """Raise UsageError if ``path`` cannot be written; ask before the work, not after."""
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder; give a file's path")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` under a temporary name beside ``path``, then rename it into place."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    why = error.strerror.lower() if error.strerror else str(error)
-    return UsageError(f"cannot write {path}: {why}; give a path in a folder you can write to")
+        write_json(path, self.as_dict())
 
 
 def _losses(section: Section) -> Iterator[str]:
@@ -194,47 +219,48 @@ def _losses(section: Section) -> Iterator[str]:
         digits = 9 if dtype == "float32" else 17
         groups: dict[str, list[str]] = {}
         for corner, loss in losses.items():
-            if corner in CORNERS:
+            if not corner.endswith(" eager"):
                 groups.setdefault(f"{loss:.{digits}g}", []).append(corner)
         said = "; ".join(f"{loss} ({', '.join(corners)})" for loss, corners in groups.items())
         yield f"loss in {dtype}: {said}"
 
 
 def _table(title: str, rows: tuple[Row, ...]) -> Table:
-    """Return one line a tensor: float32's columns where there are any, float64 beside them."""
+    """Return one line a tensor: the first dtype's columns, the others' sigmas beside them."""
     from rich.text import Text
 
     table = _grid()
     dtypes = list(dict.fromkeys(row.dtype for row in rows))
+    corners = list(dict.fromkeys(c.split()[0] for row in rows for c in row.distances))
     table.add_column(title)
-    table.add_column("= autograd")
-    for header in ("max diff", "ULP", *CORNERS):
-        table.add_column(header, justify="right")
-    if len(dtypes) > 1:
-        table.add_column(dtypes[1], justify="right")
+    if corners:
+        table.add_column(f"= {corners[-1]}")
+        for header in ("max diff", "ULP", *corners, *dtypes[1:]):
+            table.add_column(header, justify="right")
     table.add_column("verdict")
     by_name: dict[str, list[Row]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row)
     for name, same in by_name.items():
-        shown = same[0]
         worst = max(same, key=lambda row: row.verdict.severity)
-        cells = [
-            name,
-            _equal(shown),
-            _short(max((p.maxdiff for p in shown.pairs), default=math.nan)),
-        ]
-        cells.append(_short(max((p.ulp for p in shown.pairs), default=math.nan)))
-        for corner in CORNERS:
-            modes = [d.sigmas for c, d in shown.distances.items() if c.split()[0] == corner]
-            cells.append(_short(max(modes, default=math.nan)))
-        if len(dtypes) > 1:
-            cells.append(_short(same[1].sigmas))
         verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
-        if shown.zero and worst.verdict.passes:
+        if same[0].zero and worst.verdict.passes:
             verdict.append(" ~0", style="dim")
-        table.add_row(*cells, verdict)
+        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict)
     return table
+
+
+def _cells(same: list[Row], corners: list[str]) -> Iterator[str]:
+    """Yield what is between a tensor's name and its verdict."""
+    shown = same[0]
+    yield _equal(shown, corners)
+    yield _short(max((p.maxdiff for p in shown.pairs), default=math.nan))
+    yield _short(max((p.ulp for p in shown.pairs), default=math.nan))
+    for corner in corners:
+        modes = [d.sigmas for c, d in shown.distances.items() if c.split()[0] == corner]
+        yield _short(max(modes, default=math.nan))
+    for other in same[1:]:
+        yield _short(other.sigmas)
 
 
 def _grid() -> Table:
@@ -263,15 +289,15 @@ def _pairs(rows: tuple[Row, ...]) -> Table:
     return table
 
 
-def _equal(row: Row) -> str:
-    """Return which corners are bit-equal to autograd."""
-    corners = [c for c in CORNERS if c != "autograd"]
+def _equal(row: Row, corners: list[str]) -> str:
+    """Return which corners are bit-equal to the last."""
+    *others, last = corners
     equal = [
         corner
-        for corner in corners
-        if any(p.exact and {p.left, p.right} == {corner, "autograd"} for p in row.pairs)
+        for corner in others
+        if any(p.exact and {p.left, p.right} == {corner, last} for p in row.pairs)
     ]
-    return "all" if equal == corners else " ".join(equal) or "-"
+    return "all" if equal == others else " ".join(equal) or "-"
 
 
 def _short(value: float) -> str:
@@ -283,6 +309,19 @@ def _short(value: float) -> str:
     if 0.01 <= abs(value) < 1000:
         return f"{value:.2f}" if value < 10 else f"{value:.0f}"
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+
+
+def _section(section: Section) -> dict[str, Any]:
+    numbered = {} if section.exercise is None else {"exercise": section.exercise}
+    return numbered | {
+        "title": section.title,
+        "losses": {
+            dtype: {corner: _plain(loss) for corner, loss in losses.items()}
+            for dtype, losses in section.losses.items()
+        },
+        "forward": [_row(row) for row in section.forward],
+        "gradients": [_row(row) for row in section.gradients],
+    }
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -6,14 +6,17 @@ Knows corners, dtypes and noise; no framework, no tensor's name and no tolerance
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
 
-from parity.compare import Distance, Pair, compare, distance, structure
-from parity.noise import BOUND, sigma
+from parity.compare import Difference, Distance, compare, distance, structure, wide
+from parity.noise import BOUND, U0, roundoff, sigma
+
+LOST = 0.05
+"""An error of this share of an element leaves nothing that could be called rounding."""
 
 
 class Verdict(StrEnum):
@@ -49,7 +52,7 @@ class Row:
     odd: tuple[str, ...] = ()
     """The corners that stand apart from the rest, empty where there are none or two against two."""
     distances: Mapping[str, Distance] = field(default_factory=dict)
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[Difference, ...] = ()
     zero: bool = False
     """True where a tensor of zeros would pass too: this loss says nothing about it."""
     batch: int = 0
@@ -77,8 +80,8 @@ def judge(
     same. ``reference`` and ``noise`` come from the yardstick (float64; units of the roundoff).
     ``flushed`` names the first forward tensor whose subnormals one corner keeps and another not.
     """
-    misshapen = _misshapen(corners, dtype, reference.shape) | _misshapen(
-        exact, np.dtype(np.float64), reference.shape
+    misshapen = _misshapen(corners, dtype, reference) | _misshapen(
+        exact, np.dtype(np.float64), reference
     )
     if misshapen:
         reason = "; ".join(dict.fromkeys(misshapen.values()))
@@ -99,7 +102,7 @@ def judge(
     elif not np.all(np.isfinite(reference)):
         verdict, reason, odd = Verdict.NOT_COMPARABLE, _not_finite(reference), ()
     else:
-        verdict, reason, odd = _accuracy(corners, distances, flushed)
+        verdict, reason, odd = _accuracy(corners, distances, reference, yard, flushed)
         if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
@@ -112,10 +115,12 @@ Finding = tuple[Verdict, str, tuple[str, ...]]
 
 
 def _misshapen(
-    corners: Mapping[str, np.ndarray], dtype: np.dtype, shape: tuple[int, ...]
+    corners: Mapping[str, np.ndarray], dtype: np.dtype, reference: np.ndarray
 ) -> dict[str, str]:
     """Return {corner: what is wrong with its shape or dtype}."""
-    found = {corner: structure(corner, value, shape, dtype) for corner, value in corners.items()}
+    if reference.dtype.kind == "c":
+        dtype = np.result_type(dtype, np.complex64)
+    found = {c: structure(c, value, reference.shape, dtype) for c, value in corners.items()}
     return {corner: sentence for corner, sentence in found.items() if sentence}
 
 
@@ -133,7 +138,11 @@ def _apart(
 
 
 def _accuracy(
-    corners: Mapping[str, np.ndarray], distances: Mapping[str, Distance], flushed: str
+    corners: Mapping[str, np.ndarray],
+    distances: Mapping[str, Distance],
+    reference: np.ndarray,
+    yard: np.ndarray,
+    flushed: str,
 ) -> Finding:
     """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
     far = tuple(corner for corner, d in distances.items() if d.sigmas > BOUND)
@@ -144,6 +153,12 @@ def _accuracy(
     if broken:
         verdict = Verdict.DIFFERENT if len(broken) < len(corners) else Verdict.NOT_COMPARABLE
         return verdict, f"{' and '.join(broken)} not finite here, finite in float64", broken
+    sure = BOUND * yard < LOST * _size(reference)  # where rounding cannot have taken every digit
+    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure) > LOST}
+    if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
+        most = max((distances[corner] for corner in lost), key=_sigmas)
+        reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
+        return Verdict.DIFFERENT, reason, tuple(lost)
     if not far:  # one corner far worse than every other is worth saying long before it fails
         worst = max(distances, key=lambda corner: distances[corner].sigmas)
         others = [d.sigmas for corner, d in distances.items() if corner != worst]
@@ -154,6 +169,91 @@ def _accuracy(
     rest = max((d.sigmas for corner, d in distances.items() if corner not in far), default=0.0)
     reason = f"{' and '.join(far)} {_at(most)}, the others {rest:.2g}; equal in float64"
     return Verdict.LESS_ACCURATE, reason, far
+
+
+def whole_numbers(name: str, dtype: str, corners: Mapping[str, np.ndarray], batch: int = 0) -> Row:
+    """Judge integers and booleans: equal, or the functions differ."""
+    first, *others = corners
+    for other in others:
+        unequal = np.argwhere(corners[first] != corners[other])
+        if len(unequal):
+            at = tuple(int(i) for i in unequal[0])
+            values = f"{first} {corners[first][at]}, {other} {corners[other][at]} at {list(at)}"
+            reason = f"the functions differ: {values}, in {len(unequal)} places"
+            return Row(name, dtype, Verdict.CONVENTION, reason, batch=batch)
+    same = {corner: Distance(0.0, ()) for corner in corners}
+    return Row(name, dtype, Verdict.IDENTICAL, distances=same, batch=batch)
+
+
+def unlike_itself(
+    row: Row, corners: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray], yard: np.ndarray
+) -> Row:
+    """Return a passing row of a dispute as lost accuracy, if a corner leaves its float64 self.
+
+    What float64 corners settle among themselves says nothing about a narrow one that strays.
+    """
+    if not row.verdict.passes:
+        return row
+    strays = {c: distance(v, exact[c.removesuffix(" eager")], yard) for c, v in corners.items()}
+    far = tuple(corner for corner, d in strays.items() if d.sigmas > BOUND)
+    if not far:
+        return row
+    worst = max((strays[corner] for corner in far), key=_sigmas)
+    reason = f"{' and '.join(far)} {_at(worst)} from its own float64 run; {row.reason}"
+    selves = {corner: exact[corner.removesuffix(" eager")] for corner in far}
+    finite = all(np.isfinite(corners[c][np.isfinite(self)]).all() for c, self in selves.items())
+    verdict = Verdict.LESS_ACCURATE if finite else Verdict.DIFFERENT
+    return replace(row, verdict=verdict, reason=reason, odd=far)
+
+
+def rougher(
+    row: Row,
+    corners: Mapping[str, np.ndarray],
+    reference: np.ndarray,
+    own: Mapping[str, np.ndarray],
+) -> Row:
+    """Return a row that agrees as less accurate, if a side's own noise is ten times the other's.
+
+    ``own`` is each framework's noise. Also where rounding alone may move what is not small in its
+    tensor by more than LOST, and did: such an element is right by luck, and never called rounding.
+    """
+    if row.verdict is Verdict.IDENTICAL:
+        return row
+    typical = {side: max(_rms(noise), _rms(reference)) for side, noise in own.items()}
+    worst = max(typical, key=lambda side: typical[side])
+    others = [size for side, size in typical.items() if side != worst]
+    if others and typical[worst] > 10 * max(others):
+        factor = typical[worst] / max(others)
+        reason = f"{worst} rounds {factor:.2g} times as much as {_others(own, worst)}"
+        odd = tuple(corner for corner in corners if corner.split(".")[0].split()[0] == worst)
+        return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason, odd=odd)
+    spread = max(_share(a, reference) for a in corners.values())
+    if spread > LOST:
+        reason = f"every side loses its digits here: rounding alone moves one by {spread:.0%}"
+        return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason)
+    return row
+
+
+def _size(reference: np.ndarray) -> np.ndarray:
+    """Return each element's size, not less than what is usual in its tensor; 1 of nothing."""
+    size = np.maximum(np.abs(reference), _rms(reference))
+    return np.where(size > 0, size, 1.0)
+
+
+def _share(value: np.ndarray, reference: np.ndarray, among: np.ndarray | bool = True) -> float:
+    """Return the largest error as a share of the element's size."""
+    with np.errstate(invalid="ignore"):
+        error = np.abs(wide(value) - reference) / _size(reference)
+    return float(np.where(among, np.nan_to_num(error, nan=0.0), 0.0).max(initial=0.0))
+
+
+def _rms(x: np.ndarray) -> float:
+    finite = np.abs(x[np.isfinite(x)])
+    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+
+
+def _others(own: Mapping[str, np.ndarray], worst: str) -> str:
+    return " and ".join(side for side in own if side != worst)
 
 
 def worst_of(rows: Iterable[Row]) -> Row:

@@ -81,9 +81,9 @@ def test_help_is_instant_and_imports_neither_framework():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["check", "--names", "nowhere.txt"], "nowhere.txt does not exist"),
-        (["check", "--batch-size", "1"], "give 2 or more"),
-        (["check", "--batch-size", "many"], "Invalid value for '--batch-size'"),
+        (["notebook", "--names", "nowhere.txt"], "nowhere.txt does not exist"),
+        (["notebook", "--batch-size", "1"], "give 2 or more"),
+        (["notebook", "--batch-size", "many"], "Invalid value for '--batch-size'"),
         (["notebook", "--exercise", "9"], "'9' is not one of"),
         (["notebook", "--seed", str(2**70)], "--seed is"),
         (["notebook", "--frobnicate"], "No such option"),
@@ -108,7 +108,7 @@ def test_an_unwritable_json_is_said_before_the_work(path, tmp_path, capsys, monk
 
 
 def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    from parity.report import write_atomically
+    from parity.files import write_atomically
 
     path = tmp_path / "report.json"
     write_atomically(path, "old")

@@ -209,7 +209,22 @@ def test_float32_inside_a_float64_run_is_refused(x):
     with jax.enable_x64(True), pytest.raises(TypeError, match="float32 value of shape"):
         yardstick(lambda x: x.astype(jnp.float32).sum())(jnp.array(x))
     with jax.enable_x64(True), pytest.raises(TypeError, match="float32 value"):
-        yardstick(jax.jit(lambda x: x * jnp.ones(6, jnp.float32)))(jnp.array(x))
+        yardstick(jax.jit(lambda x: x * jnp.full(6, 0.1, jnp.float32)))(jnp.array(x))
+
+
+def test_a_mask_in_float32_is_exact(x):
+    """optax's ctc_loss does so; what is whole is the same number in every float."""
+
+    def masked(x, narrow):
+        mask = 1 - (x[:, 0] > 0).astype(narrow)
+        return x * mask[:, None] * jnp.sum(mask)
+
+    with jax.enable_x64(True):
+        value, noise = map(np.asarray, yardstick(lambda x: masked(x, jnp.float32))(jnp.array(x)))
+    mask = 1.0 - (x[:, 0] > 0)
+    assert np.array_equal(value, x * mask[:, None] * mask.sum())
+    assert np.all(noise[value == 0] == 0)
+    assert np.any(noise > 0)
 
 
 def test_bfloat16_inside_a_float64_run_is_refused(x):

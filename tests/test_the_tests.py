@@ -15,7 +15,7 @@ import parity.frameworks.jaxpr_noise as jaxpr_noise
 import parity.notebook
 import parity.verdict
 import torch_ref
-from parity.compare import Distance, Pair
+from parity.compare import Difference, Distance
 
 failure = pytest.raises((AssertionError, pytest.fail.Exception))
 
@@ -62,7 +62,7 @@ def test_a_comparator_that_skips_structure_is_caught(monkeypatch):
 
 def test_a_comparator_that_broadcasts_is_caught(monkeypatch):
     def broadcasting(left, a, right, b):
-        return Pair(left, right, bool(np.all(a == b)), True, 0.0, 0.0, ())
+        return Difference(left, right, bool(np.all(a == b)), True, 0.0, 0.0, ())
 
     monkeypatch.setattr(test_compare, "compare", broadcasting)
     with failure:

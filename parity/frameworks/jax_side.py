@@ -26,6 +26,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function)
 
 
+def dtype_named(name: str) -> np.dtype:
+    """Return the NumPy dtype of a name; JAX brings bfloat16."""
+    return jnp.dtype(name)
+
+
 def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
     """Return JAX copies of NumPy arrays."""
     return tuple(jnp.array(x) for x in arrays)
@@ -36,15 +41,56 @@ def to_numpy(value: Any) -> Any:
     return jax.tree.map(np.array, value)
 
 
+def asarray(x: Any) -> Any:
+    """Return a number or an array as JAX's."""
+    return jnp.asarray(x)
+
+
+def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
+    return dict(jax.eval_shape(function, *inputs))
+
+
+def is_float(x: Any) -> bool:
+    """Return whether an array has a gradient: real or complex floating point."""
+    return bool(jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+def conj(x: Any) -> Any:
+    """Return the conjugate: JAX's gradient of a real loss is the conjugate of torch's."""
+    return jnp.conj(x)
+
+
 def vjp(
-    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: Any
-) -> tuple[Any, tuple[Any, ...]]:
-    """Return (out, gradients of the float inputs) by JAX's own differentiation."""
-    places = [i for i, x in enumerate(inputs) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return (out, gradients of the float inputs) by JAX's own differentiation.
+
+    ``forward`` returns {name: array}; ``dout`` has the names of its floating ones. Complex
+    gradients are torch's: of a real loss, with respect to the real and i times the imaginary part.
+    """
+    places = [i for i, x in enumerate(inputs) if is_float(x)]
 
     def of_floats(*floats: Any) -> Any:
         values = dict(zip(places, floats, strict=True))
-        return forward(*(values.get(i, x) for i, x in enumerate(inputs)))
+        out = forward(*(values.get(i, x) for i, x in enumerate(inputs)))
+        return {name: x for name, x in out.items() if is_float(x)}, out
 
-    out, pull = jax.vjp(of_floats, *(inputs[i] for i in places))
-    return out, pull(dout)
+    _, pull, out = jax.vjp(of_floats, *(inputs[i] for i in places), has_aux=True)
+    grads = pull({name: conj(x) for name, x in dout.items()})
+    return out, tuple(conj(grad) for grad in grads)
+
+
+def descent(loss_and_grads: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``(params, X, Y, ix, lr) -> (params, losses)``: descent on any source of gradients."""
+
+    @jax.jit
+    def descend(params: Any, X: Any, Y: Any, ix: Any, lr: Any) -> Any:
+        def step(params: Any, chosen: Any) -> Any:
+            batch, rate = chosen
+            loss, grads = loss_and_grads(params, X[batch], Y[batch])
+            return jax.tree.map(lambda p, dp: p - rate * dp, params, grads), loss
+
+        return jax.lax.scan(step, params, (ix, lr))
+
+    return descend

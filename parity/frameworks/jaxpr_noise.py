@@ -48,6 +48,8 @@ COMPONENTWISE = SERIES.keys() | frozenset(
     """cumlogsumexp custom_linear_solve householder_product igamma igammac ormqr triangular_solve
     tridiagonal_solve""".split()
 )
+# Whole numbers stay whole, and exact in any float, through moving, choosing and these.
+WHOLE = EXACT | frozenset("add add_any cumsum dot_general mul reduce_sum scatter-add sub".split())
 CALLS = frozenset(
     """checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat""".split()
 )
@@ -281,8 +283,8 @@ def _square(x: Any) -> Any:
 
 def _add(y: Any, size: Any, noise: _Noise) -> Any:
     """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
-    if not _is_float(y):
-        return y
+    if not _is_float(y) or y.dtype.itemsize < (16 if jnp.iscomplexobj(y) else 8):
+        return y  # a narrow float here is a whole number
     xi = noise.draw(y.shape)
     if jnp.iscomplexobj(y):
         xi = lax.complex(xi, noise.draw(y.shape))
@@ -385,12 +387,50 @@ def _largest(traced: Any) -> int:
 
 
 def _refuse_narrow(traced: Any) -> None:
-    for variable in _variables(traced.jaxpr):
-        dtype = getattr(variable.aval, "dtype", None)
-        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
-            continue
-        if dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8):
-            raise TypeError(
-                f"a {dtype} value of shape {variable.aval.shape} inside a float64 run: "
-                "the function narrows its inputs; give every constant and cast the inputs' dtype"
-            )
+    """Raise TypeError where a float narrower than float64 may hold a rounded number.
+
+    Masks and counts are exact in any float; they come from integers, by what keeps them whole.
+    """
+    jaxpr = traced.jaxpr
+    for variable in jaxpr.invars:
+        _refuse(variable, not _is_narrow(variable))
+    for variable, value in zip(jaxpr.constvars, traced.consts, strict=True):
+        _refuse(variable, not _is_narrow(variable) or _holds_whole_numbers(value))
+    _refuse_narrowing(jaxpr)
+
+
+def _refuse_narrowing(jaxpr: Any) -> None:
+    for equation in jaxpr.eqns:
+        inner = _held(equation)
+        whole = equation.primitive.name in WHOLE and all(
+            _holds_whole_numbers(atom.val) if isinstance(atom, Literal) else not _is_wide(atom)
+            for atom in equation.invars
+        )
+        for variable in equation.outvars:
+            _refuse(variable, not _is_narrow(variable) or whole or bool(inner))
+        for held in inner:
+            _refuse_narrowing(held)
+
+
+def _refuse(variable: Any, fine: bool) -> None:
+    if not fine:
+        raise TypeError(
+            f"a {variable.aval.dtype} value of shape {variable.aval.shape} inside a float64 run: "
+            "the function narrows its inputs; give every constant and cast the inputs' dtype"
+        )
+
+
+def _is_wide(variable: Any) -> bool:
+    dtype = getattr(variable.aval, "dtype", None)
+    return dtype is not None and jnp.issubdtype(dtype, jnp.inexact) and not _is_narrow(variable)
+
+
+def _is_narrow(variable: Any) -> bool:
+    dtype = getattr(variable.aval, "dtype", None)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+        return False
+    return bool(dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8))
+
+
+def _holds_whole_numbers(value: Any) -> bool:
+    return not _is_float(value) or bool(np.all(np.asarray(value) == np.round(np.asarray(value))))

@@ -29,27 +29,92 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def dtype_named(name: str) -> np.dtype:
+    """Return the NumPy dtype of a name; bfloat16 where ml_dtypes, which JAX brings, is there."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
 def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
     """Return torch copies of NumPy arrays."""
-    return tuple(torch.tensor(x) for x in arrays)
+    return tuple(
+        torch.tensor(x.view(np.int16)).view(torch.bfloat16)
+        if x.dtype.name == "bfloat16"
+        else torch.tensor(x)
+        for x in arrays
+    )
 
 
 def to_numpy(value: Any) -> Any:
     """Return NumPy copies of every tensor in nested dictionaries and tuples."""
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu().numpy().copy()
+        value = value.detach().cpu().resolve_conj().resolve_neg()
+        if value.dtype == torch.bfloat16:
+            return value.view(torch.int16).numpy().copy().view(dtype_named("bfloat16"))
+        return value.numpy().copy()
     if isinstance(value, dict):
         return {key: to_numpy(item) for key, item in value.items()}
-    return type(value)(to_numpy(item) for item in value)
+    return None if value is None else type(value)(to_numpy(item) for item in value)
+
+
+def asarray(x: Any) -> Any:
+    """Return a number or an array as a tensor."""
+    return torch.as_tensor(x)
+
+
+def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
+    with torch.no_grad():
+        return dict(to_numpy(function(*inputs)))
+
+
+def is_float(x: Any) -> bool:
+    """Return whether a tensor has a gradient: real or complex floating point."""
+    return bool(x.is_floating_point() or x.is_complex())
+
+
+def conj(x: Any) -> Any:
+    """Return the tensor itself: gradients are compared as torch defines them."""
+    return x
 
 
 def vjp(
-    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: Any
-) -> tuple[Any, tuple[Any, ...]]:
-    """Return (out, gradients of the float inputs) by autograd."""
-    leaves = [x.detach().requires_grad_() if x.is_floating_point() else x for x in inputs]
-    floats = [x for x in leaves if x.is_floating_point()]
+    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return (out, gradients of the float inputs) by autograd; None where it finds no path.
+
+    ``forward`` returns {name: tensor}; ``dout`` has the names of its floating ones.
+    """
+    leaves = [x.detach().requires_grad_() if is_float(x) else x for x in inputs]
+    floats = [x for x in leaves if is_float(x)]
     with torch.enable_grad():
         out = forward(*leaves)
-        grads = torch.autograd.grad(out, floats, dout)
-    return out.detach(), grads
+        names = [name for name in dout if out[name].requires_grad]
+        grads = (
+            torch.autograd.grad(
+                [out[name] for name in names],
+                floats,
+                [dout[name] for name in names],
+                allow_unused=True,
+            )
+            if names
+            else (None,) * len(floats)
+        )
+    return {name: x.detach() for name, x in out.items()}, grads
+
+
+def descent(loss_and_grads: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``(params, X, Y, ix, lr) -> (params, losses)``: descent on any source of gradients."""
+
+    def descend(params: Any, X: Any, Y: Any, ix: Any, lr: Any) -> Any:
+        losses = []
+        for batch, rate in zip(ix, lr.tolist(), strict=True):
+            loss, grads = loss_and_grads(params, X[batch], Y[batch])
+            params = type(params)(*(p - rate * dp for p, dp in zip(params, grads, strict=True)))
+            losses.append(loss)
+        return params, torch.stack(losses)
+
+    return descend

@@ -1,0 +1,86 @@
+"""`parity.check`: a pair on seeded inputs, every output and gradient judged.
+
+Runs `trial.py` once a seed and keeps the worst of each tensor. Judges nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from parity.errors import ParityError, UsageError
+from parity.pair import Pair
+from parity.report import CHECK_SCHEMA, Report, Section
+from parity.structure import MisfitError
+from parity.trial import Trial
+from parity.verdict import Row, Verdict, worst_of
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a check was run with."""
+
+    pair: str
+    seeds: tuple[int, ...]
+    dtypes: tuple[str, ...]
+
+
+def check(
+    pair: Pair,
+    *,
+    seeds: int | Sequence[int] = 1,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    done: Callable[[str], None] = lambda what: None,
+    told: Callable[[str], None] = lambda what: None,
+) -> Report:
+    """Run a pair on seeded inputs, compare every output and gradient, and return the report.
+
+    ``seeds`` is how many (0, 1, ...) or which. ``dtypes``: float32, float64, bfloat16, float16.
+    Cotangents are random. ``done`` hears of every seed that is finished, ``told`` how long it
+    will take where that is long. Raises UsageError where a
+    function cannot be called or an argument makes no sense; disagreement is in the report.
+    """
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    options = Options(pair.name or "pair", chosen, tuple(dtypes))
+    if not chosen:
+        raise UsageError("no seed to run; give seeds=1 or more")
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UsageError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if not dtypes:
+        raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
+    judged, notes, legs = [], [], None
+    for seed in chosen:
+        try:
+            trial = Trial(pair, seed, options.dtypes, legs, told)
+            judged.append((trial.forward(), trial.gradients()))
+            legs, notes = trial.legs, trial.notes()
+        except (MisfitError, ParityError) as error:
+            judged.append(_cannot_compare(error, options.dtypes[0], seed))
+            break  # what keeps two sides apart does not depend on the numbers
+        done(f"seed {seed}")
+    return Report(options, (_section(options.pair, judged),), tuple(notes), schema=CHECK_SCHEMA)
+
+
+def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
+    if isinstance(error, MisfitError) and error.corner:
+        odd = (error.corner,)
+        row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
+        return ([row], []) if error.tensor == "gradients" else ([], [row])
+    tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
+    return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
+
+
+def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:
+    """Keep the worst row of each tensor over all seeds."""
+
+    def worst(part: int) -> tuple[Row, ...]:
+        rows: dict[tuple[str, str], list[Row]] = {}
+        for found in judged:
+            for row in found[part]:
+                rows.setdefault((row.name, row.dtype), []).append(row)
+        return tuple(worst_of(same) for same in rows.values())
+
+    return Section(title, worst(0), worst(1))
