@@ -201,7 +201,6 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.operations = self.elements = 0
         self.own: set[int] = set()
-        self.numbers: list[Tensor] = []
         self.narrow = ""
         self.before: dict[int, tuple[Any, Any]] = {}
 
@@ -215,27 +214,20 @@ class _Watch(TorchDispatchMode):
         result = func(*args, **kwargs)
         outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
         self.own |= _storages(outputs) - _storages(inputs)
-        self.look_for_narrow(func, inputs, outputs)
+        self.look_for_narrow(func, [*inputs, *outputs])
         self.operations += 1
         self.elements += sum(x.numel() for x in outputs)
         return result
 
-    def look_for_narrow(self, func: Any, inputs: list[Tensor], outputs: list[Tensor]) -> None:
-        narrow = [x for x in inputs if _is_narrow(x)]
-        made = func is torch.ops.aten.scalar_tensor.default
-        if made or (narrow and all(map(self.is_number, narrow))):
-            self.numbers += [x for x in outputs if all(map(_is_plain, x.flatten().tolist()))]
-        for x in (*inputs, *outputs):
-            if not self.narrow and _is_narrow(x) and not self.is_number(x):
+    def look_for_narrow(self, func: Any, tensors: list[Tensor]) -> None:
+        """Note the first narrow float that may have been rounded."""
+        for x in tensors:
+            if not self.narrow and _is_narrow(x) and not _is_harmless(x):
                 dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
                 self.narrow = (
                     f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
                     "function narrows its inputs; give every constant and cast the inputs' dtype"
                 )
-
-    def is_number(self, x: Tensor) -> bool:
-        """Return whether x holds Python numbers on their way through C++, such as 1.0 or -1.0."""
-        return any(x is number for number in self.numbers)
 
     def restore(self) -> None:
         """Put back what was changed in place although it was there before."""
@@ -251,11 +243,14 @@ def _is_narrow(x: Tensor) -> bool:
     return _is_float(x) and x.element_size() < (16 if x.is_complex() else 8)
 
 
-def _is_plain(x: Any) -> bool:
+def _is_harmless(x: Tensor) -> bool:
+    """Return whether a narrow float is a mask, a count, infinite, or one number such as 2^-23."""
+    whole = bool((_is_whole(x) | ~x.isfinite()).all())
+    return whole or (x.ndim == 0 and not x.is_complex() and _is_plain(x.item()))
+
+
+def _is_plain(x: float) -> bool:
     """Return whether a number needs no rounding: whole, of at most 8 bits, infinite."""
-    if isinstance(x, complex):
-        return _is_plain(x.real) and _is_plain(x.imag)
-    x = float(x)
     return not math.isfinite(x) or x.is_integer() or (math.frexp(x)[0] * 256).is_integer()
 
 
