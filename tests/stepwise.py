@@ -228,9 +228,9 @@ def line_by_line(side: ModuleType, values: Values) -> dict[str, Any]:
             if f"d{name}" in values:
 
                 def line(value: Any, name: str = name, index: int = index) -> Any:
-                    return step(module, code, index, {**values, name: value})
+                    return {"out": step(module, code, index, {**values, name: value})}
 
-                _, (grad,) = side.vjp(line, (values[name],), dout)
+                _, (grad,) = side.vjp(line, (values[name],), {"out": dout})
                 found[f"d{name}"] = found.get(f"d{name}", 0.0) + grad
     return found
 
@@ -248,9 +248,10 @@ def layer(op: str) -> Reference:
 
     def run(side: ModuleType, values: Values) -> dict[str, Any]:
         def primal(*inputs: Any) -> Any:
-            return getattr(twin(side, "ops"), f"{op}_forward")(*inputs)[0]
+            return {"out": getattr(twin(side, "ops"), f"{op}_forward")(*inputs)[0]}
 
-        _, grads = side.vjp(primal, tuple(values[name] for name in LAYERS[op]), values["dout"])
+        inputs = tuple(values[name] for name in LAYERS[op])
+        _, grads = side.vjp(primal, inputs, {"out": values["dout"]})
         return dict(zip(LAYERS[op], grads, strict=False))  # integers come last and have none
 
     return run
