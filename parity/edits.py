@@ -7,7 +7,7 @@ at a time, at every place where it fits; `RULES` is the whole list of what an ed
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cache
 from typing import Any, NamedTuple
@@ -61,10 +61,12 @@ def mutants(source: str, values: Mapping[str, Any] | None = None) -> Iterator[Mu
         bound += [name for name in assigned if name not in bound]
 
 
-def edits(statement: ast.stmt, kinds: Kinds) -> Iterator[Edit]:
-    """Yield every single edit of ``statement``, each resulting text once."""
+def edits(
+    statement: ast.stmt, kinds: Kinds, rules: Sequence[Rule] | None = None
+) -> Iterator[Edit]:
+    """Yield every single edit of ``statement``, each resulting text once; `RULES` by default."""
     seen = {ast.unparse(statement)}
-    for rule, before, after, changed in _below(statement, kinds):
+    for rule, before, after, changed in _below(statement, kinds, rules or RULES):
         text = ast.unparse(changed)
         if text not in seen and "--" not in text:  # two signs are none
             seen.add(text)
@@ -91,6 +93,23 @@ def targets(statement: ast.stmt) -> tuple[str, ...]:
     return tuple(n.id for place in places for n in ast.walk(place) if isinstance(n, ast.Name))
 
 
+@cache
+def reads(statement: ast.stmt) -> frozenset[str]:
+    """Return the names that a statement reads."""
+    nodes = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Load))
+
+
+def needed(code: Sequence[ast.stmt], index: int, given: Iterable[str]) -> list[int]:
+    """Return the statements that make what statement ``index`` reads and is not given, and it."""
+    wanted, found = reads(code[index]), [index]
+    for i in reversed(range(index)):
+        if wanted.intersection(targets(code[i])).difference(given):
+            wanted |= reads(code[i])
+            found.insert(0, i)
+    return found
+
+
 def kind(value: Any) -> Hashable:
     """Return what makes two values exchangeable: an array's shape and dtype, else the type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
@@ -99,18 +118,20 @@ def kind(value: Any) -> Hashable:
 
 
 def _below(
-    node: ast.AST, kinds: Kinds, *, own: bool = True
+    node: ast.AST, kinds: Kinds, rules: Sequence[Rule], *, own: bool = True
 ) -> Iterator[tuple[str, str, str, ast.AST]]:
     """Yield (rule, before, after, copy of ``node``) for every edit of it and of what it holds."""
     if own:
-        for rule in RULES:
+        for rule in rules:
             for new in rule(node, kinds):
                 yield rule.__name__.lstrip("_"), ast.unparse(node), ast.unparse(new), new
     for field, value in ast.iter_fields(node):
         places = value if isinstance(value, list) else [value]
         for i, child in enumerate(places):
             if isinstance(child, ast.AST):
-                for rule_name, before, after, new in _below(child, kinds, own=field != "func"):
+                for rule_name, before, after, new in _below(
+                    child, kinds, rules, own=field != "func"
+                ):
                     inside = new if places is not value else [*value[:i], new, *value[i + 1 :]]
                     changed = _with(node, **{field: inside})
                     if isinstance(child, ast.Name | ast.Constant):  # says too little by itself
@@ -264,3 +285,34 @@ RULES: tuple[Rule, ...] = (
     _operator, _sign, _number, _flag, _term, _call, _argument, _function, _name, _order,
 )  # fmt: skip
 """What can go wrong in one place."""
+
+
+# Rules whose edits often change nothing: of use in a search, none in a proof.
+
+
+def _grouping(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+    """a - b ** c: (a - b) ** c; and the reverse."""
+    if isinstance(node, ast.BinOp):
+        if isinstance(node.right, ast.BinOp):
+            inner = node.right
+            yield _with(inner, left=_with(node, right=inner.left))
+        if isinstance(node.left, ast.BinOp):
+            inner = node.left
+            yield _with(inner, right=_with(node, left=inner.right))
+
+
+def _transpose(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+    """a.T: a.reshape(a.T.shape)."""
+    if isinstance(node, ast.Attribute) and node.attr == "T" and not _is_path(node, kinds):
+        shape = ast.Attribute(node, "shape", ast.Load())
+        yield ast.Call(ast.Attribute(node.value, "reshape", ast.Load()), [shape], [])
+
+
+def _twice(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+    """a: a * a."""
+    if _is_read(node, kinds):
+        yield ast.BinOp(node, ast.Mult(), node)
+
+
+SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
+"""What a search for the edit behind a wrong value tries."""
