@@ -61,9 +61,7 @@ def mutants(source: str, values: Mapping[str, Any] | None = None) -> Iterator[Mu
         bound += [name for name in assigned if name not in bound]
 
 
-def edits(
-    statement: ast.stmt, kinds: Kinds, rules: Sequence[Rule] | None = None
-) -> Iterator[Edit]:
+def edits(statement: ast.stmt, kinds: Kinds, rules: Sequence[Rule] | None = None) -> Iterator[Edit]:
     """Yield every single edit of ``statement``, each resulting text once; `RULES` by default."""
     seen = {ast.unparse(statement)}
     for rule, before, after, changed in _below(statement, kinds, rules or RULES):

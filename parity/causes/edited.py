@@ -1,0 +1,76 @@
+"""The right formula with one slip: which edit of its source gives the wrong value."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from parity.causes.cause import Kind
+from parity.causes.fitting import Candidate, Problem
+from parity.edits import Edit
+from parity.variants import Formula, Variant
+
+MOST_PAIRS = 4000
+HINTS = {
+    "name": "The line reads the wrong tensor. Which one stood at this place in the forward pass?",
+    "operator": "Multiplied or divided, added or subtracted: what does the derivative say here?",
+    "sign": "Does the result grow or fall when this grows?",
+    "number": "Which axis, which exponent, which constant does the forward pass have here?",
+    "term": "Something was left out. Read the derivative once more, factor by factor.",
+    "grouping": "What belongs inside the brackets?",
+}
+
+
+def edited(problem: Problem, *, pairs: bool) -> Iterator[Candidate]:
+    """Every variant of the right formulas by one edit; by two, with ``pairs``."""
+    for formula in problem.context.formulas:
+        tried = 1000
+        for variant in _variants(formula, pairs):
+            if variant.value.shape != problem.got.shape:
+                continue
+            yield Candidate(
+                Kind.EDIT,
+                "; ".join(f"{e.before} -> {e.after}" for e in variant.edits),
+                " and ".join(map(worded, variant.edits)),
+                HINTS.get(
+                    variant.edits[0].rule, "Compare this line with the forward pass once more."
+                ),
+                variant.value,
+                evidence=f"the right line with {len(variant.edits)} edit{'s' * pairs} fits",
+                tried=tried**2 if pairs else tried,
+            )
+
+
+def _variants(formula: Formula, pairs: bool) -> Iterator[Variant]:
+    return formula.doubles(MOST_PAIRS) if pairs else formula.variants()
+
+
+def worded(edit: Edit) -> str:
+    """Return what an edit did, in words."""
+    before, after = f"`{edit.before}`", f"`{edit.after}`"
+    if edit.rule == "name":
+        wrong, right = _exchanged(edit)
+        if wrong and right:
+            return f"reads {wrong} where {right} belongs"
+    if edit.rule in ("term", "call", "argument"):
+        return f"{after} where {before} belongs: something was left out"
+    if edit.rule == "sign":
+        return f"{after} where {before} belongs: a minus sign"
+    if edit.rule == "grouping":
+        return f"{after} where {before} belongs: other brackets"
+    if edit.rule == "twice":
+        return f"{after} where {before} belongs: a factor too many"
+    return f"{after} where {before} belongs"
+
+
+def _exchanged(edit: Edit) -> tuple[str, str]:
+    """Return (the name that is read, the name that belongs there)."""
+    try:
+        before, after = (
+            [n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)]
+            for text in (edit.before, edit.after)
+        )
+    except SyntaxError:
+        return "", ""
+    different = [(b, a) for b, a in zip(after, before, strict=False) if a != b]
+    return different[0] if len(different) == 1 else ("", "")

@@ -1,0 +1,93 @@
+"""A right rule as source, and the wrong values that its one-edit variants would give.
+
+Runs what it is given with the values it is given; knows no tensor and no framework. Values are
+whatever the source computes with (torch tensors, JAX or NumPy arrays).
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.edits import SEARCHED, Edit, edits, kind, targets
+
+
+class Variant(NamedTuple):
+    """One or two edits of a formula, and what it computes with them."""
+
+    edits: tuple[Edit, ...]
+    value: np.ndarray
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Statements that end in the right value, and what their names stand for before they run."""
+
+    code: tuple[ast.stmt, ...]
+    values: Mapping[str, Any]
+    """The names that an edit may put in another's place, and their values."""
+    namespace: Mapping[str, Any]
+    """Everything else that the code reads: modules and functions."""
+
+    @classmethod
+    def of(cls, source: str, values: Mapping[str, Any], namespace: Mapping[str, Any]) -> Formula:
+        """Return the formula in ``source``: assignments, the last of which assigns the value."""
+        return cls(tuple(ast.parse(source).body), values, namespace)
+
+    def run(self, code: Sequence[ast.stmt]) -> np.ndarray | None:
+        """Return what ``code`` computes as float64, or None where it cannot run."""
+        *before, last = code
+        assert isinstance(last, ast.Assign)
+        names = dict(self.namespace) | dict(self.values)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a wrong formula may well warn
+                exec(compile(ast.Module(before, []), "<formula>", "exec"), names)
+                value = eval(compile(ast.Expression(last.value), "<formula>", "eval"), names)
+                return np.array(value, np.float64)
+        except Exception:  # an edit may break anything
+            return None
+
+    def singles(self) -> Iterator[tuple[int, Edit]]:
+        """Yield (which statement, edit) for every single edit."""
+        known = {name: kind(value) for name, value in self.values.items()}
+        for index, statement in enumerate(self.code):
+            for edit in edits(statement, known, SEARCHED):
+                yield index, edit
+            known |= {name: name for name in targets(statement) if name not in known}
+
+    def variants(self) -> Iterator[Variant]:
+        """Yield every one-edit variant that runs."""
+        for index, edit in self.singles():
+            value = self.run((*self.code[:index], edit.statement, *self.code[index + 1 :]))
+            if value is not None:
+                yield Variant((edit,), value)
+
+    def doubles(self, most: int) -> Iterator[Variant]:
+        """Yield two-edit variants of the last statement that run, the same slip twice first."""
+        *before, last = self.code
+        known = {name: kind(value) for name, value in self.values.items()}
+        pairs = (
+            (first, second)
+            for first in edits(last, known, SEARCHED)
+            for second in edits(first.statement, known, SEARCHED)
+        )
+        alike = [], []
+        for first, second in pairs:
+            alike[first.rule != second.rule].append((first, second))
+        seen = set()
+        for first, second in (*alike[0], *alike[1]):
+            text = ast.unparse(second.statement)
+            if text in seen:
+                continue
+            seen.add(text)
+            if len(seen) > most:
+                return
+            value = self.run((*before, second.statement))
+            if value is not None:
+                yield Variant((first, second), value)
