@@ -8,6 +8,7 @@ reproduces the wrong tensor within the yardstick, element by element, and not by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -31,28 +32,33 @@ EXACT: tuple[Rule, ...] = (
     scale.zeros,
     scale.factor,
     paths,
-    layout.same,
     layout.reduction,
+    layout.same,
     indexing.selection,
     indexing.indices,
     layout.order,
-    scale.power,
-    scale.elementwise,
 )
-"""Explanations with nothing, or one number, left to choose."""
+"""Explanations with nothing left to choose; all that fit are named."""
+
+RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
+"""Where none of those fits: they would say the same in terms of another tensor."""
 
 LOOSE: tuple[Rule, ...] = (indexing.support, scale.slices, scale.offset)
-"""Explanations with more to choose: only where no other is found."""
+"""Explanations with more to choose, where no other fits."""
+
+FINAL: tuple[Rule, ...] = (layout.shape, scale.zeros, scale.factor)
+"""What these find is said; nothing that follows could add to it."""
 
 
-def diagnose(got: np.ndarray, reference: np.ndarray, context: Context = Context()) -> list[Cause]:
+def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = None) -> list[Cause]:
     """Return the causes of the difference, the most telling first; empty where there is none.
 
-    ``got`` is what is wrong, in the dtype under test; ``reference`` is right, in float64. Any shape;
-    forward values or gradients. Every cause but one of kind unknown restores parity by itself.
-    Raises UsageError where they are not arrays of real numbers.
+    ``got`` is what is wrong, in the dtype under test; ``reference`` is right, in float64. Any
+    shape; forward values or gradients. Every cause but one of kind unknown restores parity by
+    itself. Raises UsageError where they are not arrays of real numbers.
     """
     got, reference = _real("got", got), _real("reference", reference)
+    context = context or Context()
     problem = Problem(got, reference, context)
     found = list(conduct(context))
     if not problem.differs or any(cause.kind is Kind.RAISES for cause in found):
@@ -60,11 +66,12 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context = Context(
     if not np.all(np.isfinite(problem.got)):
         return [*found, _not_finite(problem)]
     found += _accepted(problem, EXACT)
-    said = bool(found)
-    found += _accepted(problem, (lambda p: edited(p, pairs=False),))
     if not found:
-        found += _accepted(problem, (*LOOSE, lambda p: edited(p, pairs=True)))
-    return found if found or said else [places.unknown(problem)]
+        found += _accepted(problem, RATIOS)
+    found += _accepted(problem, (partial(edited, pairs=False),))
+    if not found:
+        found += _accepted(problem, (*LOOSE, partial(edited, pairs=True)))
+    return found or [places.unknown(problem)]
 
 
 def _accepted(problem: Problem, rules: tuple[Rule, ...]) -> list[Cause]:
@@ -72,7 +79,7 @@ def _accepted(problem: Problem, rules: tuple[Rule, ...]) -> list[Cause]:
     for rule in rules:
         kept = [problem.cause(c) for c in rule(problem) if problem.accepts(c)]
         causes += list({cause.sentence: cause for cause in kept}.values())[:MOST]
-        if kept and rule is scale.factor:  # one number says it all
+        if kept and rule in FINAL:
             break
     return causes
 

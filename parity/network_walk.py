@@ -6,7 +6,7 @@ What `walk.py` does for any function, set up for Exercises 1 to 3.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from parity.causes.cause import Arrays
 from parity.edits import needed, parse, statements, targets
 from parity.exercises import ROWS
 from parity.variants import Formula
-from parity.walk import FLOAT64, Line, Rule, Walk
+from parity.walk import FLOAT64, Bench, Line, Rule, Walk, judge_rule
 
 LETTERS = (3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0)
 """How often each letter of the diagnosis batch is read."""
@@ -116,16 +116,23 @@ def walk_rules(
     *,
     exercise: int = 1,
 ) -> list[Line]:
-    """Walk rules of one exercise by tensor name, each given right values of the side's framework."""
-    if exercise == 1:
-        return network().by_rules(rules, _exact(batch), side, dtype, diagnosis_batch())
+    """Walk rules of one exercise by tensor name, each given right values of the side's framework.
+
+    Judged on ``batch`` in ``dtype``, named on the diagnosis batch in float64.
+    """
     lines = []
     for name, rule in rules.items():
-        given: Iterable[str] = FUSED[name]
-        lines += fused().by_rules(
-            {name: rule}, _exact(batch), side, dtype, diagnosis_batch(), given
-        )
+        given = None if exercise == 1 else FUSED[name]
+        walk = network() if exercise == 1 else fused()
+        bench = walk.bench(_exact(batch), given=given)
+        lines.append(judge_rule(name, rule, side, dtype, bench, probe(given)))
     return lines
+
+
+@cache
+def probe(given: tuple[str, ...] | None = None) -> Bench:
+    """Return the diagnosis batch under random gradients; for a fused rule, what it is ``given``."""
+    return (fused() if given else network()).bench(diagnosis_batch(), random=True, given=given)
 
 
 def _exact(batch: Arrays) -> dict[str, np.ndarray]:

@@ -69,25 +69,20 @@ class Formula:
                 yield Variant((edit,), value)
 
     def doubles(self, most: int) -> Iterator[Variant]:
-        """Yield two-edit variants of the last statement that run, the same slip twice first."""
+        """Yield up to ``most`` variants of the last statement by the same kind of slip twice.
+
+        The kinds with the fewest edits come first.
+        """
         *before, last = self.code
         known = {name: kind(value) for name, value in self.values.items()}
-        pairs = (
-            (first, second)
-            for first in edits(last, known, SEARCHED)
-            for second in edits(first.statement, known, SEARCHED)
-        )
-        alike = [], []
-        for first, second in pairs:
-            alike[first.rule != second.rule].append((first, second))
-        seen = set()
-        for first, second in (*alike[0], *alike[1]):
-            text = ast.unparse(second.statement)
-            if text in seen:
-                continue
-            seen.add(text)
-            if len(seen) > most:
-                return
-            value = self.run((*before, second.statement))
-            if value is not None:
-                yield Variant((first, second), value)
+        seen: set[str] = set()
+        firsts = {rule: list(edits(last, known, (rule,))) for rule in SEARCHED}
+        for rule in sorted(SEARCHED, key=lambda rule: len(firsts[rule])):
+            for first in firsts[rule]:
+                for second in edits(first.statement, known, (rule,)):
+                    text = ast.unparse(second.statement)
+                    if text not in seen and len(seen) < most:
+                        seen.add(text)
+                        value = self.run((*before, second.statement))
+                        if value is not None:
+                            yield Variant((first, second), value)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -23,6 +24,9 @@ from parity.noise import BOUND, sigma
 from parity.variants import Formula
 
 FLOAT64 = np.dtype(np.float64)
+
+BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
+"""What is wrong with a rule whatever it computes."""
 
 Rule = Callable[[Mapping[str, Any]], Any]
 """One gradient as a function of the tensors by name and of their gradients as d + name."""
@@ -49,13 +53,10 @@ class Line:
 
 
 class Answer(NamedTuple):
-    """What one gradient should be, its noise in units of the roundoff, and its paths' terms."""
+    """What one gradient should be, and its rounding noise in units of the roundoff."""
 
     right: np.ndarray
     noise: np.ndarray
-    paths: dict[str, np.ndarray]
-    upstream: tuple[str, ...]
-    """The tensors whose gradients it is made of."""
 
 
 class Walk:
@@ -76,14 +77,10 @@ class Walk:
         """
         from parity.frameworks import jax_side, jaxpr_noise, jaxpr_paths
 
-        def totals(inputs: Arrays, cotangents: Arrays) -> dict[str, Any]:
-            sent = jaxpr_paths.paths(function, inputs, cotangents)
-            return {name: total for name, (total, _) in sent.items()}
-
         self._jax: Any = jax_side
         self._forward = jax_side.compiled(function)
-        self._noise = jaxpr_noise.yardstick(totals)
-        self._paths = jax_side.compiled(lambda i, c: jaxpr_paths.paths(function, i, c))
+        self._totals = jaxpr_noise.yardstick(partial(jaxpr_paths.totals, function))
+        self._paths = jax_side.compiled(partial(jaxpr_paths.paths, function))
         self._assumed, self._sizes, self._formulas = frozenset(assumed), sizes, formulas
 
     def with_formulas(self, formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]]) -> Walk:
@@ -99,21 +96,36 @@ class Walk:
 
     def answers(self, inputs: Arrays, cotangents: Arrays) -> dict[str, Answer]:
         """Return what each gradient should be, given these gradients of some of the tensors."""
+        tensors = {k: v for k, v in self.forward(inputs).items() if v.dtype.kind == "f"}
+        held = {name: cotangents.get(name, np.zeros(x.shape)) for name, x in tensors.items()}
+        given = {name: np.array(name in cotangents) for name in tensors}
         with self._jax.exactly(FLOAT64):
-            noise = self._jax.to_numpy(self._noise(dict(inputs), dict(cotangents))[1])
-            sent = self._jax.to_numpy(self._paths(dict(inputs), dict(cotangents)))
-        return {
-            name: Answer(total, noise[name], *_ends(terms)) for name, (total, terms) in sent.items()
-        }
+            found = self._jax.to_numpy(self._totals(dict(inputs), held, given))
+        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
 
-    def random(self, tensors: Arrays, seed: int = 0) -> Arrays:
-        """Return random gradients for every float tensor but the assumed ones, which get 1."""
-        rng = np.random.default_rng([seed, 1])
-        return {
-            name: np.ones(x.shape) if name in self._assumed else rng.standard_normal(x.shape)
-            for name, x in tensors.items()
-            if x.dtype.kind == "f"
-        }
+    def paths(self, inputs: Arrays, cotangents: Arrays) -> dict[str, dict[str, np.ndarray]]:
+        """Return the terms of each gradient by path, given these gradients of some tensors."""
+        with self._jax.exactly(FLOAT64):
+            return self._jax.to_numpy(self._paths(dict(inputs), dict(cotangents)))
+
+    def bench(
+        self, inputs: Arrays, *, random: bool = False, given: Iterable[str] | None = None
+    ) -> Bench:
+        """Return the right values of ``inputs``, to judge rules on.
+
+        Gradients from above are the result's own, or ``random``: under those, mistakes show that
+        the result cannot see. ``given`` names the tensors whose gradients are held fixed: all by
+        default, so that every rule is one step; fewer, for a rule that covers several.
+        """
+        tensors = self.forward(inputs)
+        above = _random(tensors, self._assumed) if random else self.whole(inputs)
+        held = above if given is None else {name: above[name] for name in given}
+        return Bench(self, inputs, tensors, above, held, self.answers(inputs, held))
+
+    def whole(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return the result's gradient in every tensor, the assumed ones' included."""
+        ones = {name: np.ones(()) for name in self._assumed}
+        return {n: a.right for n, a in self.answers(inputs, ones).items()} | ones
 
     def by_arrays(self, got: Arrays, inputs: Arrays, order: Iterable[str]) -> list[Line]:
         """Walk gradients that are finished, in ``order`` from the result backwards.
@@ -122,146 +134,133 @@ class Walk:
         to it; else its cause is looked for in its difference from that.
         """
         tensors = self.forward(inputs)
-        whole = self.answers(inputs, {name: np.ones(()) for name in self._assumed})
-        above = {name: whole[name].right for name in whole} | {
-            name: np.ones(()) for name in self._assumed
-        }
-        found = above | {
-            name: np.asarray(value, np.float64)
-            for name, value in got.items()
-            if name in above and np.shape(value) == above[name].shape
-        }
+        ones = {name: np.ones(()) for name in self._assumed}
+        whole = self.answers(inputs, ones)
+        found = {name: answer.right for name, answer in whole.items()} | ones
+        for name, value in got.items():
+            if name in found and np.shape(value) == found[name].shape:
+                found[name] = np.asarray(value, np.float64)
         steps = self.answers(inputs, found)
-        lines = []
-        for name in order:
-            if name not in got:
-                continue
-            value, dtype = got[name], _dtype(got[name])
-            far = _far(value, whole[name], dtype)
-            if far <= BOUND:
-                lines.append(Line(name, Status.RIGHT, sigmas=far))
-                continue
-            far = _far(value, steps[name], dtype)
-            if far <= BOUND:
-                lines.append(Line(name, Status.INHERITED, sigmas=far))
-                continue
-            context = self._context(name, steps[name], inputs, tensors, found)
-            causes = diagnose(value, steps[name].right, context)
-            lines.append(Line(name, Status.INTRODUCED, tuple(causes), far))
-        return lines
+        bench = Bench(self, inputs, tensors, found, found, steps)
+        return [
+            bench.judge_array(name, np.asarray(got[name]), whole[name])
+            for name in order
+            if name in got
+        ]
 
-    def by_rules(
-        self,
-        rules: Mapping[str, Rule],
-        inputs: Arrays,
-        side: ModuleType,
-        dtype: np.dtype,
-        probe: Arrays | None = None,
-        given: Iterable[str] | None = None,
-    ) -> list[Line]:
-        """Walk rules, each given the right values: judged on ``inputs``, named on ``probe``.
-
-        ``probe`` are inputs of the same names made for telling causes apart (random gradients, all
-        sizes different, float64). Without it, causes are looked for on ``inputs`` alone. ``given``
-        names the tensors whose gradients are held fixed: all by default, so that every rule is one
-        step; fewer, for a rule that covers several.
-        """
-        tensors = self.forward(inputs)
-        whole = self.answers(inputs, {name: np.ones(()) for name in self._assumed})
-        above = {n: a.right for n, a in whole.items()} | {n: np.ones(()) for n in self._assumed}
-        judged = self._given(rules, _Bench(self, inputs, tensors, above, given), side, dtype)
-        if probe is None:
-            return list(judged.values())
-        tensors = self.forward(probe)
-        bench = _Bench(self, probe, tensors, self.random(tensors), given)
-        probed = self._given(rules, bench, side, FLOAT64)
-        return [_joined(judged[name], probed[name]) for name in rules]
-
-    def _given(
-        self, rules: Mapping[str, Rule], bench: _Bench, side: ModuleType, dtype: np.dtype
-    ) -> dict[str, Line]:
-        lines = {}
-        for name, rule in rules.items():
-            answer = bench.answers[name]
-            numeric = _numeric(rule, side, dtype)
-            context = self._context(
-                name,
-                answer,
-                bench.inputs,
-                _cast(bench.tensors, dtype),
-                _cast(bench.above, dtype),
-                numeric,
-            )
-            try:
-                value = numeric(
-                    {k: v.copy() for k, v in context.tensors.items()},
-                    {k: v.copy() for k, v in context.gradients.items()},
-                )
-                far = _far(value, answer, dtype)
-            except Exception:
-                value, far = np.full((), np.nan), np.inf  # `diagnose` says what it raises
-            causes = diagnose(value, answer.right, context)
-            if not causes and far <= BOUND:
-                causes = list(_untraceable(rule, side, dtype, context))
-            status = Status.RIGHT if far <= BOUND and not causes else Status.INTRODUCED
-            lines[name] = Line(name, status, tuple(causes), far)
-        return lines
-
-    def _context(
-        self,
-        name: str,
-        answer: Answer,
-        inputs: Arrays,
-        tensors: Arrays,
-        above: Arrays,
-        rule: Any = None,
-    ) -> Context:
-        gradients = {k: v for k, v in above.items() if k != name}
+    def context(self, name: str, bench: Bench, dtype: np.dtype, rule: Any = None) -> Context:
+        """Return all that is known about one tensor's step, in ``dtype``."""
+        answer = bench.answers[name]
+        tensors = _cast(bench.tensors, dtype)
+        gradients = _cast({k: v for k, v in bench.above.items() if k != name}, dtype)
+        paths, ends = _without_end(bench.paths[name])
+        free = ends <= self._assumed  # nothing comes from above but a 1
         return Context(
             noise=answer.noise,
-            sizes=self._sizes(inputs),
+            sizes=self._sizes(bench.inputs),
             tensors=tensors,
             gradients=gradients,
-            paths=answer.paths,
+            paths=paths,
             formulas=self._formulas(name, tensors, gradients),
             rule=rule,
-            upstream=tuple(n for n in answer.upstream if n not in self._assumed),
+            upstream=() if free else tuple(n for n in gradients if n not in self._assumed),
             tensor=name,
         )
 
 
-class _Bench:
-    """One set of inputs with everything that rules are given on it, and should return."""
+@dataclass(frozen=True)
+class Bench:
+    """One set of inputs with everything that a step is given on it, and should return."""
 
-    def __init__(
-        self,
-        walk: Walk,
-        inputs: Arrays,
-        tensors: Arrays,
-        above: Arrays,
-        given: Iterable[str] | None,
-    ) -> None:
-        self.inputs, self.tensors, self.above = inputs, tensors, above
-        held = above if given is None else {name: above[name] for name in given}
-        self.answers = walk.answers(inputs, held)
+    walk: Walk
+    inputs: Arrays
+    tensors: Arrays
+    above: Arrays
+    """Every tensor's gradient, to read."""
+    held: Arrays
+    """Those among them that do not follow from others."""
+    answers: Mapping[str, Answer]
+
+    @cached_property
+    def paths(self) -> dict[str, dict[str, np.ndarray]]:
+        """The answers by path."""
+        return self.walk.paths(self.inputs, self.held)
+
+    def judge_array(self, name: str, value: np.ndarray, whole: Answer) -> Line:
+        """Judge a finished gradient by the whole pass first, then by its own step."""
+        dtype = value.dtype if value.dtype.kind == "f" else FLOAT64
+        for status, answer in ((Status.RIGHT, whole), (Status.INHERITED, self.answers[name])):
+            far = _far(value, answer, dtype)
+            if far <= BOUND:
+                return Line(name, status, sigmas=far)
+        context = self.walk.context(name, self, FLOAT64)
+        causes = diagnose(value, self.answers[name].right, context)
+        return Line(name, Status.INTRODUCED, tuple(causes), far)
+
+    def far(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> float:
+        """Return how far a rule is from right, in sigmas; infinitely far where it fails."""
+        given = _cast(self.tensors, dtype), _cast(self.above, dtype)
+        try:
+            return _far(_numeric(rule, side, dtype)(*given), self.answers[name], dtype)
+        except Exception:  # `diagnose` says what it raises
+            return np.inf
+
+    def causes(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> tuple[Cause, ...]:
+        """Return what is wrong with a rule, here and under compilation."""
+        numeric = _numeric(rule, side, dtype)
+        context = self.walk.context(name, self, dtype, numeric)
+        try:
+            tensors, gradients = (
+                {k: v.copy() for k, v in held.items()}
+                for held in (context.tensors, context.gradients)
+            )
+            value = numeric(tensors, gradients)
+        except Exception:
+            value = np.full((), np.nan)
+        causes = diagnose(value, self.answers[name].right, context)
+        return tuple(causes) or tuple(_untraceable(rule, side, dtype, context))
 
 
-def _ends(terms: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Return the terms without the tensor at their end where it is the same for all; those tensors."""
-    ends = tuple(dict.fromkeys(label.split(" > ")[-1] for label in terms))
-    if len(ends) == 1:
-        terms = {label.removesuffix(f" > {ends[0]}"): term for label, term in terms.items()}
-    return dict(terms), ends
+def judge_rule(
+    name: str, rule: Rule, side: ModuleType, dtype: np.dtype, bench: Bench, probe: Bench
+) -> Line:
+    """Judge a rule on ``bench`` in ``dtype``; name its causes on ``probe`` in float64.
+
+    A rule that is right on ``bench`` may still have causes: what the probe alone can see.
+    """
+    far = bench.far(name, rule, side, dtype)
+    causes = probe.causes(name, rule, side, FLOAT64)
+    named = all(cause.kind is not Kind.UNKNOWN for cause in causes)
+    if far > BOUND and not (causes and named):
+        causes = bench.causes(name, rule, side, dtype) or causes
+    behaves = not any(cause.kind in BEHAVIOUR for cause in causes)
+    status = Status.RIGHT if far <= BOUND and behaves else Status.INTRODUCED
+    return Line(name, status, causes, far)
+
+
+def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return random gradients for every float tensor but the assumed ones, which get 1."""
+    rng = np.random.default_rng(1)
+    return {
+        name: np.ones(x.shape) if name in assumed else rng.standard_normal(x.shape)
+        for name, x in tensors.items()
+        if x.dtype.kind == "f"
+    }
+
+
+def _without_end(
+    terms: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], frozenset[str]]:
+    """Return the terms without the tensor at their end, if it is the same for all; those tensors."""
+    ends = frozenset(label.split(" > ")[-1] for label in terms)
+    suffix = f" > {next(iter(ends))}" if len(ends) == 1 else ""
+    return {label.removesuffix(suffix): term for label, term in terms.items()}, ends
 
 
 def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:
     if value.shape != answer.right.shape or value.dtype.kind != "f":
         return np.inf
     return distance(value, answer.right, sigma(answer.noise, dtype)).sigmas
-
-
-def _dtype(array: np.ndarray) -> np.dtype:
-    return array.dtype if array.dtype.kind == "f" else FLOAT64
 
 
 def _cast(arrays: Arrays, dtype: np.dtype) -> dict[str, np.ndarray]:
@@ -301,15 +300,3 @@ def _untraceable(
                 "Which line needs a value before there is one? Shapes must be known first.",
                 tensor=context.tensor,
             )
-
-
-def _joined(judged: Line, probed: Line) -> Line:
-    """Judge by the user's batch, name by the probe; what the probe does not confirm stands too."""
-    same = {(cause.kind, cause.key) for cause in probed.causes}
-    own = [c for c in judged.causes if (c.kind, c.key) in same]
-    behaviour = [
-        c for c in judged.causes if c.kind in (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
-    ]
-    others = [c for c in probed.causes if (c.kind, c.key) not in {(c.kind, c.key) for c in own}]
-    causes = [*own, *others] if probed.causes else [*behaviour, *judged.causes]
-    return Line(judged.tensor, judged.status, tuple(dict.fromkeys(causes)), judged.sigmas)

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from parity.causes.cause import Kind
 from parity.causes.fitting import Candidate, Problem
 from parity.edits import Edit
-from parity.variants import Formula, Variant
+from parity.variants import Variant
 
-MOST_PAIRS = 4000
+MOST_PAIRS = 2000
+TRIED = 1000
+"""About how many edits a line has: what an edit must beat to be no luck."""
+
 HINTS = {
     "name": "The line reads the wrong tensor. Which one stood at this place in the forward pass?",
     "operator": "Multiplied or divided, added or subtracted: what does the derivative say here?",
@@ -22,27 +25,32 @@ HINTS = {
 
 
 def edited(problem: Problem, *, pairs: bool) -> Iterator[Candidate]:
-    """Every variant of the right formulas by one edit; by two, with ``pairs``."""
-    for formula in problem.context.formulas:
-        tried = 1000
-        for variant in _variants(formula, pairs):
-            if variant.value.shape != problem.got.shape:
-                continue
-            yield Candidate(
-                Kind.EDIT,
-                "; ".join(f"{e.before} -> {e.after}" for e in variant.edits),
-                " and ".join(map(worded, variant.edits)),
-                HINTS.get(
-                    variant.edits[0].rule, "Compare this line with the forward pass once more."
-                ),
-                variant.value,
-                evidence=f"the right line with {len(variant.edits)} edit{'s' * pairs} fits",
-                tried=tried**2 if pairs else tried,
-            )
+    """Variants of the right formulas by one edit, or with ``pairs`` by the same slip twice.
+
+    All that fit give the same numbers, so the one whose line is shortest stands for them.
+    """
+    found = [
+        (len(ast.unparse(variant.edits[-1].statement)), candidate)
+        for formula in problem.context.formulas
+        for variant in (formula.doubles(MOST_PAIRS) if pairs else formula.variants())
+        if variant.value.shape == problem.got.shape
+        and problem.accepts(candidate := _candidate(variant))
+    ]
+    if found:
+        yield min(found, key=lambda item: item[0])[1]
 
 
-def _variants(formula: Formula, pairs: bool) -> Iterator[Variant]:
-    return formula.doubles(MOST_PAIRS) if pairs else formula.variants()
+def _candidate(variant: Variant) -> Candidate:
+    count = len(variant.edits)
+    return Candidate(
+        Kind.EDIT,
+        "; ".join(f"{e.before} -> {e.after}" for e in variant.edits),
+        " and ".join(map(worded, variant.edits)),
+        HINTS.get(variant.edits[0].rule, "Compare this line with the forward pass once more."),
+        variant.value,
+        evidence=f"the right line with {'one edit' if count == 1 else f'{count} edits'} fits",
+        tried=TRIED**count,
+    )
 
 
 def worded(edit: Edit) -> str:

@@ -125,7 +125,8 @@ class Problem:
 
 def _rms(array: np.ndarray) -> float:
     finite = array[np.isfinite(array)]
-    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
 
 
 def _by_axis(shape: tuple[int, ...]) -> dict[str, int]:

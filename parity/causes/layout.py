@@ -223,11 +223,12 @@ def reduction(problem: Problem) -> Iterator[Candidate]:
 
 def same(problem: Problem) -> Iterator[Candidate]:
     """Another tensor, or another tensor's gradient, or its reciprocal, times a number with a name."""
-    tensors = {f"the gradient of {k}": v for k, v in problem.context.gradients.items()}
-    tensors |= {k: v for k, v in problem.context.tensors.items() if v.dtype.kind == "f"}
-    tried = len(tensors) * numbers.count(problem.sizes)
-    for name, raw in tensors.items():
-        for text, value in _forms(name, raw.astype(np.float64)):
+    context = problem.context
+    forms = [f for k, v in context.gradients.items() for f in _sums(f"the gradient of {k}", v)]
+    forms += [f for k, v in context.tensors.items() if v.dtype.kind == "f" for f in _forms(k, v)]
+    tried = len(forms) * numbers.count(problem.sizes)
+    if forms:
+        for text, value in forms:
             if value.shape != problem.got.shape or not np.all(np.isfinite(value)):
                 continue
             fitted = problem.solve([value])
@@ -248,12 +249,20 @@ def same(problem: Problem) -> Iterator[Candidate]:
                 )
 
 
-def _forms(name: str, value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _sums(name: str, gradient: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    value = gradient.astype(np.float64)
     yield name, value
-    if not name.startswith("the gradient"):
-        with np.errstate(all="ignore"):
-            yield f"1/{name}", 1 / value
-            yield f"{name}^2", value**2
+    for axis in range(value.ndim):
+        for keep in (False, True):
+            yield f"{name} summed over axis {axis}", value.sum(axis, keepdims=keep)
+
+
+def _forms(name: str, tensor: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    value = tensor.astype(np.float64)
+    yield name, value
+    with np.errstate(all="ignore"):
+        yield f"1/{name}", 1 / value
+        yield f"{name}^2", value**2
 
 
 def _parallel(a: np.ndarray, b: np.ndarray) -> bool:

@@ -10,6 +10,8 @@ from parity.causes.cause import Cause, Kind
 from parity.causes.fitting import Problem
 from parity.noise import BOUND
 
+SHAPE_HINT = "Which shape does the tensor have? Its gradient has the same, always."
+FORWARD_HINT = "Whose forward pass is this? Were sizes changed since its tensors were kept?"
 HINT = "Take the smallest case below and compute that one entry by hand: which term is it short of?"
 
 
@@ -17,8 +19,7 @@ def unknown(problem: Problem) -> Cause:
     """Return where the values are wrong, from the values alone, and the worst entry."""
     got, reference = problem.got, problem.reference
     if not problem.same_shape:
-        sentence = f"shape {got.shape} instead of {reference.shape}, and no rearrangement is right"
-        return Cause(Kind.UNKNOWN, "shape", sentence, HINT, "", problem.context.tensor)
+        return _misshapen(problem)
     with np.errstate(invalid="ignore"):
         far = np.abs(got - reference) / problem.sigma
         wrong = ~(far <= BOUND)
@@ -31,6 +32,16 @@ def unknown(problem: Problem) -> Cause:
         "np.float64", ""
     )
     return Cause(Kind.UNKNOWN, "", sentence, HINT, evidence, problem.context.tensor)
+
+
+def _misshapen(problem: Problem) -> Cause:
+    got, reference, tensor = problem.got.shape, problem.reference.shape, problem.context.tensor
+    sentence = f"shape {got} instead of {reference}, and no rearrangement is right"
+    if len(got) != len(reference) or 1 in got:
+        return Cause(Kind.UNKNOWN, "shape", sentence, SHAPE_HINT, tensor=tensor)
+    axes = [i for i, (a, b) in enumerate(zip(got, reference, strict=True)) if a != b]
+    key = "size of axis " + " and ".join(map(str, axes))
+    return Cause(Kind.SHAPE, key, f"{sentence}: another {key}", FORWARD_HINT, tensor=tensor)
 
 
 def _described(problem: Problem, wrong: np.ndarray) -> Iterator[str]:

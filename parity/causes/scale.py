@@ -37,10 +37,10 @@ def zeros(problem: Problem) -> Iterator[Candidate]:
 def factor(problem: Problem) -> Iterator[Candidate]:
     """A constant times the right value: exactly a number with a name, else the number measured."""
     fitted = problem.solve([problem.reference]) if problem.same_shape else None
-    if fitted is None:
+    if fitted is None or not np.any(problem.got):  # zeros are said to be zeros
         return
     (c,), (uncertain,) = fitted
-    names = [n for n in numbers.names_of(c, uncertain, problem.sizes) if n[1] not in (0.0, 1.0)]
+    names = [n for n in numbers.names_of(c, uncertain, problem.sizes) if n[1] != 1]
     tried = numbers.count(problem.sizes)
     for name, exact in names:
         yield Candidate(

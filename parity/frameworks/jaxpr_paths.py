@@ -50,36 +50,70 @@ class _Step:
     outputs: list[_Value]
 
 
+Function = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Tensors by name from inputs by name."""
+
+
 def paths(
-    function: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    function: Function, inputs: Mapping[str, Any], cotangents: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return {tensor: {path: term}} for every float input and output of ``function``.
+
+    A tensor with a cotangent in ``cotangents`` is given it, whatever comes after; all that is
+    before it goes by that. The terms of a tensor add up to its gradient. A path is called after the
+    tensors (or the operations) at which it parts, and the tensor whose cotangent it brings:
+    ``"bndiff > bnvar > hpreact"``.
+    """
+
+    def held(value: _Value) -> Terms:
+        if value.name in cotangents:
+            return {(value.name,): _cast(cotangents[value.name], value.value)}
+        return value.terms
+
+    return {
+        name: {" > ".join(label): term for label, term in value.terms.items()}
+        for name, value in _backward(function, inputs, held).items()
+    }
+
+
+def totals(
+    function: Function,
     inputs: Mapping[str, Any],
     cotangents: Mapping[str, Any],
-) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return {tensor: (its gradient, {path: term})} for every float input and output by name.
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return {tensor: its gradient}, where ``given`` says which ``cotangents`` are used.
 
-    ``function`` takes the inputs by name and returns tensors by name. A tensor with a cotangent in
-    ``cotangents`` is given it, whatever comes after; all that is before it goes by that. A path is
-    called after the tensors (or the operations) at which it parts, and the tensor whose cotangent
-    it brings: ``"bndiff > bnvar > hpreact"``.
+    ``given`` holds a truth value for each of ``cotangents``, so that one compiled program serves
+    the whole pass and its single steps alike.
     """
+
+    def held(value: _Value) -> Terms:
+        if value.name not in cotangents:
+            return value.terms
+        cotangent = _cast(cotangents[value.name], value.value)
+        return {(): jnp.where(given[value.name], cotangent, _total(value))}
+
+    return {n: _total(value) for n, value in _backward(function, inputs, held).items()}
+
+
+def _backward(
+    function: Function, inputs: Mapping[str, Any], held: Callable[[_Value], Terms]
+) -> dict[str, _Value]:
+    """Run a function, then send back through every step what ``held`` says its outputs hold."""
     traced, shape = jax.make_jaxpr(function, return_shape=True)(inputs)
     tape: list[_Step] = []
     leaves = [_Value(inputs[name], name) for name in sorted(inputs)]
     results = dict(zip(sorted(shape), _run(traced, leaves, tape), strict=True))
-    for name, held in results.items():
-        held.name = held.name or name
-    named = {held.name: held for held in (*leaves, *results.values())}
+    for name, value in results.items():
+        value.name = value.name or name
     for step in tape:
-        for held in step.inputs:
-            held.uses, held.reader = held.uses + 1, step
-    given = {name: _cast(cotangents[name], named[name].value) for name in cotangents}
+        for value in step.inputs:
+            value.uses, value.reader = value.uses + 1, step
     for step in reversed(tape):
-        _send_back(step, given)
-    return {
-        name: (_total(held), {" > ".join(label): t for label, t in held.terms.items()})
-        for name, held in named.items()
-        if held.differentiable
-    }
+        _send_back(step, held)
+    named = {value.name: value for value in (*leaves, *results.values())}
+    return {name: value for name, value in named.items() if value.differentiable}
 
 
 def _cast(cotangent: Any, like: Any) -> Any:
@@ -123,22 +157,21 @@ def _bind(equation: Any) -> Callable[..., list[Any]]:
     return bind
 
 
-def _send_back(step: _Step, given: Mapping[str, Any]) -> None:
+def _send_back(step: _Step, held: Callable[[_Value], Terms]) -> None:
     """Add, to every float input's terms, what each of the outputs' terms sends back to it."""
-    places = [i for i, held in enumerate(step.inputs) if held.differentiable]
+    places = [i for i, value in enumerate(step.inputs) if value.differentiable]
     bind = _bind(step.equation)
 
     def of_floats(*floats: Any) -> list[Any]:
         values = dict(zip(places, floats, strict=True))
-        return bind(*(values.get(i, held.value) for i, held in enumerate(step.inputs)))
+        return bind(*(values.get(i, x.value) for i, x in enumerate(step.inputs)))
 
     pull = None
     for place, output in enumerate(step.outputs):
-        terms = {(output.name,): given[output.name]} if output.name in given else output.terms
-        for label, term in terms.items() if output.differentiable else ():
+        for label, term in held(output).items() if output.differentiable else ():
             if pull is None:
                 _, pull = jax.vjp(of_floats, *(step.inputs[i].value for i in places))
-            douts = [_zero(held.value) for held in step.outputs]
+            douts = [_zero(x.value) for x in step.outputs]
             douts[place] = term
             for i, sent in zip(places, pull(douts), strict=True):
                 _add(step.inputs[i], _label(step, i, output, label), sent)

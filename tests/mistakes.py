@@ -1,0 +1,229 @@
+"""Mistakes that people make in the exercises, as rules that compute one wrong gradient.
+
+Every rule takes right values by name (tensors, and gradients as d + name) and the framework's module,
+`torch` or `jax.numpy`; what it should be called is a list of patterns for ``kind: key`` of a cause.
+`TABLE` holds the mistakes that the rules of diagnosis were made for, `UNSEEN` those that they were
+not, `BENIGN` what is no mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+EPS = 1e-5
+
+
+class Values(dict[str, Any]):
+    """Right values by name, as attributes; sizes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+    @property
+    def n(self) -> int:
+        return int(self["Xb"].shape[0])
+
+    @property
+    def vocab(self) -> int:
+        return int(self["C"].shape[0])
+
+
+class Mistake(NamedTuple):
+    """One wrong rule, and how a cause of it may be called: the first pattern is the best name."""
+
+    id: str
+    tensor: str
+    rule: Callable[[Values, Any], Any]
+    names: tuple[str, ...]
+    exercise: int = 1
+    only: str = ""
+    """The framework in which it can be made, if one alone."""
+
+
+def hot(v: Values, xp: Any, index: Any = None, classes: int | None = None) -> Any:
+    """One-hot rows, as numbers of the run's dtype."""
+    index = v.Yb if index is None else index
+    classes = v.vocab if classes is None else classes
+    letters = xp.arange(classes)
+    return xp.where(index[..., None] == letters, 1.0, 0.0 * v.b2[0])
+
+
+def uses(v: Values, xp: Any, index: Any = None) -> Any:
+    """One-hot rows of every use of a letter: (uses, letters)."""
+    return hot(v, xp, (v.Xb if index is None else index).reshape(-1))
+
+
+def rows(v: Values) -> Any:
+    """The gradient of every use of a letter: (uses, embd)."""
+    return v.demb.reshape(-1, v.C.shape[1])
+
+
+def argmax_hot(v: Values, xp: Any) -> Any:
+    return hot(v, xp, v.logits.argmax(1))
+
+
+def softmax(x: Any, xp: Any, axis: int) -> Any:
+    e = xp.exp(x - x.max())
+    return e / e.sum(axis, keepdims=True)
+
+
+def batchnorm(
+    v: Values,
+    *,
+    scale: Any = None,
+    mean: float = 1.0,
+    variance: Any = 1.0,
+) -> Any:
+    """Exercise 3's line, with a factor outside and one for each of its terms."""
+    n, d = v.n, v.dhpreact
+    scale = v.bngain * v.bnvar_inv / n if scale is None else scale
+    last = n / (n - 1) * v.bnraw * (d * v.bnraw).sum(0)
+    return scale * (n * d - mean * d.sum(0) - variance * last)
+
+
+def in_place(v: Values, xp: Any) -> Any:
+    dlogits = v.probs
+    dlogits[xp.arange(v.n), v.Yb] -= 1
+    dlogits /= v.n
+    return dlogits
+
+
+def loop(v: Values, xp: Any) -> Any:
+    return xp.stack([row * (1.0 - float(h[0]) ** 2) if False else row * (1.0 - h**2)
+                     for row, h in zip(v.dh, v.h)]) + 0.0 * float(v.h[0, 0])  # fmt: skip
+
+
+class Counter:
+    """A rule that adds to what it returned the last time."""
+
+    def __init__(self) -> None:
+        self.held: dict[Any, Any] = {}
+
+    def __call__(self, v: Values, xp: Any) -> Any:
+        key = tuple(v.dbndiff.shape), str(v.dbndiff.dtype)
+        self.held[key] = self.held.get(key, 0.0) + v.dbndiff + v.dbnmeani / v.n
+        return self.held[key]
+
+
+def first_use(v: Values, xp: Any) -> Any:
+    mask = uses(v, xp)
+    first = mask * (mask.cumsum(0) == 1)
+    return first.T @ rows(v)
+
+
+def last_use(v: Values, xp: Any) -> Any:
+    mask = xp.flip(uses(v, xp), (0,))
+    last = mask * (mask.cumsum(0) == 1)
+    return last.T @ xp.flip(rows(v), (0,))
+
+
+def other_order(v: Values) -> Any:
+    e = v.emb.shape
+    return v.dembcat.reshape(e[0], e[2], e[1]).swapaxes(1, 2)
+
+
+FACTOR = r"factor: "
+EDIT = r"edit: .*"
+"""The same in terms of the right line: allowed beside any other name."""
+N1 = r"\(n-1\)"
+
+TABLE = (
+    # cross-entropy
+    Mistake("CE01", "logprobs", lambda v, xp: -1.0 * hot(v, xp), (r"factor: n",)),
+    Mistake("CE03", "logprobs", lambda v, xp: xp.ones_like(v.probs) * (-1 / v.n), (r"selection: (row|extra)",)),
+    Mistake("CE05", "probs", lambda v, xp: 1 / v.probs, (r"not linear: upstream missing", r"another tensor: 1/probs", r"power: the gradient of logprobs\^-1")),
+    Mistake("CE07", "counts_sum_inv", lambda v, xp: v.counts * v.dprobs, (r"shape: sum 1",)),
+    Mistake("CE09", "counts_sum_inv", lambda v, xp: (v.counts * v.dprobs).sum(1), (r"shape: reshape",)),
+    Mistake("CE11", "counts_sum", lambda v, xp: v.counts_sum**-2 * v.dcounts_sum_inv, (r"factor: -1",)),
+    Mistake("CE13", "counts", lambda v, xp: v.counts_sum_inv * v.dprobs, (r"paths: \(0, 1\)",)),
+    Mistake("CE15", "counts", lambda v, xp: v.counts_sum_inv * v.dprobs + 2 * v.dcounts_sum, (r"paths: \(2, 1\)",)),
+    Mistake("CE17", "norm_logits", lambda v, xp: v.norm_logits * v.dcounts, (r"power: .*norm_logits.*", EDIT)),
+    Mistake("CE19", "logit_maxes", lambda v, xp: xp.zeros_like(v.counts_sum), (r"zeros: 0",)),
+    Mistake("CE21", "logits", lambda v, xp: v.dnorm_logits, (r"paths: \(0, 1\)", r"another tensor: the gradient of norm_logits")),
+    Mistake("CE23", "logits", lambda v, xp: v.dnorm_logits + v.logits.argmax(1)[:, None] * v.dlogit_maxes, (r"selection: position",)),
+    # its fused rule
+    Mistake("FX02", "logits", lambda v, xp: (v.probs - hot(v, xp)) / v.vocab, (r"factor: n/vocab",), 2),
+    Mistake("FX04", "logits", lambda v, xp: v.probs / v.n, (r"paths: \(1, 0\)", r"another tensor: 1/n times probs"), 2),
+    Mistake("FX06", "logits", lambda v, xp: (softmax(v.logits, xp, 0) - hot(v, xp)) / v.n, (r"edit: .*softmax\(logits, 0\)",), 2),
+    Mistake("FX08", "logits", lambda v, xp: (v.probs - hot(v, xp).max(0, keepdims=True)[0] if xp.__name__ == "torch" else v.probs - hot(v, xp).max(0, keepdims=True)) / v.n, (r"selection: batch",), 2),
+    Mistake("FX10", "logits", lambda v, xp: (softmax(v.probs, xp, 1) - hot(v, xp)) / v.n, (r"edit: .*softmax\(probs, 1\)",), 2),
+    Mistake("FX12", "logits", lambda v, xp: (v.probs - hot(v, xp)) / v.n / v.n, (r"factor: 1/n",), 2),
+    # second linear layer
+    Mistake("L202", "W2", lambda v, xp: v.dlogits.T @ v.h, (r"shape: transposed",)),
+    Mistake("L204", "W2", lambda v, xp: v.hpreact.T @ v.dlogits, (r"edit: h\.T -> hpreact\.T",)),
+    Mistake("L206", "b2", lambda v, xp: v.dlogits.sum(0, keepdims=True), (r"shape: reshape", EDIT)),
+    Mistake("L208", "b2", lambda v, xp: v.dlogits.sum(1), (r"reduction: summed over axis 1, not summed over axis 0",)),
+    # tanh
+    Mistake("TH01", "hpreact", lambda v, xp: v.dh, (r"another tensor: the gradient of h",)),
+    Mistake("TH03", "hpreact", lambda v, xp: (1 - v.h) ** 2 * v.dh, (r"edit: .*\(1\.0 - h\) \*\* 2", r"power: .*")),
+    Mistake("TH05", "hpreact", lambda v, xp: v.h * (1 - v.h) * v.dh, (r"power: h\^1 \* \(1 \+ h\)\^-1",)),
+    Mistake("TH07", "hpreact", lambda v, xp: 1 - v.h**2, (r"not linear: upstream missing",)),
+    # batchnorm, step by step
+    Mistake("BA01", "bngain", lambda v, xp: v.dhpreact.sum(0, keepdims=True), (r"another tensor: the gradient of hpreact summed over axis 0",)),
+    Mistake("BA03", "bngain", lambda v, xp: (v.bnraw * v.dhpreact).sum(0), (r"shape: reshape",)),
+    Mistake("BA05", "bngain", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"edit: .*", r"power: bnvar_inv\^-1")),
+    Mistake("BA07", "bnbias", lambda v, xp: v.dhpreact.sum(1, keepdims=True), (r"reduction: summed over axis 1, not summed over axis 0",)),
+    Mistake("BA09", "bnraw", lambda v, xp: v.dhpreact / v.bngain, (r"power: bngain\^-2",)),
+    Mistake("BN01", "bnvar_inv", lambda v, xp: v.bndiff * v.dbnraw, (r"shape: sum 0",)),
+    Mistake("BN03", "bnvar_inv", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"power: bngain\^-1", r"edit: .*dbnraw.* -> .*dhpreact.*")),
+    Mistake("BN05", "bnvar", lambda v, xp: 0.5 * (v.bnvar + EPS) ** -1.5 * v.dbnvar_inv, (r"factor: -1",)),
+    Mistake("BN07", "bnvar", lambda v, xp: -0.5 * v.bnvar**-1.5 * v.dbnvar_inv, (r"edit: bnvar \+ eps -> bnvar",)),
+    Mistake("BN09", "bnvar", lambda v, xp: -0.5 * (v.bnvar + EPS) ** 1.5 * v.dbnvar_inv, (r"edit: .*1\.5.*", r"power: .*")),
+    Mistake("BN11", "bndiff2", lambda v, xp: 1 / v.n * xp.ones_like(v.bndiff2) * v.dbnvar, (rf"factor: {N1}/n",)),
+    Mistake("BN13", "bndiff2", lambda v, xp: 1 / (v.n - 1) * v.dbnvar, (r"shape: broadcast",)),
+    Mistake("BN15", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw, (r"paths: \(0, 1\)",)),
+    Mistake("BN17", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw + v.bndiff * v.dbndiff2, (r"paths: \(1/2, 1\)",)),
+    Mistake("BN19", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw + 2 * v.dbndiff2, (r"edit: .*-> 2 \* dbndiff2", r"paths: bndiff2 \* bndiff\^-1")),
+    Mistake("BN21", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw + 4 * v.bndiff * v.dbndiff2, (r"paths: \(2, 1\)",)),
+    Mistake("BN23", "bndiff", lambda v, xp: v.dhprebn, (r"another tensor: the gradient of hprebn",)),
+    Mistake("BM01", "bnmeani", lambda v, xp: v.dbndiff.sum(0, keepdims=True), (r"factor: -1",)),
+    Mistake("BM03", "bnmeani", lambda v, xp: -v.dbndiff.mean(0, keepdims=True), (r"factor: 1/n",)),
+    Mistake("BM06", "hprebn", lambda v, xp: v.dbndiff, (r"paths: \(1, 0\)", r"another tensor: the gradient of bndiff")),
+    Mistake("BM08", "hprebn", lambda v, xp: v.dbndiff + 1 / (v.n - 1) * v.dbnmeani, (rf"paths: \(1, n/{N1}\)",)),
+    Mistake("BM10", "hprebn", lambda v, xp: 1 / v.n * v.dbnmeani * xp.ones_like(v.dbndiff), (r"paths: \(0, 1\)",)),
+    # its fused rule
+    Mistake("FB02", "hprebn", lambda v, xp: batchnorm(v, scale=v.bnvar_inv / v.n), (r"power: bngain\^-1", EDIT), 3),
+    Mistake("FB04", "hprebn", lambda v, xp: batchnorm(v, scale=v.bngain * v.bnvar_inv), (r"factor: n",), 3),
+    Mistake("FB06", "hprebn", lambda v, xp: batchnorm(v, variance=0), (r"paths: \(0, 1, 1\)", EDIT), 3),
+    Mistake("FB08", "hprebn", lambda v, xp: batchnorm(v, mean=-1), (r"paths: \(1, -1\)", EDIT), 3),
+    Mistake("FB10", "hprebn", lambda v, xp: batchnorm(v, variance=v.bngain), (r"paths: .*bndiff2.* \* bngain\^1",), 3),
+    Mistake("FB12", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv / v.n * (v.n * v.dhpreact - v.dhpreact.sum() - v.n / (v.n - 1) * v.bnraw * (v.dhpreact * v.bnraw).sum()), (r"edit: .*sum\(\).*; .*sum\(\).*",), 3),
+    Mistake("FB14", "hprebn", lambda v, xp: batchnorm(v, scale=v.bngain * v.bnvar_inv**2 / v.n), (r"power: bnvar_inv\^1", EDIT), 3),
+    # first linear layer and embedding
+    Mistake("L102", "b1", lambda v, xp: -v.dhprebn.sum(0), (r"factor: -1",)),
+    Mistake("L104", "embcat", lambda v, xp: v.dhprebn @ v.W1.reshape(v.W1.T.shape), (r"edit: W1\.T -> W1\.reshape\(W1\.T\.shape\)",)),
+    Mistake("EM02", "emb", lambda v, xp: other_order(v), (r"order: .*",)),
+    Mistake("EM04", "C", lambda v, xp: (uses(v, xp).T @ rows(v)) / uses(v, xp).sum(0).clip(1)[:, None], (r"indices: average",)),
+    Mistake("EM06", "C", lambda v, xp: uses(v, xp, v.Xb.T).T @ rows(v), (r"indices: crossed",)),
+    Mistake("EM08", "C", lambda v, xp: 2 * (uses(v, xp).T @ rows(v)), (r"factor: 2",)),
+    Mistake("EM10", "C", first_use, (r"indices: first", r"indices: one")),
+    # more than one tensor, or one framework
+    Mistake("X01", "logits", in_place, (r"impure: input",), 2, "torch"),
+    Mistake("X03", "hprebn", Counter(), (r"impure: again",), 1, "torch"),
+    Mistake("X05", "bnvar", lambda v, xp: -0.5 * v.dbnvar_inv**3 * v.dbnvar_inv, (r"not linear: .*",)),
+    Mistake("X05b", "bndiff", lambda v, xp: v.dbnvar_inv * v.dbnraw + 2 * v.bndiff * v.dbndiff2, (r"not linear: .*", r"edit: bnvar_inv \* dbnraw -> dbnvar_inv \* dbnraw")),
+    Mistake("X07", "hprebn", lambda v, xp: batchnorm(v, variance=(v.n - 1) / v.n), (rf"paths: \({N1}/n, 1, 1\)", EDIT), 3),
+    Mistake("X09", "C", last_use, (r"indices: last", r"indices: one", EDIT)),
+    Mistake("X13", "W2", lambda v, xp: v.h[:, :-1].T @ v.dlogits, (r"shape: .*",)),
+    Mistake("X13b", "hpreact", lambda v, xp: (1 - v.h[:, :-1] ** 2) * v.dh, (r"raises: .*",)),
+    Mistake("X15", "hpreact", loop, (r"not traceable: .*",), 1, "jax"),
+)  # fmt: skip
+
+BENIGN = (
+    Mistake("before the variance's path", "bnmeani", lambda v, xp: -(v.bnvar_inv * v.dbnraw).sum(0, keepdims=True), ()),
+    Mistake("rounded once", "hpreact", lambda v, xp: v.dh - v.h * v.h * v.dh, ()),
+    Mistake("two factors", "hpreact", lambda v, xp: (1 - v.h) * (1 + v.h) * v.dh, ()),
+    Mistake("another order", "b2", lambda v, xp: xp.flip(v.dlogits, (0,)).sum(0), ()),
+    Mistake("another order", "W2", lambda v, xp: (v.h[:, :, None] * v.dlogits[:, None, :]).sum(0), ()),
+    Mistake("a quotient", "probs", lambda v, xp: v.dlogprobs / v.probs, ()),
+    Mistake("a product", "probs", lambda v, xp: (1 / v.probs) * v.dlogprobs, ()),
+    Mistake("the cube", "bnvar", lambda v, xp: -0.5 * v.bnvar_inv**3 * v.dbnvar_inv, ()),
+    Mistake("the fused route", "logits", lambda v, xp: (v.probs - hot(v, xp)) / v.n, ()),
+    Mistake("the fused route", "logits", lambda v, xp: v.probs / v.n - hot(v, xp) / v.n, (), 2),
+    Mistake("the other softmax", "logits", lambda v, xp: (softmax(v.logits, xp, 1) - hot(v, xp)) / v.n, (), 2),
+    Mistake("multiplied out", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv * (v.dhpreact - v.dhpreact.mean(0)) - v.bngain * v.bnvar_inv / (v.n - 1) * v.bnraw * (v.dhpreact * v.bnraw).sum(0), (), 3),
+    Mistake("by a mask", "C", lambda v, xp: uses(v, xp).T @ rows(v), ()),
+    Mistake("by a mask", "logprobs", lambda v, xp: -1.0 / v.n * hot(v, xp), ()),
+    Mistake("minus n times the mean", "bnmeani", lambda v, xp: -v.n * v.dbndiff.mean(0, keepdims=True), ()),
+)  # fmt: skip
