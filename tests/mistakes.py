@@ -227,3 +227,67 @@ BENIGN = (
     Mistake("by a mask", "logprobs", lambda v, xp: -1.0 / v.n * hot(v, xp), ()),
     Mistake("minus n times the mean", "bnmeani", lambda v, xp: -v.n * v.dbndiff.mean(0, keepdims=True), ()),
 )  # fmt: skip
+
+
+def without_letter(v: Values, xp: Any, letter: int) -> Any:
+    keep = xp.where(xp.arange(v.vocab) == letter, 0.0, 1.0 + 0.0 * v.b2)
+    return (uses(v, xp).T @ rows(v)) * keep[:, None]
+
+
+def clipped(x: Any, fraction: float) -> Any:
+    limit = float(abs(x).max()) * fraction
+    return x.clip(-limit, limit)
+
+
+SUM1 = r"reduction: averaged over axis 0, not summed over axis 0"
+
+UNSEEN = (
+    Mistake("rows paired with the next index", "logprobs", lambda v, xp: -1.0 / v.n * xp.roll(hot(v, xp), 1, 0), (r"selection: row shift 1", r"order: roll 0 1")),
+    Mistake("sign of the mean", "logprobs", lambda v, xp: 1.0 / v.n * hot(v, xp), (r"factor: -1",)),
+    Mistake("one target forgotten", "logprobs", lambda v, xp: -1.0 / v.n * hot(v, xp) * xp.where(xp.arange(v.n) == 1, 0.0, 1.0 + 0.0 * v.probs[:, 0])[:, None], (r"selection: lost", r"slices: axis 0 zero")),
+    Mistake("times for divided by", "probs", lambda v, xp: v.dlogprobs * v.probs, (r"power: probs\^2",)),
+    Mistake("the square", "probs", lambda v, xp: v.dlogprobs / v.probs**2, (r"power: probs\^-1",)),
+    Mistake("detached", "probs", lambda v, xp: xp.zeros_like(v.probs), (r"zeros: 0",)),
+    Mistake("minus the second path", "counts", lambda v, xp: v.counts_sum_inv * v.dprobs - v.dcounts_sum, (r"paths: \(-1, 1\)",)),
+    Mistake("sum for its inverse", "counts", lambda v, xp: v.counts_sum * v.dprobs + v.dcounts_sum, (r"edit: counts_sum_inv.*", r"paths: probs \* .*")),
+    Mistake("normalised", "counts", lambda v, xp: (v.counts_sum_inv * v.dprobs + v.dcounts_sum) / ((v.counts_sum_inv * v.dprobs + v.dcounts_sum) ** 2).sum() ** 0.5, (r"factor: 1/\(its norm\)", r"not linear: .*")),
+    Mistake("square and minus forgotten", "counts_sum", lambda v, xp: v.counts_sum**-1 * v.dcounts_sum_inv, (r"power: -1 \* counts_sum\^1", r"power: -1 \* counts_sum_inv\^-1")),
+    Mistake("probs for counts", "norm_logits", lambda v, xp: v.probs * v.dcounts, (r"power: counts_sum_inv\^1", r"power: counts_sum\^-1")),
+    Mistake("divided by counts", "norm_logits", lambda v, xp: v.dcounts / v.counts, (r"power: counts\^-2",)),
+    Mistake("maximum for sum", "logit_maxes", lambda v, xp: -xp.amax(v.dnorm_logits, 1)[:, None], (r"reduction: .*", r"edit: .*max.*")),
+    Mistake("the smallest", "logits", lambda v, xp: v.dnorm_logits + hot(v, xp, v.logits.argmin(1)) * v.dlogit_maxes, (r"edit: .*argmin.*",)),
+    Mistake("columns reversed", "h", lambda v, xp: xp.flip(v.dlogits, (1,)) @ v.W2.T, (r"order: .*",)),
+    Mistake("averaged", "W2", lambda v, xp: v.h.T @ v.dlogits / v.n, (r"factor: 1/n",)),
+    Mistake("rows of another batch", "W2", lambda v, xp: xp.roll(v.h, 1, 0).T @ v.dlogits, (r"order: .*",)),
+    Mistake("averaged", "b2", lambda v, xp: v.dlogits.mean(0), (r"factor: 1/n",)),
+    Mistake("the first row", "b2", lambda v, xp: v.dlogits[0], (r"reduction: its first slice alone.*",)),
+    Mistake("clipped", "hpreact", lambda v, xp: clipped((1 - v.h**2) * v.dh, 0.5), (r"elementwise: clipped", r"not linear: .*")),
+    Mistake("plus for minus", "hpreact", lambda v, xp: (1 + v.h**2) * v.dh, (r"edit: 1\.0 - h \*\* 2 -> 1\.0 \+ h \*\* 2",)),
+    Mistake("square root", "hpreact", lambda v, xp: (1 - v.h**2) ** 0.5 * v.dh, (r"power: .*1 - h.*", EDIT)),
+    Mistake("tanh of tanh", "hpreact", lambda v, xp: (1 - xp.tanh(v.h) ** 2) * v.dh, (EDIT,)),
+    Mistake("averaged", "bngain", lambda v, xp: (v.bnraw * v.dhpreact).mean(0)[None], (r"factor: 1/n",)),
+    Mistake("last row forgotten", "bngain", lambda v, xp: (v.bnraw * v.dhpreact)[:-1].sum(0)[None], (r"reduction: .*", r"indices: .*")),
+    Mistake("gain too many", "bnbias", lambda v, xp: (v.bngain * v.dhpreact).sum(0)[None], (r"power: bngain\^1",)),
+    Mistake("bias for gain", "bnraw", lambda v, xp: v.bnbias * v.dhpreact, (r"edit: bngain.* -> bnbias.*", r"power: .*bnbias.*")),
+    Mistake("divided", "bnvar_inv", lambda v, xp: (v.bndiff * v.dbnraw).sum(0)[None] / (v.n - 1), (r"factor: 1/\(n-1\)",)),
+    Mistake("exponent as in the forward", "bnvar", lambda v, xp: -0.5 * (v.bnvar + EPS) ** -0.5 * v.dbnvar_inv, (r"power: bnvar_inv\^-2", r"edit: .*")),
+    Mistake("another epsilon", "bnvar", lambda v, xp: -0.5 * (v.bnvar + 1e-3) ** -1.5 * v.dbnvar_inv, (r"edit: .*eps.*",)),
+    Mistake("not averaged", "bndiff2", lambda v, xp: xp.ones_like(v.bndiff2) * v.dbnvar, (r"factor: \(n-1\)",)),
+    Mistake("bnraw for bndiff", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw + 2 * v.bnraw * v.dbndiff2, (r"paths: bndiff2 \* bnvar_inv\^1", r"edit: .*bnraw.*")),
+    Mistake("over everything", "bnmeani", lambda v, xp: -v.dbndiff.sum() * xp.ones_like(v.bnmeani), (r"reduction: summed over everything.*", r"edit: .*")),
+    Mistake("mean forgotten", "hprebn", lambda v, xp: v.dbndiff + v.dbnmeani, (r"paths: \(1, n\)",)),
+    Mistake("absolute value", "hprebn", lambda v, xp: abs(v.dbndiff + v.dbnmeani / v.n), (r"elementwise: absolute value", r"not linear: .*")),
+    Mistake("neither mean nor variance", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv * v.dhpreact, (r"paths: \(0, 1, 0\)", r"edit: .*"), 3),
+    Mistake("not normalised", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv / v.n * (v.n * v.dhpreact - v.dhpreact.sum(0) - v.n / (v.n - 1) * v.bndiff * (v.dhpreact * v.bndiff).sum(0)), (r"paths: .* \* bnvar_inv\^-2", r"edit: .*"), 3),
+    Mistake("transposed view", "embcat", lambda v, xp: xp.flip(v.dhprebn @ v.W1.T, (1,)), (r"order: flip 1",)),
+    Mistake("values, not gradients", "W1", lambda v, xp: v.embcat.T @ v.hprebn, (r"not linear: upstream missing", r"edit: .*hprebn.*")),
+    Mistake("block reversed", "emb", lambda v, xp: xp.flip(v.dembcat.reshape(v.emb.shape), (1,)), (r"order: flip 1",)),
+    Mistake("a letter left out", "C", lambda v, xp: without_letter(v, xp, 0), (r"selection: lost", r"slices: axis 0 zero", r"indices: .*")),
+    Mistake("the first position alone", "C", lambda v, xp: hot(v, xp, v.Xb[:, 0]).T @ v.demb[:, 0], (r"indices: only 0",)),
+    Mistake("off by one", "C", lambda v, xp: xp.roll(uses(v, xp).T @ rows(v), 1, 0), (r"order: roll 0 1", r"indices: index \+1")),
+    Mistake("averaged", "b1", lambda v, xp: v.dhprebn.mean(0), (r"factor: 1/n",)),
+    Mistake("mean forgotten", "logits", lambda v, xp: v.probs - hot(v, xp), (r"factor: n",), 2),
+    Mistake("logits for probs", "logits", lambda v, xp: (v.logits - hot(v, xp)) / v.n, (r"edit: softmax\(logits, 1\) -> logits",), 2),
+    Mistake("smoothed labels", "logits", lambda v, xp: (v.probs - 0.9 * hot(v, xp) - 0.1 / v.vocab) / v.n, (r"paths: .*", r"edit: .*"), 2),
+    Mistake("sign", "logits", lambda v, xp: (hot(v, xp) - v.probs) / v.n, (r"factor: -1",), 2),
+)  # fmt: skip
