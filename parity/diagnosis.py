@@ -15,14 +15,15 @@ import numpy as np
 from parity.causes import indexing, layout, places, scale
 from parity.causes.cause import Cause, Context, Kind
 from parity.causes.conduct import conduct
-from parity.causes.edited import edited
+from parity.causes.edited import constants, edited
 from parity.causes.fitting import Candidate, Problem
 from parity.causes.paths import paths
+from parity.causes.products import products
 from parity.errors import UsageError
 
 __all__ = ["Cause", "Context", "Kind", "diagnose"]
 
-MOST = 3
+MOST = 2
 """Candidates of one rule that are named: beyond, they say the same in other words."""
 
 Rule = Callable[[Problem], Iterator[Candidate]]
@@ -37,13 +38,14 @@ EXACT: tuple[Rule, ...] = (
     indexing.selection,
     indexing.indices,
     layout.order,
+    products,
 )
 """Explanations with nothing left to choose; all that fit are named."""
 
 RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
 """Where none of those fits: they would say the same in terms of another tensor."""
 
-LOOSE: tuple[Rule, ...] = (indexing.support, scale.slices, scale.offset)
+LOOSE: tuple[Rule, ...] = (constants, indexing.support, scale.slices, scale.offset)
 """Explanations with more to choose, where no other fits."""
 
 FINAL: tuple[Rule, ...] = (layout.shape, scale.zeros, scale.factor)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.edits import SEARCHED, Edit, edits, kind, targets
+from parity.edits import SEARCHED, Edit, edits, kind, reads, targets
 
 
 class Variant(NamedTuple):
@@ -52,6 +52,15 @@ class Formula:
                 return np.array(value, np.float64)
         except Exception:  # an edit may break anything
             return None
+
+    def constants(self) -> Iterator[tuple[str, float, Callable[[float], np.ndarray | None]]]:
+        """Yield (text, value, constant -> what the code computes with it) for every float name."""
+        for name, value in self.values.items():
+            if isinstance(value, float) and any(name in reads(s) for s in self.code):
+                yield name, value, lambda c, name=name: self._with(name, c).run(self.code)
+
+    def _with(self, name: str, value: Any) -> Formula:
+        return Formula(self.code, {**self.values, name: value}, self.namespace)
 
     def singles(self) -> Iterator[tuple[int, Edit]]:
         """Yield (which statement, edit) for every single edit."""

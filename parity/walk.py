@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from types import ModuleType
@@ -117,15 +117,18 @@ class Walk:
         the result cannot see. ``given`` names the tensors whose gradients are held fixed: all by
         default, so that every rule is one step; fewer, for a rule that covers several.
         """
-        tensors = self.forward(inputs)
-        above = _random(tensors, self._assumed) if random else self.whole(inputs)
+        tensors, whole = self.forward(inputs), {}
+        if random:
+            above = _random(tensors, self._assumed)
+        else:
+            ones = {name: np.ones(()) for name in self._assumed}
+            whole = self.answers(inputs, ones)
+            above = {name: answer.right for name, answer in whole.items()} | ones
         held = above if given is None else {name: above[name] for name in given}
-        return Bench(self, inputs, tensors, above, held, self.answers(inputs, held))
-
-    def whole(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return the result's gradient in every tensor, the assumed ones' included."""
-        ones = {name: np.ones(()) for name in self._assumed}
-        return {n: a.right for n, a in self.answers(inputs, ones).items()} | ones
+        steps = self.answers(inputs, held)
+        for name, answer in whole.items():  # a step may round as the whole pass does
+            steps[name] = Answer(answer.right, np.maximum(answer.noise, steps[name].noise))
+        return Bench(self, inputs, tensors, above, held, steps)
 
     def by_arrays(self, got: Arrays, inputs: Arrays, order: Iterable[str]) -> list[Line]:
         """Walk gradients that are finished, in ``order`` from the result backwards.
@@ -230,12 +233,23 @@ def judge_rule(
     """
     far = bench.far(name, rule, side, dtype)
     causes = probe.causes(name, rule, side, FLOAT64)
-    named = all(cause.kind is not Kind.UNKNOWN for cause in causes)
-    if far > BOUND and not (causes and named):
+    known = causes and all(cause.kind is not Kind.UNKNOWN for cause in causes)
+    if far <= BOUND and causes and not known:
+        causes = (_right_by_luck(causes[0]),)
+    elif far > BOUND and not known:
         causes = bench.causes(name, rule, side, dtype) or causes
     behaves = not any(cause.kind in BEHAVIOUR for cause in causes)
     status = Status.RIGHT if far <= BOUND and behaves else Status.INTRODUCED
     return Line(name, status, causes, far)
+
+
+def _right_by_luck(cause: Cause) -> Cause:
+    return replace(
+        cause,
+        sentence="right for this result, though not as a rule of this step alone: under other "
+        f"gradients from above {cause.sentence}",
+        hint="Which property of this loss makes it right? Would it be right under another?",
+    )
 
 
 def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:

@@ -254,7 +254,7 @@ UNSEEN = (
     Mistake("square and minus forgotten", "counts_sum", lambda v, xp: v.counts_sum**-1 * v.dcounts_sum_inv, (r"power: -1 \* counts_sum\^1", r"power: -1 \* counts_sum_inv\^-1")),
     Mistake("probs for counts", "norm_logits", lambda v, xp: v.probs * v.dcounts, (r"power: counts_sum_inv\^1", r"power: counts_sum\^-1")),
     Mistake("divided by counts", "norm_logits", lambda v, xp: v.dcounts / v.counts, (r"power: counts\^-2",)),
-    Mistake("maximum for sum", "logit_maxes", lambda v, xp: -xp.amax(v.dnorm_logits, 1)[:, None], (r"reduction: .*", r"edit: .*max.*")),
+    Mistake("maximum for sum", "logit_maxes", lambda v, xp: -xp.amax(v.dnorm_logits, 1)[:, None], (r"not linear: not linear", r"reduction: .*", r"edit: .*max.*")),
     Mistake("the smallest", "logits", lambda v, xp: v.dnorm_logits + hot(v, xp, v.logits.argmin(1)) * v.dlogit_maxes, (r"edit: .*argmin.*",)),
     Mistake("columns reversed", "h", lambda v, xp: xp.flip(v.dlogits, (1,)) @ v.W2.T, (r"order: .*",)),
     Mistake("averaged", "W2", lambda v, xp: v.h.T @ v.dlogits / v.n, (r"factor: 1/n",)),

@@ -30,11 +30,13 @@ class Kind(StrEnum):
     SELECTION = "selection"
     INDICES = "indices"
     ORDER = "order"
+    PRODUCT = "product"
     POWER = "power"
     ELEMENTWISE = "elementwise"
     SLICES = "slices"
     OFFSET = "offset"
     EDIT = "edit"
+    CONSTANT = "constant"
     UNKNOWN = "unknown"
 
 

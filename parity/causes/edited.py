@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from parity.causes.cause import Kind
 from parity.causes.fitting import Candidate, Problem
@@ -51,6 +53,51 @@ def _candidate(variant: Variant) -> Candidate:
         evidence=f"the right line with {'one edit' if count == 1 else f'{count} edits'} fits",
         tried=TRIED**count,
     )
+
+
+def constants(problem: Problem) -> Iterator[Candidate]:
+    """The right formulas with another number in the place of one of their constants."""
+    for formula in problem.context.formulas:
+        for text, value, run in formula.constants():
+            found = _solved(problem, value, run)
+            if found is not None:
+                c, fits = found
+                yield Candidate(
+                    Kind.CONSTANT,
+                    f"{text} = {c:.6g}",
+                    f"right if {text} were {c:.6g} (it is {value:.6g})",
+                    "Which number does the forward pass have there, to the last digit?",
+                    fits,
+                    evidence=f"{text} = {c:.10g}",
+                    free=1,
+                    tried=TRIED,
+                )
+
+
+def _solved(
+    problem: Problem, value: float, run: Callable[[float], np.ndarray | None]
+) -> tuple[float, np.ndarray] | None:
+    """Return the constant for which the worst element is right, and the value with it."""
+    place = np.unravel_index(np.argmax(np.abs(problem.got - problem.reference)), problem.got.shape)
+
+    def off(c: float) -> float:
+        found = run(c)
+        usable = found is not None and found.shape == problem.got.shape
+        return float(found[place] - problem.got[place]) if usable else np.nan
+
+    grid = [value * 10.0**k for k in np.linspace(-4, 4, 33)]
+    values = [off(c) for c in grid]
+    for low, high, below, above in zip(grid, grid[1:], values, values[1:], strict=False):
+        if below * above < 0:
+            for _ in range(80):
+                middle = (low + high) / 2
+                if off(middle) * below > 0:
+                    low = middle
+                else:
+                    high = middle
+            found = run((low + high) / 2)
+            return ((low + high) / 2, found) if found is not None else None
+    return None
 
 
 def worded(edit: Edit) -> str:

@@ -25,6 +25,8 @@ def selection(problem: Problem) -> Iterator[Candidate]:
             continue
         if term.shape[1] < 2 or not np.any(term):
             continue
+        if name and np.array_equal(term, problem.reference):
+            continue
         rest = problem.reference - term
         through = f" of the path through {name}" if name else ""
         place = (term != 0).argmax(1)

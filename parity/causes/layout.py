@@ -13,6 +13,9 @@ from parity.causes.cause import Kind
 from parity.causes.fitting import Candidate, Problem
 
 SHAPE_HINT = "A gradient has the shape of its tensor, always. Which axis is in the way?"
+ORDER_HINT = (
+    "Write down which index of the input each index of the output came from. Is it the same order?"
+)
 SUM_HINT = (
     "One number was broadcast over that axis in the forward pass. What must the backward pass do "
     "with all its copies?"
@@ -106,20 +109,23 @@ def order(problem: Problem) -> Iterator[Candidate]:
     """The right numbers in other places: axes exchanged, flipped, shifted, rows in another order."""
     if not problem.same_shape or problem.got.size < 2:
         return
-    found = list(_reordered(problem.reference))
-    for key, sentence, value in found:
-        yield Candidate(
+    found = [
+        Candidate(
             Kind.ORDER,
             key,
             f"the right numbers in the wrong places: {sentence}",
-            "Write down which index of the input each index of the output came from. Same order?",
+            ORDER_HINT,
             value,
-            tried=len(found),
+            tried=60,
         )
-    yield from _matched_slices(problem)
+        for key, sentence, value in reordered(problem.reference)
+    ]
+    fitting = [candidate for candidate in found if problem.accepts(candidate)]
+    yield from fitting[:1] or _matched_slices(problem)
 
 
-def _reordered(x: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+def reordered(x: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield (key, in words, value) for every plain rearrangement of an array."""
     for axes in permutations(range(x.ndim)):
         if axes != tuple(range(x.ndim)):
             moved = x.transpose(axes)
@@ -190,35 +196,47 @@ def _reductions(tensor: np.ndarray) -> Iterator[Reduced]:
 
 
 def reduction(problem: Problem) -> Iterator[Candidate]:
-    """A tensor whose sum over one axis is right, added up in another way."""
-    context, got, reference = problem.context, problem.got, problem.reference
-    known = {f"the gradient of {k}": v for k, v in context.gradients.items()}
-    for name, tensor in known.items():
-        tensor = tensor.astype(np.float64)
+    """A tensor whose sum over one axis is right, up to a factor, added up in another way."""
+    for name, tensor in problem.context.gradients.items():
         if not 0 < tensor.ndim <= 4 or not tensor.size:
             continue
-        ways = list(_reductions(tensor))
-        right = [
-            way for way in ways
-            if way.value.shape == reference.shape and way.how != "not added up"
-            and np.all(np.abs(way.value - reference) <= 32 * problem.yard(reference))
-        ]  # fmt: skip
-        for way in right[:1]:
-            for other in ways:
-                value = other.value
-                if value.size == got.size and value.shape != got.shape:
-                    value = value.reshape(got.shape)
-                elif value.ndim == 0 and got.size:
-                    value = np.broadcast_to(value, got.shape)
-                if value.shape == got.shape and other.how != way.how:
-                    yield Candidate(
-                        Kind.REDUCTION,
-                        f"{other.how}, not {way.how}",
-                        f"{name} is {other.how}, where it should be {way.how}",
-                        "Along which axis was this tensor broadcast in the forward pass?",
-                        value,
-                        tried=len(ways) * len(known),
-                    )
+        ways = list(_reductions(tensor.astype(np.float64)))
+        right = next(filter(None, (_right_way(problem, way) for way in ways[1:])), None)
+        if right is None:
+            continue
+        for other in ways:
+            value = _fitted(right.factor * other.value, problem.got.shape)
+            if value is not None and other.how != right.how:
+                yield Candidate(
+                    Kind.REDUCTION,
+                    f"{other.how}, not {right.how}",
+                    f"the gradient of {name} is {other.how}, where it should be {right.how}",
+                    "Along which axis was this tensor broadcast in the forward pass?",
+                    value,
+                    tried=len(ways) * len(problem.context.gradients),
+                )
+
+
+class _Right(NamedTuple):
+    how: str
+    factor: float
+
+
+def _right_way(problem: Problem, way: Reduced) -> _Right | None:
+    """Return the way and its factor if this way of adding up is the right one."""
+    x, reference = way.value, problem.reference
+    if x.shape != reference.shape or not np.any(x):
+        return None
+    factor = float((x * reference).sum() / (x * x).sum())
+    close = np.abs(factor * x - reference) <= 32 * problem.yard(reference)
+    return _Right(way.how, factor) if reference.size > 1 and np.all(close) else None
+
+
+def _fitted(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return a value in another shape, if it has as many elements or one."""
+    if value.size == np.prod(shape):
+        return value.reshape(shape)
+    return np.broadcast_to(value, shape) if value.ndim == 0 else None
 
 
 def same(problem: Problem) -> Iterator[Candidate]:

@@ -106,8 +106,8 @@ def _bases(problem: Problem) -> Iterator[tuple[str, np.ndarray, tuple[float, ...
             value = tensor.astype(np.float64)
             yield name, value, half
             if tensor.shape == shape:
-                yield f"(1 - {name})", 1 - value, half[:4]
-                yield f"(1 + {name})", 1 + value, half[:4]
+                yield f"(1 - {name})", 1 - value, half[:6]
+                yield f"(1 + {name})", 1 + value, half[:6]
     for name, tensor in problem.context.gradients.items():
         if _broadcasts(tensor, shape):
             yield f"the gradient of {name}", tensor.astype(np.float64), half[:2]
