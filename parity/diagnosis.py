@@ -45,8 +45,14 @@ EXACT: tuple[Rule, ...] = (
 RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
 """Where none of those fits: they would say the same in terms of another tensor."""
 
-LOOSE: tuple[Rule, ...] = (constants, indexing.support, scale.slices, scale.offset)
-"""Explanations with more to choose, where no other fits."""
+LOOSE: tuple[Rule, ...] = (
+    constants,
+    indexing.support,
+    scale.slices,
+    scale.offset,
+    partial(edited, pairs=True),
+)
+"""Explanations with more to choose, one after the other, where no other fits."""
 
 FINAL: tuple[Rule, ...] = (layout.shape, scale.zeros, scale.factor)
 """What these find is said; nothing that follows could add to it."""
@@ -71,8 +77,8 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = N
     if not found:
         found += _accepted(problem, RATIOS)
     found += _accepted(problem, (partial(edited, pairs=False),))
-    if not found:
-        found += _accepted(problem, (*LOOSE, partial(edited, pairs=True)))
+    for rule in () if found else LOOSE:
+        found = found or _accepted(problem, (rule,))
     return found or [places.unknown(problem)]
 
 

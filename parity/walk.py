@@ -139,17 +139,21 @@ class Walk:
         tensors = self.forward(inputs)
         ones = {name: np.ones(()) for name in self._assumed}
         whole = self.answers(inputs, ones)
-        found = {name: answer.right for name, answer in whole.items()} | ones
-        for name, value in got.items():
-            if name in found and np.shape(value) == found[name].shape:
-                found[name] = np.asarray(value, np.float64)
-        steps = self.answers(inputs, found)
-        bench = Bench(self, inputs, tensors, found, found, steps)
-        return [
-            bench.judge_array(name, np.asarray(got[name]), whole[name])
-            for name in order
-            if name in got
-        ]
+        right = {name: answer.right for name, answer in whole.items()} | ones
+        held = {
+            name: np.asarray(got[name], np.float64)
+            if name in got and np.shape(got[name]) == value.shape
+            else value
+            for name, value in right.items()
+        }
+        steps = self.answers(inputs, held)
+        lines, above = [], dict(right)  # what comes after a tensor says nothing about it
+        for name in order:
+            if name in got:
+                bench = Bench(self, inputs, tensors, dict(above), held, steps)
+                lines.append(bench.judge_array(name, np.asarray(got[name]), whole[name]))
+                above[name] = held[name]
+        return lines
 
     def context(self, name: str, bench: Bench, dtype: np.dtype, rule: Any = None) -> Context:
         """Return all that is known about one tensor's step, in ``dtype``."""
@@ -274,7 +278,8 @@ def _without_end(
 def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:
     if value.shape != answer.right.shape or value.dtype.kind != "f":
         return np.inf
-    return distance(value, answer.right, sigma(answer.noise, dtype)).sigmas
+    noise = np.maximum(answer.noise, np.abs(answer.right))  # what a step is given is rounded too
+    return distance(value, answer.right, sigma(noise, dtype)).sigmas
 
 
 def _cast(arrays: Arrays, dtype: np.dtype) -> dict[str, np.ndarray]:
@@ -311,6 +316,6 @@ def _untraceable(
                 Kind.NOT_TRACEABLE,
                 type(error).__name__,
                 f"runs, but not compiled: {type(error).__name__}",
-                "Which line needs a value before there is one? Shapes must be known first.",
+                "Shapes must be known before values. Which line asks for a value too early?",
                 tensor=context.tensor,
             )

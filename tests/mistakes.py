@@ -90,8 +90,9 @@ def in_place(v: Values, xp: Any) -> Any:
 
 
 def loop(v: Values, xp: Any) -> Any:
-    return xp.stack([row * (1.0 - float(h[0]) ** 2) if False else row * (1.0 - h**2)
-                     for row, h in zip(v.dh, v.h)]) + 0.0 * float(v.h[0, 0])  # fmt: skip
+    """Right, but it asks for a number while it is traced."""
+    saturated = bool(abs(v.h).max() >= 1)
+    return v.dh * (1.0 - v.h**2) if not saturated else v.dh * (1.0 - v.h) * (1.0 + v.h)
 
 
 class Counter:
@@ -123,7 +124,7 @@ def other_order(v: Values) -> Any:
     return v.dembcat.reshape(e[0], e[2], e[1]).swapaxes(1, 2)
 
 
-FACTOR = r"factor: "
+SUMMED = r"another tensor: the gradient of .* summed over axis ."
 EDIT = r"edit: .*"
 """The same in terms of the right line: allowed beside any other name."""
 N1 = r"\(n-1\)"
@@ -151,22 +152,22 @@ TABLE = (
     Mistake("FX12", "logits", lambda v, xp: (v.probs - hot(v, xp)) / v.n / v.n, (r"factor: 1/n",), 2),
     # second linear layer
     Mistake("L202", "W2", lambda v, xp: v.dlogits.T @ v.h, (r"shape: transposed",)),
-    Mistake("L204", "W2", lambda v, xp: v.hpreact.T @ v.dlogits, (r"edit: h\.T -> hpreact\.T",)),
+    Mistake("L204", "W2", lambda v, xp: v.hpreact.T @ v.dlogits, (r"product: reads hpreact where h belongs",)),
     Mistake("L206", "b2", lambda v, xp: v.dlogits.sum(0, keepdims=True), (r"shape: reshape", EDIT)),
-    Mistake("L208", "b2", lambda v, xp: v.dlogits.sum(1), (r"reduction: summed over axis 1, not summed over axis 0",)),
+    Mistake("L208", "b2", lambda v, xp: v.dlogits.sum(1), (r"reduction: summed over axis 1, not summed over axis 0", SUMMED)),
     # tanh
     Mistake("TH01", "hpreact", lambda v, xp: v.dh, (r"another tensor: the gradient of h",)),
     Mistake("TH03", "hpreact", lambda v, xp: (1 - v.h) ** 2 * v.dh, (r"edit: .*\(1\.0 - h\) \*\* 2", r"power: .*")),
     Mistake("TH05", "hpreact", lambda v, xp: v.h * (1 - v.h) * v.dh, (r"power: h\^1 \* \(1 \+ h\)\^-1",)),
-    Mistake("TH07", "hpreact", lambda v, xp: 1 - v.h**2, (r"not linear: upstream missing",)),
+    Mistake("TH07", "hpreact", lambda v, xp: 1 - v.h**2, (r"not linear: upstream missing", r"power: the gradient of h\^-1")),
     # batchnorm, step by step
-    Mistake("BA01", "bngain", lambda v, xp: v.dhpreact.sum(0, keepdims=True), (r"another tensor: the gradient of hpreact summed over axis 0",)),
+    Mistake("BA01", "bngain", lambda v, xp: v.dhpreact.sum(0, keepdims=True), (r"another tensor: the gradient of (hpreact summed over axis 0|bnbias)",)),
     Mistake("BA03", "bngain", lambda v, xp: (v.bnraw * v.dhpreact).sum(0), (r"shape: reshape",)),
-    Mistake("BA05", "bngain", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"edit: .*", r"power: bnvar_inv\^-1")),
-    Mistake("BA07", "bnbias", lambda v, xp: v.dhpreact.sum(1, keepdims=True), (r"reduction: summed over axis 1, not summed over axis 0",)),
+    Mistake("BA05", "bngain", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"product: reads bndiff where bnraw belongs", r"power: bnvar_inv\^-1")),
+    Mistake("BA07", "bnbias", lambda v, xp: v.dhpreact.sum(1, keepdims=True), (r"reduction: summed over axis 1, not summed over axis 0", SUMMED)),
     Mistake("BA09", "bnraw", lambda v, xp: v.dhpreact / v.bngain, (r"power: bngain\^-2",)),
     Mistake("BN01", "bnvar_inv", lambda v, xp: v.bndiff * v.dbnraw, (r"shape: sum 0",)),
-    Mistake("BN03", "bnvar_inv", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"power: bngain\^-1", r"edit: .*dbnraw.* -> .*dhpreact.*")),
+    Mistake("BN03", "bnvar_inv", lambda v, xp: (v.bndiff * v.dhpreact).sum(0, keepdims=True), (r"product: reads the gradient of hpreact where that of bnraw belongs", r"power: bngain\^-1")),
     Mistake("BN05", "bnvar", lambda v, xp: 0.5 * (v.bnvar + EPS) ** -1.5 * v.dbnvar_inv, (r"factor: -1",)),
     Mistake("BN07", "bnvar", lambda v, xp: -0.5 * v.bnvar**-1.5 * v.dbnvar_inv, (r"edit: bnvar \+ eps -> bnvar",)),
     Mistake("BN09", "bnvar", lambda v, xp: -0.5 * (v.bnvar + EPS) ** 1.5 * v.dbnvar_inv, (r"edit: .*1\.5.*", r"power: .*")),
@@ -192,7 +193,7 @@ TABLE = (
     Mistake("FB14", "hprebn", lambda v, xp: batchnorm(v, scale=v.bngain * v.bnvar_inv**2 / v.n), (r"power: bnvar_inv\^1", EDIT), 3),
     # first linear layer and embedding
     Mistake("L102", "b1", lambda v, xp: -v.dhprebn.sum(0), (r"factor: -1",)),
-    Mistake("L104", "embcat", lambda v, xp: v.dhprebn @ v.W1.reshape(v.W1.T.shape), (r"edit: W1\.T -> W1\.reshape\(W1\.T\.shape\)",)),
+    Mistake("L104", "embcat", lambda v, xp: v.dhprebn @ v.W1.reshape(v.W1.T.shape), (r"product: W1 is reshaped before axes \(1, 0\) were moved",)),
     Mistake("EM02", "emb", lambda v, xp: other_order(v), (r"order: .*",)),
     Mistake("EM04", "C", lambda v, xp: (uses(v, xp).T @ rows(v)) / uses(v, xp).sum(0).clip(1)[:, None], (r"indices: average",)),
     Mistake("EM06", "C", lambda v, xp: uses(v, xp, v.Xb.T).T @ rows(v), (r"indices: crossed",)),
@@ -239,8 +240,6 @@ def clipped(x: Any, fraction: float) -> Any:
     return x.clip(-limit, limit)
 
 
-SUM1 = r"reduction: averaged over axis 0, not summed over axis 0"
-
 UNSEEN = (
     Mistake("rows paired with the next index", "logprobs", lambda v, xp: -1.0 / v.n * xp.roll(hot(v, xp), 1, 0), (r"selection: row shift 1", r"order: roll 0 1")),
     Mistake("sign of the mean", "logprobs", lambda v, xp: 1.0 / v.n * hot(v, xp), (r"factor: -1",)),
@@ -256,9 +255,9 @@ UNSEEN = (
     Mistake("divided by counts", "norm_logits", lambda v, xp: v.dcounts / v.counts, (r"power: counts\^-2",)),
     Mistake("maximum for sum", "logit_maxes", lambda v, xp: -xp.amax(v.dnorm_logits, 1)[:, None], (r"not linear: not linear", r"reduction: .*", r"edit: .*max.*")),
     Mistake("the smallest", "logits", lambda v, xp: v.dnorm_logits + hot(v, xp, v.logits.argmin(1)) * v.dlogit_maxes, (r"edit: .*argmin.*",)),
-    Mistake("columns reversed", "h", lambda v, xp: xp.flip(v.dlogits, (1,)) @ v.W2.T, (r"order: .*",)),
+    Mistake("columns reversed", "h", lambda v, xp: xp.flip(v.dlogits, (1,)) @ v.W2.T, (r"product: .* flipped along axis 1", r"order: .*")),
     Mistake("averaged", "W2", lambda v, xp: v.h.T @ v.dlogits / v.n, (r"factor: 1/n",)),
-    Mistake("rows of another batch", "W2", lambda v, xp: xp.roll(v.h, 1, 0).T @ v.dlogits, (r"order: .*",)),
+    Mistake("rows of another batch", "W2", lambda v, xp: xp.roll(v.h, 1, 0).T @ v.dlogits, (r"product: .* shifted by -?1 along axis 0", r"order: .*")),
     Mistake("averaged", "b2", lambda v, xp: v.dlogits.mean(0), (r"factor: 1/n",)),
     Mistake("the first row", "b2", lambda v, xp: v.dlogits[0], (r"reduction: its first slice alone.*",)),
     Mistake("clipped", "hpreact", lambda v, xp: clipped((1 - v.h**2) * v.dh, 0.5), (r"elementwise: clipped", r"not linear: .*")),
@@ -266,12 +265,12 @@ UNSEEN = (
     Mistake("square root", "hpreact", lambda v, xp: (1 - v.h**2) ** 0.5 * v.dh, (r"power: .*1 - h.*", EDIT)),
     Mistake("tanh of tanh", "hpreact", lambda v, xp: (1 - xp.tanh(v.h) ** 2) * v.dh, (EDIT,)),
     Mistake("averaged", "bngain", lambda v, xp: (v.bnraw * v.dhpreact).mean(0)[None], (r"factor: 1/n",)),
-    Mistake("last row forgotten", "bngain", lambda v, xp: (v.bnraw * v.dhpreact)[:-1].sum(0)[None], (r"reduction: .*", r"indices: .*")),
+    Mistake("last row forgotten", "bngain", lambda v, xp: (v.bnraw * v.dhpreact)[:-1].sum(0)[None], (r"product: row . is left out", r"reduction: .*", r"indices: .*")),
     Mistake("gain too many", "bnbias", lambda v, xp: (v.bngain * v.dhpreact).sum(0)[None], (r"power: bngain\^1",)),
     Mistake("bias for gain", "bnraw", lambda v, xp: v.bnbias * v.dhpreact, (r"edit: bngain.* -> bnbias.*", r"power: .*bnbias.*")),
     Mistake("divided", "bnvar_inv", lambda v, xp: (v.bndiff * v.dbnraw).sum(0)[None] / (v.n - 1), (r"factor: 1/\(n-1\)",)),
     Mistake("exponent as in the forward", "bnvar", lambda v, xp: -0.5 * (v.bnvar + EPS) ** -0.5 * v.dbnvar_inv, (r"power: bnvar_inv\^-2", r"edit: .*")),
-    Mistake("another epsilon", "bnvar", lambda v, xp: -0.5 * (v.bnvar + 1e-3) ** -1.5 * v.dbnvar_inv, (r"edit: .*eps.*",)),
+    Mistake("another epsilon", "bnvar", lambda v, xp: -0.5 * (v.bnvar + 1e-3) ** -1.5 * v.dbnvar_inv, (r"constant: eps = 0.001", r"edit: .*eps.*")),
     Mistake("not averaged", "bndiff2", lambda v, xp: xp.ones_like(v.bndiff2) * v.dbnvar, (r"factor: \(n-1\)",)),
     Mistake("bnraw for bndiff", "bndiff", lambda v, xp: v.bnvar_inv * v.dbnraw + 2 * v.bnraw * v.dbndiff2, (r"paths: bndiff2 \* bnvar_inv\^1", r"edit: .*bnraw.*")),
     Mistake("over everything", "bnmeani", lambda v, xp: -v.dbndiff.sum() * xp.ones_like(v.bnmeani), (r"reduction: summed over everything.*", r"edit: .*")),
@@ -279,7 +278,7 @@ UNSEEN = (
     Mistake("absolute value", "hprebn", lambda v, xp: abs(v.dbndiff + v.dbnmeani / v.n), (r"elementwise: absolute value", r"not linear: .*")),
     Mistake("neither mean nor variance", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv * v.dhpreact, (r"paths: \(0, 1, 0\)", r"edit: .*"), 3),
     Mistake("not normalised", "hprebn", lambda v, xp: v.bngain * v.bnvar_inv / v.n * (v.n * v.dhpreact - v.dhpreact.sum(0) - v.n / (v.n - 1) * v.bndiff * (v.dhpreact * v.bndiff).sum(0)), (r"paths: .* \* bnvar_inv\^-2", r"edit: .*"), 3),
-    Mistake("transposed view", "embcat", lambda v, xp: xp.flip(v.dhprebn @ v.W1.T, (1,)), (r"order: flip 1",)),
+    Mistake("features reversed", "embcat", lambda v, xp: xp.flip(v.dhprebn @ v.W1.T, (1,)), (r"order: flip 1", r"product: .* flipped along axis .")),
     Mistake("values, not gradients", "W1", lambda v, xp: v.embcat.T @ v.hprebn, (r"not linear: upstream missing", r"edit: .*hprebn.*")),
     Mistake("block reversed", "emb", lambda v, xp: xp.flip(v.dembcat.reshape(v.emb.shape), (1,)), (r"order: flip 1",)),
     Mistake("a letter left out", "C", lambda v, xp: without_letter(v, xp, 0), (r"selection: lost", r"slices: axis 0 zero", r"indices: .*")),

@@ -107,9 +107,10 @@ def _linear(trial: _Trial, first: np.ndarray) -> Iterator[Cause]:
         yield trial.cause(
             Kind.NOT_LINEAR,
             "not linear",
-            "is not linear in the gradient from above: f(2u) is not 2 f(u), or f(u+v) not f(u) + f(v)",
-            "A derivative multiplies what comes from above by something that does not depend on it. "
-            "Which step does not?",
+            "is not linear in the gradient from above: f(2u) is not 2 f(u), or f(u + v) is not "
+            "f(u) + f(v)",
+            "A derivative multiplies what comes from above by what does not depend on it. Which step "
+            "does something else?",
         )
 
 

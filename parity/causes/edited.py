@@ -17,13 +17,14 @@ TRIED = 1000
 """About how many edits a line has: what an edit must beat to be no luck."""
 
 HINTS = {
-    "name": "The line reads the wrong tensor. Which one stood at this place in the forward pass?",
+    "name": "Which tensor stood at this place in the forward pass? Is that the one this line reads?",
     "operator": "Multiplied or divided, added or subtracted: what does the derivative say here?",
     "sign": "Does the result grow or fall when this grows?",
     "number": "Which axis, which exponent, which constant does the forward pass have here?",
-    "term": "Something was left out. Read the derivative once more, factor by factor.",
+    "term": "Which factor, or which term, does the derivative have that this line has not?",
     "grouping": "What belongs inside the brackets?",
 }
+OTHER = "Where does this line part from the derivative of its forward line?"
 
 
 def edited(problem: Problem, *, pairs: bool) -> Iterator[Candidate]:
@@ -31,15 +32,15 @@ def edited(problem: Problem, *, pairs: bool) -> Iterator[Candidate]:
 
     All that fit give the same numbers, so the one whose line is shortest stands for them.
     """
-    found = [
-        (len(ast.unparse(variant.edits[-1].statement)), candidate)
-        for formula in problem.context.formulas
-        for variant in (formula.doubles(MOST_PAIRS) if pairs else formula.variants())
-        if variant.value.shape == problem.got.shape
-        and problem.accepts(candidate := _candidate(variant))
-    ]
-    if found:
-        yield min(found, key=lambda item: item[0])[1]
+    for formula in problem.context.formulas:
+        found = [
+            (len(ast.unparse(variant.edits[-1].statement)), candidate)
+            for variant in (formula.doubles(MOST_PAIRS) if pairs else formula.variants())
+            if variant.value.shape == problem.got.shape
+            and problem.accepts(candidate := _candidate(variant))
+        ]
+        if found:
+            yield min(found, key=lambda item: item[0])[1]
 
 
 def _candidate(variant: Variant) -> Candidate:
@@ -48,7 +49,7 @@ def _candidate(variant: Variant) -> Candidate:
         Kind.EDIT,
         "; ".join(f"{e.before} -> {e.after}" for e in variant.edits),
         " and ".join(map(worded, variant.edits)),
-        HINTS.get(variant.edits[0].rule, "Compare this line with the forward pass once more."),
+        HINTS.get(variant.edits[0].rule, OTHER),
         variant.value,
         evidence=f"the right line with {'one edit' if count == 1 else f'{count} edits'} fits",
         tried=TRIED**count,
@@ -88,7 +89,7 @@ def _solved(
     grid = [value * 10.0**k for k in np.linspace(-4, 4, 33)]
     values = [off(c) for c in grid]
     for low, high, below, above in zip(grid, grid[1:], values, values[1:], strict=False):
-        if below * above < 0:
+        if below * above <= 0:
             for _ in range(80):
                 middle = (low + high) / 2
                 if off(middle) * below > 0:

@@ -45,8 +45,9 @@ class Problem:
         self.got = np.asarray(got, np.float64)
         self.reference = np.asarray(reference, np.float64)
         self.context = context
-        noise = context.noise
-        self.noise = 2 * np.abs(self.reference) if noise is None else np.asarray(noise, np.float64)
+        size = np.abs(self.reference)  # to be held in a dtype at all rounds once
+        noise = 2 * size if context.noise is None else np.asarray(context.noise, np.float64)
+        self.noise = np.maximum(noise, size)
         self.sigma = self.roundoff / roundoff(np.float64) * (sigma(self.noise, np.float64) - TINY)
         self.sigma = self.sigma + TINY
         self.same_shape = self.got.shape == self.reference.shape

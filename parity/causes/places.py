@@ -10,7 +10,7 @@ from parity.causes.cause import Cause, Kind
 from parity.causes.fitting import Problem
 from parity.noise import BOUND
 
-SHAPE_HINT = "Which shape does the tensor have? Its gradient has the same, always."
+SHAPE_HINT = "A gradient has the shape of its tensor, always. What is this tensor's shape?"
 FORWARD_HINT = "Whose forward pass is this? Were sizes changed since its tensors were kept?"
 HINT = "Take the smallest case below and compute that one entry by hand: which term is it short of?"
 

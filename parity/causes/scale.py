@@ -57,7 +57,7 @@ def factor(problem: Problem) -> Iterator[Candidate]:
             Kind.FACTOR,
             _measured(problem, c, uncertain),
             f"{_measured(problem, c, uncertain)} times the right value",
-            "Everything is off by one and the same number. Where does one number touch them all?",
+            "Everything is off by one and the same number. Which number touches them all?",
             c * problem.reference,
             evidence=f"factor {c:.6g}",
             free=1,
