@@ -16,6 +16,9 @@ from parity.causes.cause import Cause, Context, Kind
 from parity.compare import distance
 from parity.noise import BOUND, TINY, roundoff, sigma
 
+CLOSE = 1e-3
+"""An explanation also has to look like ``got``, however noisy the reference is."""
+
 SPARE_BITS = 16.0
 """How much more than luck an explanation must explain: one chance in 65,536."""
 
@@ -83,6 +86,8 @@ class Problem:
             return False
         yard = self.yard(value, candidate.noise)
         if distance(self.got, value, yard).sigmas > BOUND:
+            return False
+        if np.max(np.abs(self.got - value)) > CLOSE * np.max(np.abs(self.got)):
             return False
         bits = np.sort(self._bits(yard), axis=None)[::-1][candidate.free :]
         return float(bits.sum()) >= math.log2(candidate.tried) + SPARE_BITS
