@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,11 @@ class Variant(NamedTuple):
 
     edits: tuple[Edit, ...]
     value: np.ndarray
+
+
+@lru_cache(maxsize=256)
+def _edits(statement: str, kinds: tuple[tuple[str, Hashable], ...]) -> tuple[Edit, ...]:
+    return tuple(edits(ast.parse(statement).body[0], dict(kinds), SEARCHED))
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Formula:
         """Yield (which statement, edit) for every single edit."""
         known = {name: kind(value) for name, value in self.values.items()}
         for index, statement in enumerate(self.code):
-            for edit in edits(statement, known, SEARCHED):
+            for edit in _edits(ast.unparse(statement), tuple(known.items())):
                 yield index, edit
             known |= {name: name for name in targets(statement) if name not in known}
 

@@ -80,7 +80,7 @@ class Walk:
         self._jax: Any = jax_side
         self._forward = jax_side.compiled(function)
         self._totals = jaxpr_noise.yardstick(partial(jaxpr_paths.totals, function))
-        self._paths = jax_side.compiled(partial(jaxpr_paths.paths, function))
+        self._paths = jaxpr_paths.compiled(function)
         self._assumed, self._sizes, self._formulas = frozenset(assumed), sizes, formulas
 
     def with_formulas(self, formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]]) -> Walk:

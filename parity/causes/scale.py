@@ -130,14 +130,17 @@ def power(problem: Problem) -> Iterator[Candidate]:
             return
         ratio = np.log(np.abs(problem.got / np.where(valid, problem.reference, 1.0)))[valid]
         columns, labels = _logs(problem, valid)
-        singles = _near(ratio, columns, [(i,) for i in range(len(labels))])
+        singles = _near(ratio, columns, np.arange(len(labels))[:, None])
         found = list(_powers(problem, labels, singles, len(labels)))
         if not any(map(problem.accepts, found)):
-            pairs = [
-                (i, j)
-                for i, j in combinations(range(len(labels)), 2)
-                if labels[i][0] != labels[j][0] and max(abs(labels[i][2]), abs(labels[j][2])) <= 2
-            ]
+            pairs = np.array(
+                [
+                    (i, j)
+                    for i, j in combinations(range(len(labels)), 2)
+                    if labels[i][0] != labels[j][0]
+                    and max(abs(labels[i][2]), abs(labels[j][2])) <= 2
+                ]
+            )
             found = list(_powers(problem, labels, _near(ratio, columns, pairs), len(pairs)))
     yield from found
 
@@ -156,16 +159,13 @@ def _logs(problem: Problem, valid: np.ndarray) -> tuple[np.ndarray, list[Label]]
     return np.array(columns).reshape(len(columns), int(valid.sum())), labels
 
 
-def _near(
-    ratio: np.ndarray, columns: np.ndarray, combos: list[tuple[int, ...]]
-) -> list[tuple[int, ...]]:
+def _near(ratio: np.ndarray, columns: np.ndarray, combos: np.ndarray) -> list[tuple[int, ...]]:
     """Return the combinations whose product follows the ratio closely enough to be looked at."""
-    near = []
-    for combo in combos:  # few elements first: almost every combination fails on them
-        part = ratio[:6] - sum(columns[i, :6] for i in combo)
-        if np.ptp(part) < 1e-2 and np.ptp(ratio - sum(columns[i] for i in combo)) < 1e-2:
-            near.append(combo)
-    return near
+    if not len(combos):
+        return []
+    first = np.ptp(ratio[:6] - columns[combos, :6].sum(1), axis=1)  # almost every one fails here
+    near = combos[first < 1e-2]
+    return [tuple(combo) for combo in near if np.ptp(ratio - columns[combo].sum(0)) < 1e-2]
 
 
 def _powers(

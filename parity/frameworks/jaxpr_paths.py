@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -74,6 +75,15 @@ def paths(
         name: {" > ".join(label): term for label, term in value.terms.items()}
         for name, value in _backward(function, inputs, held).items()
     }
+
+
+def compiled(function: Function) -> Callable[..., dict[str, dict[str, Any]]]:
+    """Return ``(inputs, cotangents) -> paths``, compiled once a shape.
+
+    The compiler's optimisations cost more than they save in what runs a few times.
+    """
+    options = {"xla_backend_optimization_level": 0}
+    return jax.jit(partial(paths, function), compiler_options=options)
 
 
 def totals(
