@@ -36,6 +36,7 @@ EXACT: tuple[Rule, ...] = (
     layout.reduction,
     layout.same,
     indexing.selection,
+    indexing.support,
     indexing.indices,
     layout.order,
     products,
@@ -47,7 +48,6 @@ RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
 
 LOOSE: tuple[Rule, ...] = (
     constants,
-    indexing.support,
     scale.slices,
     scale.offset,
     partial(edited, pairs=True),
@@ -68,7 +68,7 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = N
     got, reference = _real("got", got), _real("reference", reference)
     context = context or Context()
     problem = Problem(got, reference, context)
-    found = list(conduct(context))
+    found = list(conduct(context, np.asarray(reference, np.float64)))
     if not problem.differs or any(cause.kind is Kind.RAISES for cause in found):
         return found
     if not np.all(np.isfinite(problem.got)):
@@ -101,11 +101,12 @@ def _real(name: str, array: np.ndarray) -> np.ndarray:
 
 def _not_finite(problem: Problem) -> Cause:
     bad = ~np.isfinite(problem.got)
+    first = np.argwhere(bad)[0].tolist()
     kind = "NaN" if np.any(np.isnan(problem.got)) else "infinite"
     return Cause(
         Kind.NOT_FINITE,
         kind,
-        f"{kind} in {int(bad.sum())} of {bad.size} entries, first at {np.argwhere(bad)[0].tolist()}",
+        f"{kind} in {int(bad.sum())} of {bad.size} entries, first at {first}",
         "Which step divides, or takes a logarithm or a power, and of what?",
         tensor=problem.context.tensor,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ class Edit(NamedTuple):
     """The whole statement, edited."""
 
 
-class Mutant(NamedTuple):
+@dataclass(frozen=True)
+class Mutant:
     """One change of one function."""
 
     index: int
@@ -112,7 +114,7 @@ def kind(value: Any) -> Hashable:
     """Return what makes two values exchangeable: an array's shape and dtype, else the type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return tuple(value.shape), str(value.dtype)
-    return type(value)
+    return str(type(value))
 
 
 def _below(
@@ -153,7 +155,7 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _is_path(node: ast.AST, kinds: Kinds) -> bool:
+def _is_path(node: Any, kinds: Kinds) -> bool:
     """Whether ``node`` names a module, a class or a function rather than a value."""
     while isinstance(node, ast.Attribute):
         node = node.value
@@ -183,7 +185,7 @@ def _operator(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
             yield _with(node, left=node.right, right=node.left)
 
 
-def _sign(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _sign(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """-a: a; and the reverse."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield node.operand
@@ -193,7 +195,7 @@ def _sign(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
         yield ast.UnaryOp(ast.USub(), node)
 
 
-def _number(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _number(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """2: 3, 0 and 1. An axis is a number too."""
     if _is_number(node):
         half = node.value // 2 if node.value == node.value // 2 * 2 else node.value / 2
@@ -201,10 +203,11 @@ def _number(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
             yield ast.Constant(value)
 
 
-def _flag(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _flag(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """keepdims=True: keepdims=False."""
-    if isinstance(node, ast.keyword) and getattr(node.value, "value", None) in (True, False):
-        yield _with(node, value=ast.Constant(not node.value.value))
+    flag = node.value if isinstance(node, ast.keyword) else None
+    if isinstance(flag, ast.Constant) and flag.value in (True, False):
+        yield _with(node, value=ast.Constant(not flag.value))
 
 
 def _term(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
@@ -261,7 +264,7 @@ def _function(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
                 yield _with(node, func=_with(node.func, **{field: other}))
 
 
-def _name(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _name(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: any other name of the same kind."""
     if _is_read(node, kinds):
         for other in kinds:
@@ -288,7 +291,7 @@ RULES: tuple[Rule, ...] = (
 # Rules whose edits often change nothing: of use in a search, none in a proof.
 
 
-def _grouping(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _grouping(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a - b ** c: (a - b) ** c; and the reverse."""
     if isinstance(node, ast.BinOp):
         if isinstance(node.right, ast.BinOp):
@@ -306,7 +309,7 @@ def _transpose(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
         yield ast.Call(ast.Attribute(node.value, "reshape", ast.Load()), [shape], [])
 
 
-def _twice(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _twice(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: a * a."""
     if _is_read(node, kinds):
         yield ast.BinOp(node, ast.Mult(), node)

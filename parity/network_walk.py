@@ -93,7 +93,7 @@ def walk_gradients(got: Arrays, batch: Arrays) -> list[Line]:
 
 
 def walk_pass(backward: Callable[[Arrays], Arrays], batch: Arrays) -> list[Line]:
-    """Walk a whole backward pass, a function of the inputs: judged on ``batch``, named on the probe.
+    """Walk a whole backward pass, a function of the inputs, on ``batch``.
 
     The causes are those of the diagnosis batch, where they are told apart best.
     """

@@ -10,7 +10,7 @@ import ast
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,10 +63,10 @@ class Formula:
         """Yield (text, value, constant -> what the code computes with it) for every float name."""
         for name, value in self.values.items():
             if isinstance(value, float) and any(name in reads(s) for s in self.code):
-                yield name, value, lambda c, name=name: self._with(name, c).run(self.code)
+                yield name, value, partial(self._run_with, name)
 
-    def _with(self, name: str, value: Any) -> Formula:
-        return Formula(self.code, {**self.values, name: value}, self.namespace)
+    def _run_with(self, name: str, value: Any) -> np.ndarray | None:
+        return Formula(self.code, {**self.values, name: value}, self.namespace).run(self.code)
 
     def singles(self) -> Iterator[tuple[int, Edit]]:
         """Yield (which statement, edit) for every single edit."""

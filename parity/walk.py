@@ -1,8 +1,8 @@
 """Where a wrong backward pass goes wrong: every step judged on the right gradients from above.
 
 Works for any JAX function that returns its tensors by name; the gradients to be judged come from
-anywhere. A step is *right*, or wrong although what came from above was right (*introduced* here), or
-as wrong as what came from above made it (*inherited*). Names no tensor of any network.
+anywhere. A step is *right*, or wrong although what came from above was right (*introduced* here),
+or as wrong as what came from above made it (*inherited*). Names no tensor of any network.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Walk:
         """Take ``function``, from inputs by name to every tensor by name, in JAX.
 
         ``assumed`` names outputs whose gradient a rule may leave out, since it is 1. ``sizes`` and
-        ``formulas`` are what `Context` holds: from the inputs, and for (tensor, tensors, gradients).
+        ``formulas`` are what `Context` holds: of the inputs; of (tensor, tensors, gradients).
         """
         from parity.frameworks import jax_side, jaxpr_noise, jaxpr_paths
 
@@ -269,7 +269,7 @@ def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
 def _without_end(
     terms: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray], frozenset[str]]:
-    """Return the terms without the tensor at their end, if it is the same for all; those tensors."""
+    """Return the terms without the tensor at their end if it is the same for all, and the ends."""
     ends = frozenset(label.split(" > ")[-1] for label in terms)
     suffix = f" > {next(iter(ends))}" if len(ends) == 1 else ""
     return {label.removesuffix(suffix): term for label, term in terms.items()}, ends

@@ -1,6 +1,6 @@
-"""Every mistake is caught and called by its name, nothing is guessed, and what is right is left alone.
+"""Every mistake is caught and called by its name, nothing is guessed, what is right is left alone.
 
-Judged on batches of 7 and 32 examples in both frameworks and dtypes; the names must come from values
+Judged on batches of 7 and 32 examples in both frameworks and dtypes; names must come from values
 alone, so they survive when every tensor is renamed.
 """
 
@@ -19,7 +19,7 @@ import mistakes
 import numpy as np
 import pytest
 import torch
-from mistakes import BENIGN, EDIT, TABLE, UNSEEN, Mistake, Values
+from mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 
 from parity.causes.cause import Context
 from parity.causes.fitting import Problem
@@ -155,10 +155,17 @@ def rates(table: Iterable[Mistake]) -> tuple[int, int, list[str]]:
 
 
 def test_unseen_mistakes_are_caught_most_are_named_none_wrongly() -> None:
+    """Mistakes that no rule was made for; after a first look at these, rules were added."""
     caught, named, wrong = rates(UNSEEN)
-    assert caught == len(UNSEEN)
-    assert wrong == []
-    assert named >= 0.9 * len(UNSEEN)
+    assert (caught, wrong) == (len(UNSEEN), [])
+    assert named >= 46
+
+
+def test_mistakes_thought_of_later_are_caught_most_are_named_none_wrongly() -> None:
+    """After these no rule was added."""
+    caught, named, wrong = rates(LATER)
+    assert (caught, wrong) == (len(LATER), [])
+    assert named >= 44
 
 
 # Names come from values: not from what anything is called.
@@ -299,9 +306,9 @@ def test_a_fault_is_placed_where_it_starts(tensor: str) -> None:
 
 def chained(mistake: Mistake) -> bool:
     """Whether a mistake can stand in a whole pass, and finished gradients alone can name it."""
-    return mistake.exercise == 1 and not mistake.only and mistake.id not in (
-        "CE07 CE09 CE19 CE21 CE23 L102 L202 L206 L208 BA03 BA07 BN01 BN13 BN23 X05 X05b X13 X13b".split()
-    )  # fmt: skip
+    others = """CE07 CE09 CE19 CE21 CE23 L102 L202 L206 L208 BA03 BA07 BN01 BN13 BN23 X05 X05b X13
+        X13b""".split()
+    return mistake.exercise == 1 and not mistake.only and mistake.id not in others
 
 
 @cache

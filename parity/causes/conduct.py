@@ -14,11 +14,14 @@ from parity.compare import distance
 from parity.noise import BOUND, TINY, roundoff
 
 
-def conduct(context: Context) -> Iterator[Cause]:
-    """Yield what is wrong with a rule's behaviour; nothing for one that is pure and linear."""
+def conduct(context: Context, reference: np.ndarray) -> Iterator[Cause]:
+    """Yield what is wrong with a rule's behaviour; nothing for one that is pure and linear.
+
+    ``reference`` says how large a value has to be not to be the rounding of a zero.
+    """
     if context.rule is None:
         return
-    trial = _Trial(context)
+    trial = _Trial(context, reference)
     try:
         first = trial.run()
     except Exception as error:
@@ -38,7 +41,7 @@ def conduct(context: Context) -> Iterator[Cause]:
             "You asked for a gradient and lost a forward value. Did two names share one array?",
         )
     again = trial.run()
-    if _apart(first, again) > BOUND:
+    if trial.apart(first, again) > BOUND:
         yield trial.cause(
             Kind.IMPURE,
             "again",
@@ -52,8 +55,10 @@ def conduct(context: Context) -> Iterator[Cause]:
 class _Trial:
     """A rule with fresh copies of its values for every run."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, reference: np.ndarray) -> None:
         self.context = context
+        noise = 0.0 if context.noise is None else context.noise
+        self.scale = float(np.max(np.maximum(np.abs(reference), noise), initial=0.0))
         self.changed: list[str] = []
         random = np.random.default_rng(0)
         self.other = {
@@ -72,6 +77,14 @@ class _Trial:
         self.changed = [k for k, v, copy in before if not np.array_equal(v, copy, equal_nan=True)]
         return np.asarray(value)
 
+    def apart(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Return how far two answers are apart, in roundoffs of the largest number in sight."""
+        if a.shape != b.shape:
+            return float("inf")
+        size = max(self.scale, *(float(np.max(np.abs(x), initial=0.0)) for x in (a, b)))
+        unit = 64 * size * roundoff(a.dtype if a.dtype.kind == "f" else np.float64) + TINY
+        return distance(a, np.asarray(b, np.float64), np.full(a.shape, unit)).sigmas
+
     def cause(self, kind: Kind, key: str, sentence: str, hint: str, evidence: str = "") -> Cause:
         return Cause(kind, key, sentence, hint, evidence, self.context.tensor)
 
@@ -82,9 +95,9 @@ def _linear(trial: _Trial, first: np.ndarray) -> Iterator[Cause]:
         doubled, other, total = trial.run(2.0), trial.run(0.0, 1.0), trial.run(1.0, 1.0)
     except Exception:
         return
-    if not first.size or not np.all(np.isfinite(first)) or not np.any(first):
+    if not np.all(np.isfinite(first)) or trial.apart(first, 0 * first) <= BOUND:
         return
-    if _apart(doubled, first) <= BOUND and _apart(other, first) <= BOUND:
+    if trial.apart(doubled, first) <= BOUND and trial.apart(other, first) <= BOUND:
         yield trial.cause(
             Kind.NOT_LINEAR,
             "upstream missing",
@@ -94,7 +107,7 @@ def _linear(trial: _Trial, first: np.ndarray) -> Iterator[Cause]:
         )
         return
     for power in (2, 3):
-        if _apart(doubled, first * 2.0**power) <= BOUND:
+        if trial.apart(doubled, first * 2.0**power) <= BOUND:
             yield trial.cause(
                 Kind.NOT_LINEAR,
                 f"degree {power}",
@@ -103,21 +116,12 @@ def _linear(trial: _Trial, first: np.ndarray) -> Iterator[Cause]:
                 f"factor {2**power} for twice the upstream gradient",
             )
             return
-    if _apart(doubled, 2 * first) > BOUND or _apart(total, first + other) > BOUND:
+    if trial.apart(doubled, 2 * first) > BOUND or trial.apart(total, first + other) > BOUND:
         yield trial.cause(
             Kind.NOT_LINEAR,
             "not linear",
             "is not linear in the gradient from above: f(2u) is not 2 f(u), or f(u + v) is not "
             "f(u) + f(v)",
-            "A derivative multiplies what comes from above by what does not depend on it. Which step "
-            "does something else?",
+            "A derivative multiplies what comes from above by what does not depend on it. Which "
+            "step does something else?",
         )
-
-
-def _apart(a: np.ndarray, b: np.ndarray) -> float:
-    """Return how far two answers of one rule are apart, in roundoffs of the largest element."""
-    if a.shape != b.shape:
-        return float("inf")
-    size = max(float(np.max(np.abs(x), initial=0.0)) for x in (a, b))
-    unit = (roundoff(a.dtype) if a.dtype.kind == "f" else roundoff(np.float64)) * size * 64 + TINY
-    return distance(a, np.asarray(b, np.float64), np.full(a.shape, unit)).sigmas

@@ -17,7 +17,7 @@ TRIED = 1000
 """About how many edits a line has: what an edit must beat to be no luck."""
 
 HINTS = {
-    "name": "Which tensor stood at this place in the forward pass? Is that the one this line reads?",
+    "name": "Which tensor stands at this place in the forward pass? Is it the one this line reads?",
     "operator": "Multiplied or divided, added or subtracted: what does the derivative say here?",
     "sign": "Does the result grow or fall when this grows?",
     "number": "Which axis, which exponent, which constant does the forward pass have here?",
@@ -83,8 +83,9 @@ def _solved(
 
     def off(c: float) -> float:
         found = run(c)
-        usable = found is not None and found.shape == problem.got.shape
-        return float(found[place] - problem.got[place]) if usable else np.nan
+        if found is None or found.shape != problem.got.shape:
+            return np.nan
+        return float(found[place] - problem.got[place])
 
     grid = [value * 10.0**k for k in np.linspace(-4, 4, 33)]
     values = [off(c) for c in grid]

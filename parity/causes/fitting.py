@@ -112,9 +112,10 @@ class Problem:
         )
 
     def solve(self, terms: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return (coefficients, how uncertain each is) of ``got`` as a sum of terms; None if many fit.
+        """Return (coefficients, how uncertain each is) of ``got`` as a sum of terms.
 
-        Weighted least squares; the uncertainty is that of 32 sigma in every element.
+        Weighted least squares; the uncertainty is that of 32 sigma in every element. None where
+        many sums are equally good.
         """
         yard = self.yard(self.got)
         columns = np.stack([(t / yard).ravel() for t in terms], axis=1)

@@ -54,11 +54,11 @@ def selection(problem: Problem) -> Iterator[Candidate]:
             POSITION_HINT,
             rest + place[:, None] * value,
         )
-        for shift in (1, -1):
+        for shift, other in ((1, "previous"), (-1, "next")):
             yield Candidate(
                 Kind.SELECTION,
                 f"row shift {shift}",
-                f"the selection{through} uses the index of the row {'before' if shift > 0 else 'after'}",
+                f"the selection{through} uses the index of the {other} row",
                 "Is row i paired with index i?",
                 rest + np.roll(term != 0, shift, 0) * value,
             )

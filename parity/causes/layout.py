@@ -67,17 +67,15 @@ def _not_reduced(problem: Problem, said: str) -> Iterator[Candidate]:
     for axis in range(got.ndim):
         for keep in (True, False):
             total = got.sum(axis, keepdims=keep)
-            if total.shape == reference.shape:
-                if np.all(
-                    np.abs(total - reference) <= 32 * problem.yard(got).sum(axis, keepdims=keep)
-                ):
-                    yield Candidate(
-                        Kind.SHAPE,
-                        f"sum {axis}",
-                        f"{said}: its sum over axis {axis} is right",
-                        SUM_HINT,
-                        got,
-                    )
+            yard = 32 * problem.yard(got).sum(axis, keepdims=keep)
+            if total.shape == reference.shape and np.all(np.abs(total - reference) <= yard):
+                yield Candidate(
+                    Kind.SHAPE,
+                    f"sum {axis}",
+                    f"{said}: its sum over axis {axis} is right",
+                    SUM_HINT,
+                    got,
+                )
 
 
 def _not_broadcast(problem: Problem, said: str) -> Iterator[Candidate]:
@@ -106,7 +104,7 @@ def _padded(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
 
 
 def order(problem: Problem) -> Iterator[Candidate]:
-    """The right numbers in other places: axes exchanged, flipped, shifted, rows in another order."""
+    """The right numbers in other places: axes exchanged, flipped, shifted, rows shuffled."""
     if not problem.same_shape or problem.got.size < 2:
         return
     found = [
@@ -240,7 +238,7 @@ def _fitted(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def same(problem: Problem) -> Iterator[Candidate]:
-    """Another tensor, or another tensor's gradient, or its reciprocal, times a number with a name."""
+    """Another tensor or its reciprocal, or another gradient, times a number with a name."""
     context = problem.context
     forms = [f for k, v in context.gradients.items() for f in _sums(f"the gradient of {k}", v)]
     forms += [f for k, v in context.tensors.items() if v.dtype.kind == "f" for f in _forms(k, v)]
@@ -261,7 +259,7 @@ def same(problem: Problem) -> Iterator[Candidate]:
                     Kind.SAME,
                     f"{times}{text}",
                     f"this is {times}{text}",
-                    "You have computed something, but for another tensor. Which step comes between?",
+                    "This is right, but for another tensor. Which step lies between the two?",
                     exact * value,
                     tried=tried,
                 )

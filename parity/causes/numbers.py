@@ -1,4 +1,4 @@
-"""Names for the numbers that factors turn out to be: n, 1/n, (n-1)/n, a half. Nothing is rounded."""
+"""Names for the numbers that factors turn out to be: n, 1/n, (n-1)/n, a half."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ MOST = 8
 
 
 def paths(problem: Problem) -> Iterator[Candidate]:
-    """``got`` is a sum of the right terms with other coefficients, every one of which has a name."""
+    """``got`` is a sum of the right terms with other coefficients, each of which has a name."""
     if not problem.same_shape:
         return
     for terms in _levels(problem):
@@ -76,7 +76,7 @@ def _coefficients(problem: Problem, terms: Mapping[str, np.ndarray]) -> Iterator
             "(" + ", ".join(label for label, _ in chosen) + ")",
             "; ".join(said),
             _hint(terms, values),
-            sum(v * term for v, term in zip(values, terms.values(), strict=True)),
+            np.add.reduce([v * t for v, t in zip(values, terms.values(), strict=True)]),
             evidence=f"coefficients {_listed(terms, [label for label, _ in chosen])}",
             tried=numbers.count(problem.sizes) ** len(terms),
         )

@@ -62,21 +62,21 @@ def _described(problem: Problem, wrong: np.ndarray) -> Iterator[str]:
 
 
 def _by_index(name: str, index: np.ndarray, wrong: np.ndarray) -> Iterator[str]:
-    rows = wrong.any(tuple(range(1, wrong.ndim)))
+    rows = np.asarray(wrong.any(tuple(range(1, wrong.ndim))))
     if index.size and index.min() >= 0 and index.max() < len(rows):
         uses = np.bincount(index.ravel(), minlength=len(rows))
         if rows.any() and np.array_equal(rows, uses > 1):
             yield f"exactly the rows that {name} reads more than once"
         elif rows.any() and np.array_equal(rows, uses > 0):
             yield f"exactly the rows that {name} reads"
-    if wrong.ndim == 2 and index.ndim == 1 and len(index) == wrong.shape[0]:
-        if index.size and index.min() >= 0 and index.max() < wrong.shape[1]:
-            picked = np.zeros_like(wrong)
-            picked[np.arange(len(index)), index] = True
-            if np.array_equal(picked, wrong):
-                yield f"exactly the entries that {name} picks, one a row"
-            elif np.array_equal(~picked, wrong):
-                yield f"all but the entries that {name} picks"
+    one_a_row = wrong.ndim == 2 and index.ndim == 1 and len(index) == wrong.shape[0] > 0
+    if one_a_row and index.min() >= 0 and index.max() < wrong.shape[1]:
+        picked = np.zeros_like(wrong)
+        picked[np.arange(len(index)), index] = True
+        if np.array_equal(picked, wrong):
+            yield f"exactly the entries that {name} picks, one a row"
+        elif np.array_equal(~picked, wrong):
+            yield f"all but the entries that {name} picks"
 
 
 def _by_value(name: str, size: np.ndarray, wrong: np.ndarray) -> Iterator[str]:

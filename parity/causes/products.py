@@ -1,4 +1,4 @@
-"""Products summed over an axis, or matrix products, of which one factor is not what it should be."""
+"""Matrix products, and products summed over an axis, of which one factor is wrong."""
 
 from __future__ import annotations
 

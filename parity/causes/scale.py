@@ -1,4 +1,4 @@
-"""Zeros, factors, powers of forward tensors, factors by row or column, and functions of the whole."""
+"""Zeros, factors, powers of forward tensors, factors by row or column, functions of the whole."""
 
 from __future__ import annotations
 
@@ -231,10 +231,11 @@ def slices(problem: Problem) -> Iterator[Candidate]:
         wrong = np.abs(c - 1).ravel() > 1e-4
         which = "all" if wrong.all() else ", ".join(map(str, np.flatnonzero(wrong)[:6]))
         zero = bool(np.all(c.ravel()[wrong] == 0))
+        how = "zero" if zero else "scaled, each by its own factor"
         yield Candidate(
             Kind.SLICES,
             f"axis {axis}" + (" zero" if zero else ""),
-            f"along axis {axis} the slices {which} are {'zero' if zero else 'scaled, each by its own factor'}",
+            f"along axis {axis} the slices {which} are {how}",
             "Some slices are right and others are not: what do the wrong ones have in common?"
             if not wrong.all()
             else "Each slice has its own factor. Which tensor has one number a slice?",

@@ -29,12 +29,11 @@ Terms = dict[Label, Any]
 
 @dataclass(eq=False)
 class _Value:
-    """One value of the run: what it is, what it is called, how often and by whom it is read."""
+    """One value of the run: what it is, what it is called, and the step of each of its uses."""
 
     value: Any
     name: str = ""
-    uses: int = 0
-    reader: _Step | None = None
+    uses: list[_Step] = field(default_factory=list)
     terms: Terms = field(default_factory=dict)
 
     @property
@@ -119,7 +118,7 @@ def _backward(
         value.name = value.name or name
     for step in tape:
         for value in step.inputs:
-            value.uses, value.reader = value.uses + 1, step
+            value.uses.append(step)
     for step in reversed(tape):
         _send_back(step, held)
     named = {value.name: value for value in (*leaves, *results.values())}
@@ -196,18 +195,26 @@ def _zero(value: Any) -> Any:
 
 def _label(step: _Step, place: int, output: _Value, label: Label) -> Label:
     """Return a term's label one step earlier: longer only where the input is used elsewhere too."""
-    if step.inputs[place].uses < 2:
+    value = step.inputs[place]
+    if len(value.uses) < 2:
         return label
-    here = _toward(output) or str(step.equation.primitive.name)
-    if step.inputs.count(step.inputs[place]) > 1:  # x * x: both factors are uses
-        here += f", factor {place + 1}"
+    here = _toward(output)
+    if not here or sum(_toward(use.outputs[0]) == here for use in value.uses) > 1:
+        alike = [use for use in value.uses if _operation(use) == _operation(step)]
+        here = _operation(step) + (f" {1 + alike.index(step)}" if len(alike) > 1 else "")
+        if step.inputs.count(value) > 1:  # x * x: both factors are uses
+            here += f", factor {place + 1}"
     return label if label[:1] == (here,) else (here, *label)
+
+
+def _operation(step: _Step) -> str:
+    return str(step.equation.primitive.name)
 
 
 def _toward(output: _Value) -> str:
     """Return the name of the first named tensor after a value, if one way alone leads on."""
-    while not output.name and output.uses == 1 and output.reader is not None:
-        output = output.reader.outputs[0]
+    while not output.name and len(output.uses) == 1:
+        output = output.uses[0].outputs[0]
     return output.name
 
 
