@@ -155,7 +155,7 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _is_path(node: Any, kinds: Kinds) -> bool:
+def _is_path(node: ast.AST, kinds: Kinds) -> bool:
     """Whether ``node`` names a module, a class or a function rather than a value."""
     while isinstance(node, ast.Attribute):
         node = node.value
@@ -165,8 +165,9 @@ def _is_path(node: Any, kinds: Kinds) -> bool:
 def _receiver(call: ast.Call, kinds: Kinds) -> ast.expr | None:
     """Return x of ``x.method(...)``, None for a plain function."""
     function = call.func
-    is_method = isinstance(function, ast.Attribute) and not _is_path(function.value, kinds)
-    return function.value if is_method else None
+    if isinstance(function, ast.Attribute) and not _is_path(function.value, kinds):
+        return function.value
+    return None
 
 
 # Every rule: (node, kinds) -> what may stand in the node's place.

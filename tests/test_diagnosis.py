@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from types import ModuleType
@@ -51,7 +52,8 @@ def given(mistake: Mistake) -> tuple[str, ...] | None:
 
 
 def rule(mistake: Mistake, side: ModuleType) -> Any:
-    return lambda values: mistake.rule(Values(values), WORDS[side])
+    made = deepcopy(mistake.rule)  # a rule that remembers starts anew
+    return lambda values: made(Values(values), WORDS[side])
 
 
 def judged(mistake: Mistake, n: int, side: ModuleType, dtype: np.dtype) -> Line:
@@ -86,9 +88,17 @@ def each(table: Iterable[Mistake], *, jax: int = 1) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("side", "mistake"), cases)
 
 
+INVISIBLE = ("CE19", "L102")
+"""What the loss cannot see: the right gradient is zero there."""
+BY_LUCK = ("CE21", "CE23")
+"""Seen or not, as it happens: at the loss they are wrong by the rounding of a zero."""
+
+
 def check_named(side: ModuleType, mistake: Mistake, n: int, dtype: np.dtype) -> None:
     line = judged(mistake, n, side, dtype)
     assert line.causes, "not caught"
+    if mistake.id not in BY_LUCK:
+        assert (line.status is Status.RIGHT) == (mistake.id in INVISIBLE)
     assert misnamed(line.causes, mistake) == []
     assert matching(line.causes, mistake)[0], [str(c) for c in line.causes]
     assert all(c.tensor == mistake.tensor and c.hint.endswith("?") for c in line.causes)
@@ -107,20 +117,6 @@ def test_a_mistake_is_caught_and_named_everywhere(
     side: ModuleType, mistake: Mistake, n: int, dtype: np.dtype
 ) -> None:
     check_named(side, mistake, n, dtype)
-
-
-INVISIBLE = {"CE19", "L102"}
-"""What no loss can see: the right gradient is zero, or another's rounding."""
-
-
-@pytest.mark.parametrize("mistake", TABLE, ids=lambda m: m.id)
-def test_what_the_loss_sees_is_red(mistake: Mistake) -> None:
-    side = jax_side if mistake.only == "jax" else torch_side
-    status = judged(mistake, 7, side, FLOAT64).status
-    if mistake.id in INVISIBLE:
-        assert status is Status.RIGHT
-    elif mistake.id not in ("CE21", "CE23"):  # equal up to the rounding of a zero
-        assert status is Status.INTRODUCED
 
 
 @each(BENIGN, jax=3)
@@ -161,6 +157,7 @@ def test_unseen_mistakes_are_caught_most_are_named_none_wrongly() -> None:
     assert named >= 46
 
 
+@pytest.mark.full
 def test_mistakes_thought_of_later_are_caught_most_are_named_none_wrongly() -> None:
     """After these no rule was added."""
     caught, named, wrong = rates(LATER)

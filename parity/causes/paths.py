@@ -97,6 +97,8 @@ def _hint(terms: Mapping[str, np.ndarray], values: list[float]) -> str:
         return f"The forward pass reads this tensor {len(terms)} times. How many of them sent back?"
     if 2 in values:
         return "Was one of the two sums run twice? What would a function without += return?"
+    if 0.5 in values:
+        return "One of the paths goes through a square. What is the derivative of a square?"
     return "One of the paths is right and one is not. Which number belongs to that step alone?"
 
 
