@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from io import StringIO
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -437,3 +440,13 @@ def test_what_is_no_number_is_refused() -> None:
         diagnose(X * 1j, X)
     with pytest.raises(UsageError, match="reference is <U1"):
         diagnose(X, np.array("a"))
+
+
+def test_the_page_prints_what_it_says() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for code, printed in blocks:
+        with redirect_stdout(StringIO()) as out:
+            exec(code, {})
+        assert out.getvalue() == printed
