@@ -379,6 +379,13 @@ def test_what_is_right_has_no_cause() -> None:
             assert diagnose(right.astype(dtype), right, context) == []
 
 
+def test_the_rounding_of_a_zero_is_not_called_non_linear() -> None:
+    """Columns of dhprebn add up to zero, whatever comes from above: what is left obeys no law."""
+    averaged = next(m for m in LATER if m.id == "rows averaged")
+    causes = judged(averaged, 7, torch_side, FLOAT64).causes
+    assert [cause.kind for cause in causes] == [Kind.UNKNOWN]
+
+
 # Two plain tensors, and nothing else known.
 
 X = np.random.default_rng(0).standard_normal((5, 7))

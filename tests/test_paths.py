@@ -50,6 +50,7 @@ FUNCTIONS = {
     "softmax": lambda v: {"y": jax.nn.log_softmax(v["x"])},
     "a scan": recurrent,
     "inside jit and checkpoint": lambda v: {"y": jax.checkpoint(inner)(v["x"]) @ v["w"]},
+    "one step with two results": lambda v: {"y": jnp.multiply(*jnp.split(v["x"][:4], 2))},
     "two results": lambda v: {"y": v["x"] ** 2, "z": v["x"].sum(0)},
     "an index": lambda v: {"y": v["x"][v["i"]], "z": v["x"].argmax(1)},
 }
