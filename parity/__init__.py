@@ -9,15 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parity.causes.cause import Cause, Context
     from parity.checking import check
+    from parity.diagnosis import diagnose
     from parity.errors import ParityError, UsageError
     from parity.pair import Pair, Rule
     from parity.report import Report
     from parity.verdict import Verdict
 
-__all__ = ["Pair", "ParityError", "Report", "Rule", "UsageError", "Verdict", "check"]
+__all__ = [
+    "Cause",
+    "Context",
+    "Pair",
+    "ParityError",
+    "Report",
+    "Rule",
+    "UsageError",
+    "Verdict",
+    "check",
+    "diagnose",
+]
 
 _HOMES = {
+    "Cause": "causes.cause",
+    "Context": "causes.cause",
     "Pair": "pair",
     "ParityError": "errors",
     "Report": "report",
@@ -25,6 +40,7 @@ _HOMES = {
     "UsageError": "errors",
     "Verdict": "verdict",
     "check": "checking",
+    "diagnose": "diagnosis",
 }
 
 

@@ -20,8 +20,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from mutation import parse, statements, targets
 
+from parity.edits import needed, parse, reads, statements, targets
 from parity.frameworks import jax_side, jaxpr_noise, torch_side
 from parity.verdict import Verdict, judge
 
@@ -73,23 +73,6 @@ def source(module: ModuleType, name: str) -> str:
 def body(module: ModuleType, name: str) -> Code:
     """Return the statements of one function of ``module``."""
     return statements(parse(source(module, name)))
-
-
-@cache
-def reads(statement: ast.stmt) -> frozenset[str]:
-    """Return the names that a statement reads."""
-    nodes = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
-    return frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Load))
-
-
-def needed(code: Code, index: int, given: Iterable[str]) -> list[int]:
-    """Return the statements that make what statement ``index`` reads and is not given, and it."""
-    wanted, found = reads(code[index]), [index]
-    for i in reversed(range(index)):
-        if wanted.intersection(targets(code[i])).difference(given):
-            wanted |= reads(code[i])
-            found.insert(0, i)
-    return found
 
 
 def step(module: ModuleType, code: Code, index: int, given: Values) -> Any:

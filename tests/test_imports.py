@@ -25,7 +25,10 @@ FOREIGN = {
 
 LIGHT = (
     "parity",
-    *(f"parity.{name}" for name in "seeds data compare verdict noise errors recipe".split()),
+    *(
+        f"parity.{name}"
+        for name in "seeds data compare verdict noise errors recipe diagnosis walk edits".split()
+    ),
 )
 """The modules of the harness that know no framework."""
 

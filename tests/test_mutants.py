@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import stepwise
-from mutation import RULES, Mutant, edits, mutants, parse, targets
 from stepwise import (
     EPS,
     FLOAT64,
@@ -35,6 +34,7 @@ from stepwise import (
     source,
 )
 
+from parity.edits import RULES, Mutant, edits, mutants, parse, targets
 from parity.frameworks import jax_side, torch_side
 
 FUNCTIONS = ("backward", *(f"{op}_backward" for op in LAYERS), "loss_and_grads")

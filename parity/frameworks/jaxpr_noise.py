@@ -2,7 +2,8 @@
 
 A function is traced to its jaxpr and interpreted in float64; every operation that rounds gets
 random noise of the size that rounding to float32 would have. The rms over several seeds of the
-distance to the noiseless run is the yardstick. The only file that knows what a jaxpr is made of.
+distance to the noiseless run is the yardstick. With `jaxpr_paths.py` the only file of the harness
+that knows what a jaxpr is made of.
 
 It estimates; it bounds nothing. It refuses a jaxpr that hides a narrower float inside float64.
 """

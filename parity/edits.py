@@ -7,8 +7,9 @@ at a time, at every place where it fits; `RULES` is the whole list of what an ed
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,7 +28,8 @@ class Edit(NamedTuple):
     """The whole statement, edited."""
 
 
-class Mutant(NamedTuple):
+@dataclass(frozen=True)
+class Mutant:
     """One change of one function."""
 
     index: int
@@ -61,10 +63,10 @@ def mutants(source: str, values: Mapping[str, Any] | None = None) -> Iterator[Mu
         bound += [name for name in assigned if name not in bound]
 
 
-def edits(statement: ast.stmt, kinds: Kinds) -> Iterator[Edit]:
-    """Yield every single edit of ``statement``, each resulting text once."""
+def edits(statement: ast.stmt, kinds: Kinds, rules: Sequence[Rule] | None = None) -> Iterator[Edit]:
+    """Yield every single edit of ``statement``, each resulting text once; `RULES` by default."""
     seen = {ast.unparse(statement)}
-    for rule, before, after, changed in _below(statement, kinds):
+    for rule, before, after, changed in _below(statement, kinds, rules or RULES):
         text = ast.unparse(changed)
         if text not in seen and "--" not in text:  # two signs are none
             seen.add(text)
@@ -91,26 +93,45 @@ def targets(statement: ast.stmt) -> tuple[str, ...]:
     return tuple(n.id for place in places for n in ast.walk(place) if isinstance(n, ast.Name))
 
 
+@cache
+def reads(statement: ast.stmt) -> frozenset[str]:
+    """Return the names that a statement reads."""
+    nodes = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+    return frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Load))
+
+
+def needed(code: Sequence[ast.stmt], index: int, given: Iterable[str]) -> list[int]:
+    """Return the statements that make what statement ``index`` reads and is not given, and it."""
+    wanted, found = reads(code[index]), [index]
+    for i in reversed(range(index)):
+        if wanted.intersection(targets(code[i])).difference(given):
+            wanted |= reads(code[i])
+            found.insert(0, i)
+    return found
+
+
 def kind(value: Any) -> Hashable:
     """Return what makes two values exchangeable: an array's shape and dtype, else the type."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return tuple(value.shape), str(value.dtype)
-    return type(value)
+    return str(type(value))
 
 
 def _below(
-    node: ast.AST, kinds: Kinds, *, own: bool = True
+    node: ast.AST, kinds: Kinds, rules: Sequence[Rule], *, own: bool = True
 ) -> Iterator[tuple[str, str, str, ast.AST]]:
     """Yield (rule, before, after, copy of ``node``) for every edit of it and of what it holds."""
     if own:
-        for rule in RULES:
+        for rule in rules:
             for new in rule(node, kinds):
                 yield rule.__name__.lstrip("_"), ast.unparse(node), ast.unparse(new), new
     for field, value in ast.iter_fields(node):
         places = value if isinstance(value, list) else [value]
         for i, child in enumerate(places):
             if isinstance(child, ast.AST):
-                for rule_name, before, after, new in _below(child, kinds, own=field != "func"):
+                for rule_name, before, after, new in _below(
+                    child, kinds, rules, own=field != "func"
+                ):
                     inside = new if places is not value else [*value[:i], new, *value[i + 1 :]]
                     changed = _with(node, **{field: inside})
                     if isinstance(child, ast.Name | ast.Constant):  # says too little by itself
@@ -144,8 +165,9 @@ def _is_path(node: ast.AST, kinds: Kinds) -> bool:
 def _receiver(call: ast.Call, kinds: Kinds) -> ast.expr | None:
     """Return x of ``x.method(...)``, None for a plain function."""
     function = call.func
-    is_method = isinstance(function, ast.Attribute) and not _is_path(function.value, kinds)
-    return function.value if is_method else None
+    if isinstance(function, ast.Attribute) and not _is_path(function.value, kinds):
+        return function.value
+    return None
 
 
 # Every rule: (node, kinds) -> what may stand in the node's place.
@@ -164,7 +186,7 @@ def _operator(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
             yield _with(node, left=node.right, right=node.left)
 
 
-def _sign(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _sign(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """-a: a; and the reverse."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield node.operand
@@ -174,7 +196,7 @@ def _sign(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
         yield ast.UnaryOp(ast.USub(), node)
 
 
-def _number(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _number(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """2: 3, 0 and 1. An axis is a number too."""
     if _is_number(node):
         half = node.value // 2 if node.value == node.value // 2 * 2 else node.value / 2
@@ -182,10 +204,11 @@ def _number(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
             yield ast.Constant(value)
 
 
-def _flag(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _flag(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """keepdims=True: keepdims=False."""
-    if isinstance(node, ast.keyword) and getattr(node.value, "value", None) in (True, False):
-        yield _with(node, value=ast.Constant(not node.value.value))
+    flag = node.value if isinstance(node, ast.keyword) else None
+    if isinstance(flag, ast.Constant) and flag.value in (True, False):
+        yield _with(node, value=ast.Constant(not flag.value))
 
 
 def _term(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
@@ -242,7 +265,7 @@ def _function(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
                 yield _with(node, func=_with(node.func, **{field: other}))
 
 
-def _name(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+def _name(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: any other name of the same kind."""
     if _is_read(node, kinds):
         for other in kinds:
@@ -264,3 +287,34 @@ RULES: tuple[Rule, ...] = (
     _operator, _sign, _number, _flag, _term, _call, _argument, _function, _name, _order,
 )  # fmt: skip
 """What can go wrong in one place."""
+
+
+# Rules whose edits often change nothing: of use in a search, none in a proof.
+
+
+def _grouping(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """a - b ** c: (a - b) ** c; and the reverse."""
+    if isinstance(node, ast.BinOp):
+        if isinstance(node.right, ast.BinOp):
+            inner = node.right
+            yield _with(inner, left=_with(node, right=inner.left))
+        if isinstance(node.left, ast.BinOp):
+            inner = node.left
+            yield _with(inner, right=_with(node, left=inner.right))
+
+
+def _transpose(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
+    """a.T: a.reshape(a.T.shape)."""
+    if isinstance(node, ast.Attribute) and node.attr == "T" and not _is_path(node, kinds):
+        shape = ast.Attribute(node, "shape", ast.Load())
+        yield ast.Call(ast.Attribute(node.value, "reshape", ast.Load()), [shape], [])
+
+
+def _twice(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """a: a * a."""
+    if _is_read(node, kinds):
+        yield ast.BinOp(node, ast.Mult(), node)
+
+
+SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
+"""What a search for the edit behind a wrong value tries."""
