@@ -1,0 +1,333 @@
+"""Why two functions differ: changes of one side are tried until one restores parity.
+
+Constants of either side are put into the other, switches turned, operations done the other way,
+arrays laid out otherwise, a missing number solved for; then two changes at once. A change is named
+only when outputs and gradients agree within the yardstick in float64, on every seed under test.
+What a function is called decides nothing. Nothing here runs where two sides agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
+from typing import NamedTuple
+
+import numpy as np
+
+from parity.alternatives import alternatives
+from parity.layouts import Layout, kept, rearranged, scaled, shifted
+from parity.legs import Arrays, Legs
+from parity.noise import BOUND
+from parity.parameters import NEUTRAL, Parameter, inserted, numbers, of_side, others
+from parity.rerun import Change, Problem, Rerun
+from parity.solving import solve
+from parity.spelling import spellings, written
+
+MOST_RUNS = 6000
+"""Runs of changed functions in one search."""
+
+MOST_WORK = 2_000_000
+"""Operations in all those runs."""
+
+BASES = 8
+"""Changes that help most, on top of which a second one is tried."""
+
+NAMED = 8
+"""Changes that are named, where more restore parity."""
+
+
+class Explanation(NamedTuple):
+    """What restores parity, most telling first, and what was tried."""
+
+    causes: tuple[str, ...]
+    tried: str
+
+
+Trial = Mapping[str, Change]
+"""A change of one side, or one of each."""
+
+
+def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
+    """Return the changes that restore parity between a pair's two functions, on all problems."""
+    rerun = Rerun(legs, problems)
+    with rerun.exactly():
+        search = Search(rerun)
+        search.run()
+    return Explanation(tuple(search.found[:NAMED]), search.tried())
+
+
+class Search:
+    """One search: candidates in order of cost, each tried forward, then confirmed."""
+
+    def __init__(self, rerun: Rerun) -> None:
+        self.rerun, self.sides = rerun, rerun.sides
+        self.reference = {side: rerun.forward(side, None) or {} for side in self.sides}
+        self.found: list[str] = []
+        self.counts: dict[str, int] = {}
+        self.helped: list[tuple[float, Change]] = []
+        """How far apart the sides are after a change, best first."""
+        self.apart = self._apart(*self.reference.values())
+        self.base: Change | None = None
+        self.parameters: dict[str, list[Parameter]] = {}
+        self.work = 0
+
+    def run(self) -> None:
+        """Try everything, cheapest first; two changes only where no single one will do."""
+        for side in self.sides:
+            try:
+                self.parameters[side] = of_side(self.rerun, side)
+            except Exception:  # a function that cannot be recorded has layouts all the same
+                self.parameters[side] = []
+        self._single()
+        if not self.found:
+            self._try("missing factors and shifts", self._missing())
+        if not self.found:
+            self._neutral()
+        if not self.found:
+            self._second()
+
+    def _single(self) -> None:
+        self._try("constants of one side put into the other", self._substituted())
+        self._try("operations done the other way", self._otherwise())
+        self._try("outputs scaled, shifted, rearranged", self._outputs())
+        self._try("constants solved for", self._solved(self.parameters))
+        self._try("inputs rearranged", self._inputs())
+        self._try("rows left out", self._rows())
+
+    def tried(self) -> str:
+        """Return what was tried and how often."""
+        return ", ".join(f"{count} {what}" for what, count in self.counts.items() if count)
+
+    # --- trying ---
+
+    def _try(self, what: str, changes: Iterator[Change]) -> None:
+        for change in changes:
+            if self._spent():
+                return
+            self.counts[what] = self.counts.get(what, 0) + 1
+            whole = change if self.base is None else self.base + change
+            if whole is None:
+                continue
+            out = self._forward(whole)
+            other = self.reference[self.rerun.other(change.side)]
+            if self.rerun.distance(0, out, other, 0) <= BOUND:
+                self._confirm({change.side: whole})
+            elif self.base is None and out is not None and what != "missing factors and shifts":
+                self.helped.append((self._apart(out, other), change))
+
+    def _confirm(self, trial: Trial) -> None:
+        said = " and ".join(change.said for change in trial.values())
+        if said not in self.found and len(self.found) < NAMED and self.rerun.restores(trial):
+            self.found.append(said)
+
+    def _forward(self, change: Change) -> Arrays | None:
+        if change.program is not None:
+            self.work += len(self.rerun.programs(change.side)[change.program].operations)
+        return self.rerun.forward(change.side, change)
+
+    def _spent(self) -> bool:
+        return self.rerun.runs >= MOST_RUNS or self.work >= MOST_WORK
+
+    def _apart(self, left: Arrays, right: Arrays) -> float:
+        """Return how far apart outputs are: the share of each tensor's size, and those restored."""
+        total = 0.0
+        for name, a in left.items():
+            b = right[name]
+            if a.shape != b.shape:
+                return float("inf")
+            size = float(np.sqrt(np.mean(np.abs(b.astype(complex)) ** 2))) or 1.0
+            off = float(np.sqrt(np.mean(np.abs(a.astype(complex) - b) ** 2))) / size
+            total += np.log(max(off, 1e-16)) if np.isfinite(off) else 50.0
+        return total
+
+    # --- what to try ---
+
+    def _substituted(self) -> Iterator[Change]:
+        for side, parameters in self.parameters.items():
+            known = numbers(self.parameters[self.rerun.other(side)])
+            for parameter in parameters:
+                for value in others(parameter, known):
+                    yield _said(parameter, value)
+
+    def _otherwise(self) -> Iterator[Change]:
+        for side in self.sides:
+            arithmetic = self.rerun.frameworks[side].Arithmetic
+            for number, program in enumerate(self._programs(side)):
+                for alternative in alternatives(program, arithmetic):
+                    operation = alternative.operation
+                    at = f" at {operation.where}" if operation.where else ""
+                    said = f"the {side} side has {alternative.words}{at}"
+                    yield Change(side, said, number, edits={operation.place: alternative.edit})
+
+    def _programs(self, side: str) -> list:
+        try:
+            return self.rerun.programs(side)
+        except Exception:
+            return []
+
+    def _outputs(self) -> Iterator[Change]:
+        side = self.sides[0]
+        base = self.rerun.forward(self.base.side, self.base) if self.base else None
+        reference = dict(self.reference)
+        if self.base is not None:
+            side = self.base.side
+            reference[side] = base or {}
+        mine, other = reference[side], reference[self.rerun.other(side)]
+        affine = [*_affine(mine, other, side, self._sizes(), self._known())]
+        for layouts, words in affine:
+            yield Change(side, words, outputs=layouts)
+        for name, x in mine.items():
+            for layout in rearranged(name, x.shape, x.dtype.kind):
+                yield Change(side, f"{name} is {layout.words} (one side)", outputs=(layout,))
+
+    def _inputs(self) -> Iterator[Change]:
+        for side in self.sides if self.base is None else (self.base.side,):
+            leaves = zip(self.rerun.legs.arguments.names, self.rerun.problems[0].values)
+            own = [lay for name, x in leaves for lay in rearranged(name, x.shape, x.dtype.kind)]
+            for layout in own:
+                said = f"input {layout.tensor} is {layout.words} for the {side} side"
+                yield Change(side, said, inputs=(layout,))
+            for layout in own:
+                for out in self._backwards(layout):
+                    said = (
+                        f"the {side} side works on {layout.tensor} {layout.words}, and "
+                        f"{out.tensor} is put back: it works along other axes"
+                    )
+                    yield Change(side, said, inputs=(layout,), outputs=(out,))
+
+    def _backwards(self, layout: Layout) -> Iterator[Layout]:
+        """Yield the way back for an output that has as many axes as the input laid out."""
+        ndim = {n: x.ndim for n, x in zip(
+            self.rerun.legs.arguments.names, self.rerun.problems[0].values, strict=False)}
+        for name, x in self.reference[self.sides[0]].items():
+            if x.ndim == ndim[layout.tensor] and "axes" in layout.words + "axes":
+                yield Layout(name, layout.words, layout.back, layout.onto)
+
+    def _rows(self) -> Iterator[Change]:
+        values = self.rerun.problems[0].values[: self.rerun.count]
+        names = self.rerun.legs.arguments.names
+        shapes = {name: x.shape for name, x in zip(names, values, strict=True)}
+        for side in self.sides if self.base is None else (self.base.side,):
+            known = numbers(self.parameters[self.rerun.other(side)])
+            for name, x in zip(names, values, strict=True):
+                if x.ndim != 1 or x.dtype.kind not in "iub":
+                    continue
+                for value in dict.fromkeys([*(v for v in known if v == int(v)), 0]):
+                    keep = x != value
+                    if keep.any() and not keep.all():
+                        word = f"rows where {name} = {written(value)}"
+                        said = f"{word} are left out for the {side} side (the other ignores them)"
+                        yield Change(side, said, inputs=tuple(kept(shapes, keep, said)))
+
+    def _solved(self, parameters: Mapping[str, Sequence[Parameter]]) -> Iterator[Change]:
+        for side, own in parameters.items():
+            if self.base is not None and side != self.base.side:
+                continue
+            for parameter in own:
+                if not parameter.discrete and not self._spent():
+                    yield from self._solution(parameter)
+
+    def _missing(self) -> Iterator[Change]:
+        yield from self._solved(
+            {side: [*inserted(self.rerun, side)] if self._programs(side) else []
+             for side in self.sides}
+        )
+
+    def _solution(self, parameter: Parameter) -> Iterator[Change]:
+        """Yield a parameter at the value that fits best, as it may have been written."""
+        other = self.reference[self.rerun.other(parameter.side)]
+
+        def run(value: float) -> Arrays | None:
+            change = parameter.change(value)
+            whole = change if self.base is None else self.base + change
+            return None if whole is None else self._forward(whole)
+
+        value = solve(run, other, float(parameter.value))
+        if value is None:
+            return
+        known = numbers(self.parameters[self.rerun.other(parameter.side)])
+        for spelled in spellings(value, self._sizes(), [*known]):
+            if spelled.value != parameter.value:
+                yield _said(parameter, spelled.value, spelled.words)
+        if self._elements() > 8:
+            yield _said(parameter, value)
+
+    def _elements(self) -> int:
+        return sum(x.size for x in self.reference[self.sides[0]].values())
+
+    def _sizes(self) -> list[int]:
+        arrays = [*self.rerun.problems[0].values, *self.reference[self.sides[0]].values()]
+        return [*dict.fromkeys(n for x in arrays for n in (*x.shape, x.size))]
+
+    def _known(self) -> list[float]:
+        return numbers([*chain(*self.parameters.values())])
+
+    # --- both sides, and two changes ---
+
+    def _neutral(self) -> None:
+        """Take the epsilons out of both sides, which have them in different places."""
+        without = {
+            side: [_said(p, NEUTRAL[p.role]) for p in own if p.role in NEUTRAL]
+            for side, own in self.parameters.items()
+        }
+        for changes in product(*without.values()):
+            if self._spent():
+                return
+            self.counts["epsilons taken out of both"] = (
+                self.counts.get("epsilons taken out of both", 0) + 1
+            )
+            trial = dict(zip(without, changes, strict=True))
+            outs = [self._forward(change) for change in changes]
+            if self.rerun.distance(0, *outs, 0) <= BOUND:
+                self._confirm(trial)
+                return
+
+    def _second(self) -> None:
+        """Try a second change on top of those that brought the sides nearer."""
+        nearer = [(apart, c) for apart, c in self.helped if apart < self.apart - np.log(1.5)]
+        for _, change in sorted(nearer, key=lambda item: item[0])[:BASES]:
+            self.base = change
+            self._single()
+            if self.found:
+                break
+        self.base = None
+
+
+def _said(parameter: Parameter, value: object, words: str = "") -> Change:
+    change = parameter.change(value)
+    return Change(
+        change.side,
+        parameter.said(value, words),
+        change.program,
+        change.values,
+        change.edits,
+        change.inputs,
+        change.outputs,
+    )
+
+
+def _affine(
+    mine: Arrays, other: Arrays, side: str, sizes: Sequence[int], known: Sequence[float]
+) -> Iterator[tuple[tuple[Layout, ...], str]]:
+    """Yield the factor, and the shift, by which outputs differ: one of them, or all by the same."""
+    floats = [name for name, x in mine.items() if x.dtype.kind == "f"]
+    for names in dict.fromkeys([tuple(floats), *((name,) for name in floats)]):
+        a = np.concatenate([mine[n].ravel() for n in names] or [np.zeros(0)])
+        b = np.concatenate([other[n].ravel() if other[n].shape == mine[n].shape
+                            else np.full(mine[n].size, np.nan) for n in names] or [np.zeros(0)])
+        fine = np.isfinite(a) & np.isfinite(b)
+        if not fine.any() or not np.any(a[fine]):
+            continue
+        said = " and ".join(names)
+        factor = float(a[fine] @ b[fine] / (a[fine] @ a[fine]))
+        for number, words in spellings(factor, sizes, known, 1e-9):
+            if number not in (0.0, 1.0):
+                meant = f" = {words}" if words else ""
+                sentence = f"{said} of the {side} side is multiplied by {written(number)}{meant}"
+                yield tuple(scaled(n, number, sentence) for n in names), sentence
+        shift = float(np.mean(b[fine] - a[fine]))
+        for number, words in spellings(shift, sizes, known, 1e-9):
+            if number:
+                meant = f" = {words}" if words else ""
+                sentence = f"{said} of the {side} side is shifted by {written(number)}{meant}"
+                yield tuple(shifted(n, number, sentence) for n in names), sentence

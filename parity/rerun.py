@@ -1,0 +1,220 @@
+"""The two sides of a pair in float64, run again with changes. Knows no reason for any of them.
+
+A change is made to one side: constants and operations of its recorded program, layouts of its
+inputs and outputs. What comes out is compared with the other side, in sigmas.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.compare import distance
+from parity.layouts import Layout
+from parity.legs import FLOAT64, Arrays, Legs, Outcome
+from parity.noise import BOUND, sigma
+from parity.programs import Edit, Program
+
+ELEMENTS = 1 << 24
+"""Numbers that all runs of one search may make, at most: operations times runs times size."""
+
+
+class Problem(NamedTuple):
+    """One problem in float64: the values, every corner's answer, each framework's noise."""
+
+    values: tuple[np.ndarray, ...]
+    outcomes: Mapping[str, Outcome]
+    own: Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one side does otherwise."""
+
+    side: str
+    said: str = ""
+    program: int | None = None
+    """Which of the side's programs the slots and places belong to; None where there are none."""
+    values: Mapping[int, Any] = field(default_factory=dict)
+    edits: Mapping[int, Edit] = field(default_factory=dict)
+    inputs: tuple[Layout, ...] = ()
+    outputs: tuple[Layout, ...] = ()
+
+    def __add__(self, other: Change) -> Change | None:
+        """Return both changes as one, None where they are to different programs."""
+        programs = {c.program for c in (self, other) if c.program is not None}
+        if self.side != other.side or len(programs) > 1:
+            return None
+        return Change(
+            self.side,
+            f"{self.said} and {other.said}",
+            next(iter(programs), None),
+            {**self.values, **other.values},
+            {**self.edits, **other.edits},
+            self.inputs + other.inputs,
+            other.outputs + self.outputs,
+        )
+
+
+class Rerun:
+    """Runs changed sides of one pair on one problem after another."""
+
+    def __init__(self, legs: Legs, problems: Sequence[Problem]) -> None:
+        self.legs, self.problems = legs, problems
+        self.sides = tuple(legs.pair.sides)
+        self.count = len(legs.arguments.names)
+        self.frameworks = {s: import_module(f"parity.frameworks.{s}_program") for s in self.sides}
+        self.runs = 0
+        self._programs: dict[Any, list[Program]] = {}
+        self._ready: dict[Any, Callable[..., Any]] = {}
+
+    @contextmanager
+    def exactly(self) -> Iterator[None]:
+        """Compute as every float64 leg does, both frameworks at once; quietly."""
+        with ExitStack() as stack:
+            for side in self.sides:
+                stack.enter_context(self.legs.corners[side].side.exactly(FLOAT64))
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+            stack.enter_context(np.errstate(all="ignore"))
+            yield
+
+    def other(self, side: str) -> str:
+        """Return the side that a side is compared with."""
+        return next(s for s in self.sides if s != side)
+
+    def programs(self, side: str, case: int = 0, leaves: Any = None) -> list[Program]:
+        """Return a side's programs for the shapes of these leaves, of the case's own if none."""
+        leaves = self.problems[case].values[: self.count] if leaves is None else leaves
+        key = (side, case, *(x.shape for x in leaves))
+        if key not in self._programs:
+            corner = self.legs.corners[side]
+            inputs = corner.side.from_numpy(tuple(leaves))
+            self._programs[key] = self.frameworks[side].record(corner.forward, inputs)
+        return self._programs[key]
+
+    def forward(self, side: str, change: Change | None, case: int = 0) -> Arrays | None:
+        """Return a side's outputs, None where the changed function cannot be run."""
+        problem = self.problems[case]
+        if change is None:
+            return dict(problem.outcomes[side][0])
+        if change.program is None and not change.inputs:
+            return self._laid_out(change, problem.outcomes[side][0])
+        self.runs += 1
+        try:
+            leaves = self._leaves(change, problem.values[: self.count])
+            run, values = self._function(change, case, leaves)
+            api = self.legs.corners[side].side
+            out = api.to_numpy(run(values, api.from_numpy(leaves)))
+            return self._laid_out(change, out)
+        except Exception:  # shapes that no longer fit, a constant that is refused
+            return None
+
+    def gradients(self, side: str, change: Change | None, case: int = 0) -> Arrays | None:
+        """Return a side's gradients, None where the changed function has none."""
+        problem = self.problems[case]
+        if change is None:
+            return dict(problem.outcomes[side][1])
+        if not self.legs.floating:
+            return {}
+        try:
+            leaves = self._leaves(change, problem.values[: self.count])
+            run, values = self._function(change, case, leaves)
+            api = self.legs.corners[side].side
+            douts = dict(zip(self.legs.cotangents(), problem.values[self.count :], strict=True))
+            for layout in reversed(change.outputs):
+                douts[layout.tensor] = layout.back(douts[layout.tensor])
+
+            def pulled(leaves: Any, douts: Any) -> Any:
+                return api.vjp(lambda *xs: run(values, xs), leaves, douts)[1]
+
+            given = dict(zip(douts, api.from_numpy(tuple(douts.values())), strict=True))
+            found = api.to_numpy(api.compiled(pulled)(api.from_numpy(leaves), given))
+        except Exception:
+            return None
+        return self._pulled_back(change, leaves, found)
+
+    def _pulled_back(self, change: Change, leaves: Sequence[np.ndarray], found: Any) -> Arrays:
+        floats = [x for x in leaves if x.dtype.kind in "fc"]
+        grads = {
+            name: np.zeros_like(x) if grad is None else grad
+            for name, x, grad in zip(self.legs.floating, floats, found, strict=True)
+        }
+        for layout in reversed(change.inputs):
+            if layout.tensor in grads:
+                grads[layout.tensor] = layout.back(grads[layout.tensor])
+        return grads
+
+    def _leaves(self, change: Change, leaves: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        named = dict(zip(self.legs.arguments.names, leaves, strict=True))
+        for layout in change.inputs:
+            named[layout.tensor] = layout.onto(named[layout.tensor])
+        return tuple(named.values())
+
+    def _laid_out(self, change: Change, outputs: Arrays) -> Arrays:
+        found = dict(outputs)
+        for layout in change.outputs:
+            found[layout.tensor] = layout.onto(found[layout.tensor])
+        return found
+
+    def _function(
+        self, change: Change, case: int, leaves: Any
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """Return ``(values, leaves) -> outputs`` of a changed side, and the values to give it."""
+        if change.program is None:
+            corner = self.legs.corners[change.side]
+            key: Any = (change.side, "plain")
+            if key not in self._ready:
+                compiled = corner.side.compiled(corner.forward)
+                self._ready[key] = lambda values, inputs: compiled(*inputs)
+            return self._ready[key], []
+        program = self.programs(change.side, case, leaves)[change.program]
+        slots, names = tuple(change.values), tuple(self.legs.outputs)
+        key = (id(program), slots, tuple(map(id, change.edits.values())))
+        if key not in self._ready:
+            ready = self.frameworks[change.side].ready
+            self._ready[key] = ready(program, slots, dict(change.edits), names)
+        return self._ready[key], list(change.values.values())
+
+    def distance(self, part: int, left: Arrays | None, right: Arrays | None, case: int) -> float:
+        """Return the largest distance of any tensor, in sigmas; infinite where one is missing."""
+        if left is None or right is None:
+            return float("inf")
+        return max((self._far(part, name, left[name], right[name], case) for name in left), default=0)
+
+    def _far(self, part: int, name: str, a: np.ndarray, b: np.ndarray, case: int) -> float:
+        if a.shape != b.shape:
+            return float("inf")
+        if b.dtype.kind in "iub":
+            return 0.0 if np.array_equal(a, b) else float("inf")
+        yard = sigma(self._noise(part, name, case), np.float64)
+        outcomes = [self.problems[case].outcomes[side][part][name] for side in self.sides]
+        if yard.shape != a.shape or any(x.shape != a.shape for x in outcomes):
+            return float("inf")
+        never = np.logical_and(*(~np.isfinite(x) for x in outcomes))
+        if not np.all(np.isfinite(a) | never):  # NaN on both sides is no agreement
+            return float("inf")
+        return distance(a, b, np.where(np.isfinite(yard), yard, 0.0)).sigmas
+
+    def _noise(self, part: int, name: str, case: int) -> np.ndarray:
+        """Return both sides' noise together; of one alone where the other's is not finite."""
+        noises = [np.nan_to_num(own[part][name], nan=0.0, posinf=0.0)
+                  for own in self.problems[case].own.values()]
+        return np.sqrt(sum(noise**2 for noise in noises))
+
+    def restores(self, changes: Mapping[str, Change]) -> bool:
+        """Return whether the changed sides agree: outputs and gradients, on every problem."""
+        for case in range(len(self.problems)):
+            for part, run in ((0, self.forward), (1, self.gradients)):
+                if part == 1 and not self.legs.floating:
+                    continue
+                first, second = (run(side, changes.get(side), case) for side in self.sides)
+                if not self.distance(part, first, second, case) <= BOUND:
+                    return False
+        return True
