@@ -51,7 +51,7 @@ def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tu
     elif o.kind in ("fmod", "remainder"):
         yield _remainder(o, m)
     elif o.kind == "median":
-        yield from _median(m)
+        yield from _median(o, m)
 
 
 def _comparison(o: Operation, m: Any) -> tuple[str, Edit]:
@@ -160,15 +160,17 @@ def _remainder(o: Operation, m: Any) -> tuple[str, Edit]:
     )
 
 
-def _median(m: Any) -> Iterator[tuple[str, Edit]]:
+def _median(o: Operation, m: Any) -> Iterator[tuple[str, Edit]]:
     """The median of an even number: between the two middle elements, or the upper."""
 
-    def middle(x: list[Any]) -> tuple[Any, Any]:
-        axis = int(x[1]) if len(x) > 1 else 0
-        return m.middle(x[0] if len(x) > 1 else x[0].reshape(-1), axis)
+    def middle(x: Any) -> tuple[Any, Any]:
+        return m.middle(x.reshape(-1), 0) if o.axis is None else m.middle(x, o.axis)
 
-    yield "the mean of the two middle elements for the lower one", lambda v, x: sum(middle(x)) / 2
-    yield "the upper of the two middle elements for the lower one", lambda v, x: middle(x)[1]
+    yield (
+        "the mean of the two middle elements for the lower one",
+        lambda values, x: sum(middle(x[0])) / 2,
+    )
+    yield "the upper of the two middle elements for the lower", lambda v, x: middle(x[0])[1]
 
 
 def _small(value: Any) -> bool:

@@ -9,8 +9,9 @@ What a function is called decides nothing. Nothing here runs where two sides agr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from parity.noise import BOUND
 from parity.parameters import NEUTRAL, Parameter, inserted, numbers, of_side, others
 from parity.rerun import Change, Problem, Rerun
 from parity.solving import solve
-from parity.spelling import spellings, written
+from parity.spelling import of_sizes, spellings, written
 
 MOST_RUNS = 6000
 """Runs of changed functions in one search."""
@@ -63,6 +64,8 @@ class Search:
         self.rerun, self.sides = rerun, rerun.sides
         self.reference = {side: rerun.forward(side, None) or {} for side in self.sides}
         self.found: list[str] = []
+        self.keys: set[Any] = set()
+        """What is named already, in other words."""
         self.counts: dict[str, int] = {}
         self.helped: list[tuple[float, Change]] = []
         """How far apart the sides are after a change, best first."""
@@ -116,9 +119,12 @@ class Search:
                 self.helped.append((self._apart(out, other), change))
 
     def _confirm(self, trial: Trial) -> None:
-        said = " and ".join(change.said for change in trial.values())
-        if said not in self.found and len(self.found) < NAMED and self.rerun.restores(trial):
-            self.found.append(said)
+        key = tuple(change.key or change.said for change in trial.values())
+        if key in self.keys or len(self.found) >= NAMED:
+            return
+        if self.rerun.restores(trial):
+            self.keys.add(key)
+            self.found.append(" and ".join(change.said for change in trial.values()))
 
     def _forward(self, change: Change) -> Arrays | None:
         if change.program is not None:
@@ -147,7 +153,7 @@ class Search:
             known = numbers(self.parameters[self.rerun.other(side)])
             for parameter in parameters:
                 for value in others(parameter, known):
-                    yield _said(parameter, value)
+                    yield self._said(parameter, value)
 
     def _otherwise(self) -> Iterator[Change]:
         for side in self.sides:
@@ -157,7 +163,8 @@ class Search:
                     operation = alternative.operation
                     at = f" at {operation.where}" if operation.where else ""
                     said = f"the {side} side has {alternative.words}{at}"
-                    yield Change(side, said, number, edits={operation.place: alternative.edit})
+                    yield Change(side, said, number, edits={operation.place: alternative.edit},
+                                 key=(side, operation.kind, operation.where))
 
     def _programs(self, side: str) -> list:
         try:
@@ -245,12 +252,14 @@ class Search:
         value = solve(run, other, float(parameter.value))
         if value is None:
             return
-        known = numbers(self.parameters[self.rerun.other(parameter.side)])
-        for spelled in spellings(value, self._sizes(), [*known]):
+        known, before = numbers(self.parameters[self.rerun.other(parameter.side)]), len(self.found)
+        for spelled in spellings(value, self._sizes(), known):
             if spelled.value != parameter.value:
-                yield _said(parameter, spelled.value, spelled.words)
+                yield self._said(parameter, spelled.value, spelled.words)
+            if len(self.found) > before:
+                return
         if self._elements() > 8:
-            yield _said(parameter, value)
+            yield self._said(parameter, value)
 
     def _elements(self) -> int:
         return sum(x.size for x in self.reference[self.sides[0]].values())
@@ -262,12 +271,22 @@ class Search:
     def _known(self) -> list[float]:
         return numbers([*chain(*self.parameters.values())])
 
+    def _said(self, parameter: Parameter, value: Any, words: str = "") -> Change:
+        """Return the change of a parameter to a value, in words."""
+        before = of_sizes(parameter.value, self._sizes())
+        return replace(
+            parameter.change(value),
+            said=parameter.said(value, words, before),
+            key=(parameter.side, parameter.place if parameter.inserted else "",
+                 written(parameter.value), written(value)),
+        )
+
     # --- both sides, and two changes ---
 
     def _neutral(self) -> None:
         """Take the epsilons out of both sides, which have them in different places."""
         without = {
-            side: [_said(p, NEUTRAL[p.role]) for p in own if p.role in NEUTRAL]
+            side: [self._said(p, NEUTRAL[p.role]) for p in own if p.role in NEUTRAL]
             for side, own in self.parameters.items()
         }
         for changes in product(*without.values()):
@@ -291,19 +310,6 @@ class Search:
             if self.found:
                 break
         self.base = None
-
-
-def _said(parameter: Parameter, value: object, words: str = "") -> Change:
-    change = parameter.change(value)
-    return Change(
-        change.side,
-        parameter.said(value, words),
-        change.program,
-        change.values,
-        change.edits,
-        change.inputs,
-        change.outputs,
-    )
 
 
 def _affine(

@@ -32,14 +32,12 @@ class Parameter:
     discrete: bool = False
     slots: tuple[int, ...] = ()
 
-    def said(self, value: Any, words: str = "") -> str:
-        """Return the change to ``value`` in words."""
+    def said(self, value: Any, words: str = "", before: str = "") -> str:
+        """Return the change to ``value`` in words, which are other ways to write it and the old."""
         meant = f" = {words}" if words else ""
         if not self.inserted:
-            return (
-                f"{self.role} = {written(value)}{meant} "
-                f"({self.side} side has {written(self.value)}{self.place})"
-            )
+            old = written(self.value) + (f" = {before}" if before else "")
+            return f"{self.role} = {written(value)}{meant} ({self.side} side has {old}{self.place})"
         verb = "multiplied by" if self.role == "factor" else "shifted by"
         return f"{self.place} is {verb} {written(value)}{meant} on the {self.side} side"
 
@@ -104,7 +102,7 @@ def _complements(side: str, number: int, groups: dict[Any, list[Any]]) -> Iterat
             continue
         for rest in values.values():
             other = rest[0][0].value
-            if isinstance(other, float) and abs(value + other - 1) < 1e-15 and value >= other:
+            if isinstance(other, float) and abs(value + other - 1) < 1e-15 and value > other:
                 own = [c.slot for c, _, _ in members]
                 theirs = [c.slot for c, _, _ in rest if c.slot not in own]
                 yield Parameter(

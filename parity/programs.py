@@ -18,10 +18,11 @@ COMPARISONS = frozenset("eq ge gt le lt ne".split())
 BOUNDS = frozenset("clamp clamp_max clamp_min maximum minimum".split())
 ROOTS = frozenset("rsqrt sqrt".split())
 MOVING = frozenset(
-    """alias broadcast_in_dim clone convert_element_type copy expand expand_dims lift_fresh
-    lift_fresh_copy reshape slice squeeze t transpose unsqueeze view""".split()
+    """alias broadcast_in_dim clone convert_element_type copy expand expand_dims full full_like
+    lift_fresh lift_fresh_copy new_full reshape scalar_tensor slice squeeze t transpose unsqueeze
+    view""".split()
 )
-"""What changes where numbers stand, or their dtype, and no number."""
+"""What changes where numbers stand, how often, or their dtype, and no number."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Operation:
     """The slots of what its first output may be multiplied by, and shifted by; -1: of neither."""
     shift: int = -1
     held: tuple[Program, ...] = ()
+    axis: int | None = None
+    """Along which it works, where it is one that may be asked."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,11 @@ class Program:
     def slots(self) -> frozenset[int]:
         """Return the slot of every constant, held ones too."""
         return frozenset(c.slot for c in self.constants)
+
+    @property
+    def static(self) -> frozenset[int]:
+        """Return the slots whose value is no operand."""
+        return frozenset(c.slot for c in self.constants if c.static)
 
     @property
     def places(self) -> frozenset[int]:
@@ -155,13 +163,17 @@ def role(constant: Constant, program: Program, operation: Operation) -> str:
         return constant.inserted
     if constant.name:
         return constant.name
-    kind, first = operation.kind, bool(operation.inputs) and operation.inputs[0] == constant.slot
-    if kind in MOVING:
-        onward = program.consumers(operation.outputs[0])
-        kind = onward[0].kind if onward else kind
+    slot = constant.slot
+    while operation.kind in MOVING:
+        slot = operation.outputs[0]
+        onward = [o for o in program.operations if slot in o.inputs]
+        if not onward:
+            return "constant"
+        operation = onward[0]
+    kind, first = operation.kind, operation.inputs[0] == slot
     onward = program.consumers(operation.outputs[0])
-    if kind == "sub" and not first and isinstance(constant.value, int | float):
-        if constant.value in (0, 1) and any(o.kind == "div" for o in onward):
+    if kind == "sub" and not first and constant.value in (0, 1):
+        if any(o.kind == "div" for o in onward):
             return "ddof"
     if kind in ("add", "sub"):
         small = isinstance(constant.value, float) and 0 < abs(constant.value) <= 1e-3

@@ -19,7 +19,7 @@ from parity.compare import distance
 from parity.layouts import Layout
 from parity.legs import FLOAT64, Arrays, Legs, Outcome
 from parity.noise import BOUND, sigma
-from parity.programs import Edit, Program
+from parity.programs import Changes, Edit, Program
 
 ELEMENTS = 1 << 24
 """Numbers that all runs of one search may make, at most: operations times runs times size."""
@@ -45,6 +45,8 @@ class Change:
     edits: Mapping[int, Edit] = field(default_factory=dict)
     inputs: tuple[Layout, ...] = ()
     outputs: tuple[Layout, ...] = ()
+    key: Any = None
+    """What is equal for changes that say the same in other words."""
 
     def __add__(self, other: Change) -> Change | None:
         """Return both changes as one, None where they are to different programs."""
@@ -59,6 +61,7 @@ class Change:
             {**self.edits, **other.edits},
             self.inputs + other.inputs,
             other.outputs + self.outputs,
+            (self.key or self.said, other.key or other.said),
         )
 
 
@@ -125,7 +128,7 @@ class Rerun:
             return {}
         try:
             leaves = self._leaves(change, problem.values[: self.count])
-            run, values = self._function(change, case, leaves)
+            run, values = self._function(change, case, leaves, compiling=False)
             api = self.legs.corners[side].side
             douts = dict(zip(self.legs.cotangents(), problem.values[self.count :], strict=True))
             for layout in reversed(change.outputs):
@@ -137,6 +140,8 @@ class Rerun:
             given = dict(zip(douts, api.from_numpy(tuple(douts.values())), strict=True))
             found = api.to_numpy(api.compiled(pulled)(api.from_numpy(leaves), given))
         except Exception:
+            import os
+            if os.environ.get('DBG'): import traceback; traceback.print_exc()
             return None
         return self._pulled_back(change, leaves, found)
 
@@ -164,22 +169,29 @@ class Rerun:
         return found
 
     def _function(
-        self, change: Change, case: int, leaves: Any
+        self, change: Change, case: int, leaves: Any, compiling: bool = True
     ) -> tuple[Callable[..., Any], list[Any]]:
         """Return ``(values, leaves) -> outputs`` of a changed side, and the values to give it."""
         if change.program is None:
             corner = self.legs.corners[change.side]
-            key: Any = (change.side, "plain")
+            key: Any = (change.side, compiling)
             if key not in self._ready:
-                compiled = corner.side.compiled(corner.forward)
-                self._ready[key] = lambda values, inputs: compiled(*inputs)
+                forward = corner.side.compiled(corner.forward) if compiling else corner.forward
+                self._ready[key] = lambda values, inputs: forward(*inputs)
             return self._ready[key], []
         program = self.programs(change.side, case, leaves)[change.program]
-        slots, names = tuple(change.values), tuple(self.legs.outputs)
-        key = (id(program), slots, tuple(map(id, change.edits.values())))
+        slots, edits, names = tuple(change.values), dict(change.edits), tuple(self.legs.outputs)
+        key = (id(program), slots, tuple(map(id, edits.values())), compiling)
         if key not in self._ready:
-            ready = self.frameworks[change.side].ready
-            self._ready[key] = ready(program, slots, dict(change.edits), names)
+
+            def run(values: Sequence[Any], inputs: Sequence[Any]) -> dict[str, Any]:
+                changes = Changes(dict(zip(slots, values, strict=True)), edits)
+                return dict(zip(names, program.run(inputs, changes), strict=True))
+
+            one_off = bool(edits) or not program.static.isdisjoint(slots)
+            self._ready[key] = (
+                run if one_off or not compiling else self.frameworks[change.side].compiled(run)
+            )
         return self._ready[key], list(change.values.values())
 
     def distance(self, part: int, left: Arrays | None, right: Arrays | None, case: int) -> float:

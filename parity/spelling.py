@@ -108,6 +108,13 @@ def _of_constant(c: float) -> Iterator[tuple[float, str]]:
     yield c / 2, f"{written}/2"
 
 
+def of_sizes(value: object, sizes: Iterable[int]) -> str:
+    """Return how a number is made of a size or is well known, if it is and is no plain decimal."""
+    if isinstance(value, bool) or not isinstance(value, float) or float(f"{value:.3g}") == value:
+        return ""
+    return next((s.words for s in spellings(value, sizes, (), 1e-14)), "")
+
+
 def written(value: object) -> str:
     """Return a constant as it is shown: six digits, words in quotes."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -20,7 +20,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
 import parity
-from parity.programs import Changes, Constant, Edit, Operation, Program
+from parity.programs import Changes, Constant, Operation, Program
 
 INLINED = frozenset("checkpoint closed_call core_call jit pjit remat".split())
 CUSTOM = frozenset("custom_jvp_call custom_vjp_call".split())
@@ -35,7 +35,8 @@ SPELLED = {
 """What torch calls the same."""
 SWITCHES = {"integer_pow": "y", "round": "rounding_method"}
 """Parameters, no operands, that are constants all the same."""
-FRAMEWORKS = tuple(str(Path(m.__file__).parent) for m in (jax, jaxlib, parity) if m.__file__)
+JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
+HARNESS = str(Path(parity.__file__ or "").parent)
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
@@ -44,19 +45,8 @@ def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]
     return [_Recorder().program(traced)]
 
 
-def ready(
-    program: Program, slots: Sequence[int], edits: dict[int, Edit], names: Sequence[str]
-) -> Callable[..., dict[str, Any]]:
-    """Return ``(values, inputs) -> {name: output}`` with these slots' values: compiled once."""
-
-    def run(values: Sequence[Any], inputs: Sequence[Any]) -> dict[str, Any]:
-        changes = Changes(dict(zip(slots, values, strict=True)), edits)
-        return dict(zip(names, program.run(inputs, changes), strict=True))
-
-    static = {c.slot for c in program.constants if c.static}
-    if edits or not static.isdisjoint(slots):
-        return run
-    # the values are arguments: one compilation serves them all
+def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``run`` compiled in little time: what it is given are arguments, constants too."""
     return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
 
@@ -279,8 +269,11 @@ def _cond(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[A
 
 
 def _where(equation: Any) -> str:
-    """Return file:line of the innermost frame outside the frameworks, or nothing."""
+    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
     for frame in getattr(equation.source_info.traceback, "frames", ()):
-        if not any(part in frame.file_name for part in FRAMEWORKS) and "<" not in frame.file_name:
-            return f"{Path(frame.file_name).name}:{frame.line_num}"
+        name = frame.file_name
+        if name.startswith(HARNESS) and name != __file__:
+            return ""
+        if name != __file__ and not name.startswith(JAX) and "contextlib" not in name:
+            return f"{Path(name).name}:{frame.line_num}"
     return ""

@@ -23,17 +23,17 @@ from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
 from parity.frameworks.torch_noise import _name, _Open, _rule
-from parity.programs import Changes, Constant, Edit, Operation, Program
+from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
-    """device diagonal dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
-    memory_format non_blocking pin_memory requires_grad self_is_result size start step
+    """copy device diagonal dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
+    memory_format non_blocking pin_memory requires_grad self_is_result size sparse_grad start step
     storage_offset stride train training""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
-FRAMEWORKS = (*(str(Path(m.__file__).parent) for m in (torch, parity) if m.__file__), "contextlib")
+TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
@@ -41,15 +41,8 @@ def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]
     return [_recorded(function, inputs, opened) for opened in (False, True)]
 
 
-def ready(
-    program: Program, slots: Sequence[int], edits: dict[int, Edit], names: Sequence[str]
-) -> Callable[..., dict[str, Any]]:
-    """Return ``(values, inputs) -> {name: output}`` with these slots' values."""
-
-    def run(values: Sequence[Any], inputs: Sequence[Any]) -> dict[str, Any]:
-        changes = Changes(dict(zip(slots, values, strict=True)), edits)
-        return dict(zip(names, program.run(inputs, changes), strict=True))
-
+def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``run`` itself: torch runs eagerly here."""
     return run
 
 
@@ -186,6 +179,8 @@ class _Tape(TorchDispatchMode):
             factor = self.constant(1.0, inserted="factor")
             shift = self.constant(0.0, inserted="shift")
 
+        differentiable = _differentiable(func)
+
         def apply(inputs: list[Any], changes: Changes) -> list[Any]:
             given = iter(inputs)
             filled = [
@@ -193,7 +188,7 @@ class _Tape(TorchDispatchMode):
                 for leaf, slot in zip(leaves, read, strict=True)
             ]
             call_args, call_kwargs = tree_unflatten(filled, structure)
-            return list(tree_iter(func(*call_args, **call_kwargs)))
+            return list(tree_iter(differentiable(*call_args, **call_kwargs)))
 
         self.operations.append(
             Operation(
@@ -205,8 +200,35 @@ class _Tape(TorchDispatchMode):
                 _where(),
                 factor,
                 shift,
+                axis=_axis(func, args, kwargs),
             )
         )
+
+
+def _axis(func: Any, args: Any, kwargs: Any) -> int | None:
+    """Return an operation's dim, None where it has none or several."""
+    given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+    dim = given.get("dim")
+    return dim if isinstance(dim, int) else None
+
+
+def _differentiable(func: Any) -> Any:
+    """Return an operation that autograd knows, for one of prims, which it does not."""
+    name = _name(func)
+    if not func._schema.name.startswith("prims::"):
+        return func
+    if name == "convert_element_type":
+        return lambda x, dtype: x.to(dtype)
+    if name == "broadcast_in_dim":
+        return _broadcast
+    if name == "sum":
+        return lambda x, dims, **_: torch.sum(x, dims)
+    return getattr(torch, name, func)
+
+
+def _broadcast(x: Tensor, shape: Sequence[int], axes: Sequence[int]) -> Tensor:
+    kept = [x.shape[axes.index(axis)] if axis in axes else 1 for axis in range(len(shape))]
+    return x.reshape(kept).expand(list(shape))
 
 
 def _as_given(leaf: Any, value: Any) -> Any:
@@ -239,11 +261,13 @@ def _plain(func: Any, name: str) -> bool:
 
 
 def _where() -> str:
-    """Return file:line of the innermost frame outside the frameworks, or nothing."""
-    frame = sys._getframe(2)
+    """Return file:line of the user's innermost frame, or nothing where parity calls torch itself."""
+    frame: Any = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not any(part in name for part in FRAMEWORKS) and "<" not in name:
+        if name.startswith(HARNESS) and name != __file__:
+            return ""
+        if name != __file__ and not name.startswith(TORCH) and "contextlib" not in name:
             return f"{Path(name).name}:{frame.f_lineno}"
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return ""
