@@ -66,6 +66,10 @@ class Search:
         self.found: list[str] = []
         self.keys: set[Any] = set()
         """What is named already, in other words."""
+        self.slots: set[tuple[str, int | None, int]] = set()
+        """The constants whose change restores parity."""
+        self.factors: set[float] = set()
+        """Factors on outputs that restore parity."""
         self.counts: dict[str, int] = {}
         self.helped: list[tuple[float, Change]] = []
         """How far apart the sides are after a change, best first."""
@@ -77,10 +81,7 @@ class Search:
     def run(self) -> None:
         """Try everything, cheapest first; two changes only where no single one will do."""
         for side in self.sides:
-            try:
-                self.parameters[side] = of_side(self.rerun, side)
-            except Exception:  # a function that cannot be recorded has layouts all the same
-                self.parameters[side] = []
+            self.parameters[side] = of_side(self.rerun, side)
         self._single()
         if not self.found:
             self._try("missing factors and shifts", self._missing())
@@ -124,6 +125,7 @@ class Search:
             return
         if self.rerun.restores(trial):
             self.keys.add(key)
+            self.slots |= {(c.side, c.program, slot) for c in trial.values() for slot in c.values}
             self.found.append(" and ".join(change.said for change in trial.values()))
 
     def _forward(self, change: Change) -> Arrays | None:
@@ -158,19 +160,13 @@ class Search:
     def _otherwise(self) -> Iterator[Change]:
         for side in self.sides:
             arithmetic = self.rerun.frameworks[side].Arithmetic
-            for number, program in enumerate(self._programs(side)):
+            for number, program in enumerate(self.rerun.programs(side)):
                 for alternative in alternatives(program, arithmetic):
                     operation = alternative.operation
                     at = f" at {operation.where}" if operation.where else ""
                     said = f"the {side} side has {alternative.words}{at}"
                     yield Change(side, said, number, edits={operation.place: alternative.edit},
                                  key=(side, operation.kind, operation.where))
-
-    def _programs(self, side: str) -> list:
-        try:
-            return self.rerun.programs(side)
-        except Exception:
-            return []
 
     def _outputs(self) -> Iterator[Change]:
         side = self.sides[0]
@@ -181,8 +177,11 @@ class Search:
             reference[side] = base or {}
         mine, other = reference[side], reference[self.rerun.other(side)]
         affine = [*_affine(mine, other, side, self._sizes(), self._known())]
-        for layouts, words in affine:
+        for layouts, words, factor in affine:
+            before = len(self.found)
             yield Change(side, words, outputs=layouts)
+            if len(self.found) > before:
+                self.factors |= {factor, 1 / factor} if factor else set()
         for name, x in mine.items():
             for layout in rearranged(name, x.shape, x.dtype.kind):
                 yield Change(side, f"{name} is {layout.words} (one side)", outputs=(layout,))
@@ -231,13 +230,16 @@ class Search:
             if self.base is not None and side != self.base.side:
                 continue
             for parameter in own:
-                if not parameter.discrete and not self._spent():
+                if self._spent():
+                    return
+                change = parameter.change(parameter.value)
+                own = {(side, change.program, slot) for slot in parameter.slots}
+                if not parameter.discrete and self.slots.isdisjoint(own):
                     yield from self._solution(parameter)
 
     def _missing(self) -> Iterator[Change]:
         yield from self._solved(
-            {side: [*inserted(self.rerun, side)] if self._programs(side) else []
-             for side in self.sides}
+            {side: [*inserted(self.rerun, side)] for side in self.sides}
         )
 
     def _solution(self, parameter: Parameter) -> Iterator[Change]:
@@ -253,6 +255,9 @@ class Search:
         if value is None:
             return
         known, before = numbers(self.parameters[self.rerun.other(parameter.side)]), len(self.found)
+        plain = any(abs(value - v) <= 1e-6 * abs(v) for v in (*known, 1.0))
+        if not plain and self._same_as_output(parameter.value, value):
+            return  # a factor on the output says it better
         for spelled in spellings(value, self._sizes(), known):
             if spelled.value != parameter.value:
                 yield self._said(parameter, spelled.value, spelled.words)
@@ -260,6 +265,10 @@ class Search:
                 return
         if self._elements() > 8:
             yield self._said(parameter, value)
+
+    def _same_as_output(self, old: float, new: float) -> bool:
+        ratio = new / old if old else 0.0
+        return any(abs(ratio - factor) <= 1e-6 * abs(factor) for factor in self.factors)
 
     def _elements(self) -> int:
         return sum(x.size for x in self.reference[self.sides[0]].values())
@@ -277,8 +286,7 @@ class Search:
         return replace(
             parameter.change(value),
             said=parameter.said(value, words, before),
-            key=(parameter.side, parameter.place if parameter.inserted else "",
-                 written(parameter.value), written(value)),
+            key=(parameter.side, parameter.inserted, written(parameter.value), written(value)),
         )
 
     # --- both sides, and two changes ---
@@ -314,7 +322,7 @@ class Search:
 
 def _affine(
     mine: Arrays, other: Arrays, side: str, sizes: Sequence[int], known: Sequence[float]
-) -> Iterator[tuple[tuple[Layout, ...], str]]:
+) -> Iterator[tuple[tuple[Layout, ...], str, float]]:
     """Yield the factor, and the shift, by which outputs differ: one of them, or all by the same."""
     floats = [name for name, x in mine.items() if x.dtype.kind == "f"]
     for names in dict.fromkeys([tuple(floats), *((name,) for name in floats)]):
@@ -330,10 +338,10 @@ def _affine(
             if number not in (0.0, 1.0):
                 meant = f" = {words}" if words else ""
                 sentence = f"{said} of the {side} side is multiplied by {written(number)}{meant}"
-                yield tuple(scaled(n, number, sentence) for n in names), sentence
+                yield tuple(scaled(n, number, sentence) for n in names), sentence, number
         shift = float(np.mean(b[fine] - a[fine]))
         for number, words in spellings(shift, sizes, known, 1e-9):
             if number:
                 meant = f" = {words}" if words else ""
                 sentence = f"{said} of the {side} side is shifted by {written(number)}{meant}"
-                yield tuple(shifted(n, number, sentence) for n in names), sentence
+                yield tuple(shifted(n, number, sentence) for n in names), sentence, 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from parity.layouts import scaled, shifted
-from parity.programs import Constant, Operation, Program, role, uses
+from parity.programs import Constant, Operation, Program, read_by, role, uses
 from parity.rerun import Change, Rerun
 from parity.spelling import written
 
@@ -53,18 +53,15 @@ def of_side(rerun: Rerun, side: str) -> list[Parameter]:
 
 
 def _constants(
-    side: str, number: int, known: list[tuple[Constant, Program, Operation]]
+    side: str, number: int, found: list[tuple[Constant, Program, Operation]]
 ) -> Iterator[Parameter]:
     groups: dict[Any, list[Any]] = {}
-    for constant, program, operation in known:
+    for constant, program, operation in found:
         what = role(constant, program, operation)
-        groups.setdefault(("alike", what, repr(constant.value)), []).append(
-            (constant, what, operation)
-        )
-        groups.setdefault(("equal", repr(constant.value)), []).append((constant, what, operation))
-    for constant, program, operation in known:
-        what = role(constant, program, operation)
-        groups.setdefault(("one", constant.slot), []).append((constant, what, operation))
+        member = (constant, what, read_by(constant, program, operation)[0])
+        value = repr(constant.value)
+        for key in (("alike", what, value), ("equal", value), ("one", constant.slot)):
+            groups.setdefault(key, []).append(member)
     seen: set[tuple[int, ...]] = set()
     for key in sorted(groups, key=lambda key: ("alike", "equal", "one").index(key[0])):
         members = groups[key]
@@ -132,6 +129,8 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
                 inserted=True,
             )
     number = len(rerun.programs(side)) - 1
+    if number < 0:
+        return
     program = rerun.programs(side)[number]
     operations = {c: o for _, o in program.walk() for c in (o.factor, o.shift)}
     for constant in reversed(program.constants):

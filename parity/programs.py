@@ -157,20 +157,25 @@ def uses(program: Program) -> dict[int, tuple[Program, Operation]]:
     return found
 
 
+def read_by(constant: Constant, program: Program, operation: Operation) -> tuple[Operation, bool]:
+    """Return the operation that first does something with a constant; whether it comes first."""
+    slot = constant.slot
+    while operation.kind in MOVING and not constant.inserted:
+        onward = [o for o in program.operations if operation.outputs[0] in o.inputs]
+        if not onward:
+            break
+        slot, operation = operation.outputs[0], onward[0]
+    return operation, bool(operation.inputs) and operation.inputs[0] == slot
+
+
 def role(constant: Constant, program: Program, operation: Operation) -> str:
     """Return what a constant is for, from where it stands; its own name where it has one."""
     if constant.inserted:
         return constant.inserted
     if constant.name:
         return constant.name
-    slot = constant.slot
-    while operation.kind in MOVING:
-        slot = operation.outputs[0]
-        onward = [o for o in program.operations if slot in o.inputs]
-        if not onward:
-            return "constant"
-        operation = onward[0]
-    kind, first = operation.kind, operation.inputs[0] == slot
+    operation, first = read_by(constant, program, operation)
+    kind = operation.kind
     onward = program.consumers(operation.outputs[0])
     if kind == "sub" and not first and constant.value in (0, 1):
         if any(o.kind == "div" for o in onward):

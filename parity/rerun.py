@@ -93,13 +93,19 @@ class Rerun:
         return next(s for s in self.sides if s != side)
 
     def programs(self, side: str, case: int = 0, leaves: Any = None) -> list[Program]:
-        """Return a side's programs for the shapes of these leaves, of the case's own if none."""
+        """Return a side's programs for the shapes of these leaves, of the case's own if none.
+
+        A function that cannot be recorded has no program; its arrays are laid out all the same.
+        """
         leaves = self.problems[case].values[: self.count] if leaves is None else leaves
         key = (side, case, *(x.shape for x in leaves))
         if key not in self._programs:
             corner = self.legs.corners[side]
             inputs = corner.side.from_numpy(tuple(leaves))
-            self._programs[key] = self.frameworks[side].record(corner.forward, inputs)
+            try:
+                self._programs[key] = self.frameworks[side].record(corner.forward, inputs)
+            except Exception:
+                self._programs[key] = []
         return self._programs[key]
 
     def forward(self, side: str, change: Change | None, case: int = 0) -> Arrays | None:
