@@ -60,17 +60,21 @@ def _comparison(o: Operation, m: Any) -> tuple[str, Edit]:
 
 
 def _rounding(o: Operation, m: Any) -> Iterator[tuple[str, Edit]]:
+    if o.kind == "round":
+        yield (
+            "halves rounded up for halves rounded to even",
+            lambda values, x: m.floor(x[0] + 0.5),
+        )
+        yield (
+            "halves rounded away from zero for halves rounded to even",
+            lambda values, x: m.sign(x[0]) * m.floor(m.abs(x[0]) + 0.5),
+        )
     for other in ROUNDINGS:
         if other != o.kind:
             yield (
                 f"{other} for {o.kind}",
                 lambda values, x, other=other: getattr(m, other)(x[0]),
             )
-    if o.kind == "round":
-        yield (
-            "halves rounded away from zero for halves rounded to even",
-            lambda values, x: m.sign(x[0]) * m.floor(m.abs(x[0]) + 0.5),
-        )
 
 
 def _gelu(o: Operation, m: Any) -> tuple[str, Edit]:

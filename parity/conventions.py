@@ -10,19 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain, combinations, islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from parity.alternatives import alternatives
-from parity.layouts import Layout, kept, rearranged, scaled, shifted
+from parity.layouts import Layout, kept, rearranged, regrouped, scaled, shifted
 from parity.legs import Arrays, Legs
 from parity.noise import BOUND
-from parity.parameters import NEUTRAL, Parameter, inserted, numbers, of_side, others
+from parity.parameters import EPSILONS, NEUTRAL, Parameter, inserted, numbers, of_side, others
 from parity.rerun import Change, Problem, Rerun
-from parity.solving import solve
-from parity.spelling import of_sizes, spellings, written
+from parity.solving import solve, solve_two
+from parity.spelling import UNIVERSAL, of_sizes, spellings, written
 
 MOST_RUNS = 6000
 """Runs of changed functions in one search."""
@@ -32,6 +32,12 @@ MOST_WORK = 2_000_000
 
 BASES = 8
 """Changes that help most, on top of which a second one is tried."""
+
+FEW = 8
+"""With fewer output numbers than this, the gradients help to solve for constants."""
+
+MOST_CONSTANTS = 24
+"""Constants of one program that are turned two at a time."""
 
 NAMED = 8
 """Changes that are named, where more restore parity."""
@@ -88,6 +94,8 @@ class Search:
         if not self.found:
             self._neutral()
         if not self.found:
+            self._try("two constants solved for", self._two_constants())
+        if not self.found:
             self._second()
 
     def _single(self) -> None:
@@ -126,6 +134,7 @@ class Search:
         if self.rerun.restores(trial):
             self.keys.add(key)
             self.slots |= {(c.side, c.program, slot) for c in trial.values() for slot in c.values}
+            self.keys |= {key[:-1] for c in trial.values() if (key := c.key) and c.values}
             self.found.append(" and ".join(change.said for change in trial.values()))
 
     def _forward(self, change: Change) -> Arrays | None:
@@ -155,7 +164,8 @@ class Search:
             known = numbers(self.parameters[self.rerun.other(side)])
             for parameter in parameters:
                 for value in others(parameter, known):
-                    yield self._said(parameter, value)
+                    if not self._named(parameter):
+                        yield self._said(parameter, value)
 
     def _otherwise(self) -> Iterator[Change]:
         for side in self.sides:
@@ -183,30 +193,48 @@ class Search:
             if len(self.found) > before:
                 self.factors |= {factor, 1 / factor} if factor else set()
         for name, x in mine.items():
-            for layout in rearranged(name, x.shape, x.dtype.kind):
-                yield Change(side, f"{name} is {layout.words} (one side)", outputs=(layout,))
+            for layout in _layouts(name, x):
+                yield Change(side, f"{name} is {layout.words} on one side", outputs=(layout,))
 
     def _inputs(self) -> Iterator[Change]:
+        yield from self._exchanges(self.sides[0] if self.base is None else self.base.side)
         for side in self.sides if self.base is None else (self.base.side,):
             leaves = zip(self.rerun.legs.arguments.names, self.rerun.problems[0].values)
-            own = [lay for name, x in leaves for lay in rearranged(name, x.shape, x.dtype.kind)]
+            own = [layout for name, x in leaves for layout in _layouts(name, x)]
             for layout in own:
                 said = f"input {layout.tensor} is {layout.words} for the {side} side"
-                yield Change(side, said, inputs=(layout,))
+                yield Change(side, said, inputs=(layout,), key=("input", layout.tensor))
+            if self.base is None:
+                yield from self._rescaled(side)
             for layout in own:
                 for out in self._backwards(layout):
                     said = (
-                        f"the {side} side works on {layout.tensor} {layout.words}, and "
-                        f"{out.tensor} is put back: it works along other axes"
+                        f"{layout.tensor} is {layout.words} on the way into the {side} side, and "
+                        f"{out.tensor} put back"
                     )
-                    yield Change(side, said, inputs=(layout,), outputs=(out,))
+                    key = ("around", layout.tensor)
+                    yield Change(side, said, inputs=(layout,), outputs=(out,), key=key)
+
+    def _exchanges(self, side: str) -> Iterator[Change]:
+        leaves = zip(self.rerun.legs.arguments.names, self.rerun.problems[0].values, strict=False)
+        for (one, x), (other, y) in combinations(leaves, 2):
+            if x.shape == y.shape and x.dtype == y.dtype:
+                said = f"inputs {one} and {other} are exchanged for one side"
+                yield Change(side, said, exchanged=(one, other), key=(one, other))
+
+    def _rescaled(self, side: str) -> Iterator[Change]:
+        for name in self.rerun.legs.arguments.floating:
+            for words, factor in UNIVERSAL.items():
+                if factor not in (0.0, 1.0):
+                    said = f"input {name} is multiplied by {words} for the {side} side"
+                    yield Change(side, said, inputs=(scaled(name, factor, words),))
 
     def _backwards(self, layout: Layout) -> Iterator[Layout]:
         """Yield the way back for an output that has as many axes as the input laid out."""
         ndim = {n: x.ndim for n, x in zip(
             self.rerun.legs.arguments.names, self.rerun.problems[0].values, strict=False)}
         for name, x in self.reference[self.sides[0]].items():
-            if x.ndim == ndim[layout.tensor] and "axes" in layout.words + "axes":
+            if x.ndim == ndim[layout.tensor]:
                 yield Layout(name, layout.words, layout.back, layout.onto)
 
     def _rows(self) -> Iterator[Change]:
@@ -232,9 +260,7 @@ class Search:
             for parameter in own:
                 if self._spent():
                     return
-                change = parameter.change(parameter.value)
-                own = {(side, change.program, slot) for slot in parameter.slots}
-                if not parameter.discrete and self.slots.isdisjoint(own):
+                if not parameter.discrete and not self._named(parameter):
                     yield from self._solution(parameter)
 
     def _missing(self) -> Iterator[Change]:
@@ -280,6 +306,13 @@ class Search:
     def _known(self) -> list[float]:
         return numbers([*chain(*self.parameters.values())])
 
+    def _named(self, parameter: Parameter) -> bool:
+        """Return whether a value of this constant, or of one that holds the same, is found."""
+        key = (parameter.side, parameter.inserted, written(parameter.value))
+        program = parameter.change(parameter.value).program
+        own = {(parameter.side, program, slot) for slot in parameter.slots}
+        return key in self.keys or not self.slots.isdisjoint(own)
+
     def _said(self, parameter: Parameter, value: Any, words: str = "") -> Change:
         """Return the change of a parameter to a value, in words."""
         before = of_sizes(parameter.value, self._sizes())
@@ -294,7 +327,7 @@ class Search:
     def _neutral(self) -> None:
         """Take the epsilons out of both sides, which have them in different places."""
         without = {
-            side: [self._said(p, NEUTRAL[p.role]) for p in own if p.role in NEUTRAL]
+            side: [self._said(p, NEUTRAL[p.role]) for p in own if p.role in EPSILONS]
             for side, own in self.parameters.items()
         }
         for changes in product(*without.values()):
@@ -309,6 +342,39 @@ class Search:
                 self._confirm(trial)
                 return
 
+    def _two_constants(self) -> Iterator[Change]:
+        """Yield two constants of one side, at the values that together fit best."""
+        for side, own in self.parameters.items():
+            opposite = self.rerun.other(side)
+            other, known = dict(self.reference[opposite]), numbers(self.parameters[opposite])
+            few = self._elements() < FEW  # numbers to fit two others to: the gradients are more
+            if few:
+                other |= _as_gradients(self.rerun.gradients(opposite, None))
+            for number in dict.fromkeys(p.change(p.value).program for p in own):
+                turned = [p for p in own if not p.discrete and p.change(p.value).program == number]
+
+                def run(values: Mapping[int, float], turned: Any = turned) -> Arrays | None:
+                    whole = turned[0].change(turned[0].value)
+                    for place, value in values.items():
+                        whole = whole + turned[place].change(value)
+                    out = self._forward(whole)
+                    if not few or out is None:
+                        return out
+                    return out | _as_gradients(self.rerun.gradients(whole.side, whole))
+
+                starts = [float(p.value) for p in turned][:MOST_CONSTANTS]
+                for places, values in solve_two(run, other, starts):
+                    choices = [
+                        [*islice(spellings(v, self._sizes(), known, decimals=False), 4)]
+                        for v in values
+                    ]
+                    for chosen in product(*choices):
+                        said = [self._said(turned[i], s.value, s.words)
+                                for i, s in zip(places, chosen, strict=True)]
+                        whole = said[0] + said[1]
+                        if whole is not None and not self.found:
+                            yield whole
+
     def _second(self) -> None:
         """Try a second change on top of those that brought the sides nearer."""
         nearer = [(apart, c) for apart, c in self.helped if apart < self.apart - np.log(1.5)]
@@ -318,6 +384,15 @@ class Search:
             if self.found:
                 break
         self.base = None
+
+
+def _as_gradients(found: Arrays | None) -> Arrays:
+    return {f"gradient of {name}": x for name, x in (found or {}).items()}
+
+
+def _layouts(name: str, x: np.ndarray) -> Iterator[Layout]:
+    yield from rearranged(name, x.shape, x.dtype.kind)
+    yield from regrouped(name, x.shape)
 
 
 def _affine(

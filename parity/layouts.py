@@ -54,6 +54,42 @@ def rearranged(name: str, shape: tuple[int, ...], kind: str) -> Iterator[Layout]
         yield Layout(name, "conjugated", np.conj, np.conj)
 
 
+def regrouped(name: str, shape: tuple[int, ...]) -> Iterator[Layout]:
+    """Yield an axis interleaved, its blocks in another order, or rolled: gates, halves, shifts."""
+    for axis, size in enumerate(shape):
+        for count in (2, 3, 4):
+            if size > count and size % count == 0:
+                yield from _interleaved(name, axis, size, count)
+            if size % count == 0 and size > 1:
+                yield from _reordered(name, axis, size, count)
+        for by in dict.fromkeys((1, -1, size // 2)) if size > 2 else ():
+            places = np.roll(np.arange(size), by)
+            yield _taken(name, f"rolled by {by} along axis {axis}", axis, places)
+
+
+def _interleaved(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
+    places = np.arange(size).reshape(count, -1).T.ravel()
+    yield _taken(name, f"interleaved in {count} along axis {axis}", axis, places)
+    if count * count != size:
+        back = np.argsort(places)
+        yield _taken(name, f"no longer interleaved in {count} along axis {axis}", axis, back)
+
+
+def _reordered(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
+    blocks = np.arange(size).reshape(count, -1)
+    for order in permutations(range(count)):
+        if order != tuple(range(count)):
+            words = f"with its {count} blocks in the order {list(order)} along axis {axis}"
+            yield _taken(name, words, axis, blocks[list(order)].ravel())
+
+
+def _taken(name: str, words: str, axis: int, places: np.ndarray) -> Layout:
+    back = np.argsort(places)
+    return Layout(
+        name, words, lambda x: np.take(x, places, axis), lambda x: np.take(x, back, axis)
+    )
+
+
 def _flip(axes: tuple[int, ...]) -> Map:
     return lambda x: np.ascontiguousarray(np.flip(x, axes))
 

@@ -14,7 +14,17 @@ from parity.programs import Constant, Operation, Program, read_by, role, uses
 from parity.rerun import Change, Rerun
 from parity.spelling import written
 
-NEUTRAL = {"epsilon": 0.0, "eps": 0.0, "threshold": float("inf")}
+EPSILONS = frozenset(("epsilon", "eps"))
+NEUTRAL = {
+    "epsilon": 0.0,
+    "eps": 0.0,
+    "threshold": float("inf"),
+    "factor": 1.0,
+    "divisor": 1.0,
+    "exponent": 1.0,
+    "term": 0.0,
+    "ignore_index": -100,
+}
 """What takes a constant out of a function, by its role."""
 
 

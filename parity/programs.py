@@ -102,6 +102,19 @@ class Program:
         return frozenset(c.slot for c in self.constants if c.static)
 
     @property
+    def inserted(self) -> frozenset[int]:
+        """Return the slots of the factors and shifts that could be put in."""
+        return frozenset(c.slot for c in self.constants if c.inserted)
+
+    def operands(self, inserted: bool) -> dict[int, Any]:
+        """Return {slot: value} of every constant that is an operand, or could be put in as one."""
+        return {
+            c.slot: c.value
+            for c in self.constants
+            if not c.static and (inserted or not c.inserted)
+        }
+
+    @property
     def places(self) -> frozenset[int]:
         """Return the place of every operation, held ones too."""
         return frozenset(o.place for _, o in self.walk())

@@ -45,6 +45,8 @@ class Change:
     edits: Mapping[int, Edit] = field(default_factory=dict)
     inputs: tuple[Layout, ...] = ()
     outputs: tuple[Layout, ...] = ()
+    exchanged: tuple[str, ...] = ()
+    """Two inputs, each given for the other."""
     key: Any = None
     """What is equal for changes that say the same in other words."""
 
@@ -61,8 +63,19 @@ class Change:
             {**self.edits, **other.edits},
             self.inputs + other.inputs,
             other.outputs + self.outputs,
+            self.exchanged + other.exchanged,
             (self.key or self.said, other.key or other.said),
         )
+
+
+class _Function(NamedTuple):
+    """A changed side, to be run on any constants and leaves."""
+
+    run: Callable[..., dict[str, Any]]
+    values: list[Any]
+    key: tuple[Any, ...]
+    one_off: bool
+    """Whether it is made for one change, and not worth compiling for its outputs alone."""
 
 
 class Rerun:
@@ -113,14 +126,17 @@ class Rerun:
         problem = self.problems[case]
         if change is None:
             return dict(problem.outcomes[side][0])
-        if change.program is None and not change.inputs:
+        if change.program is None and not change.inputs and not change.exchanged:
             return self._laid_out(change, problem.outcomes[side][0])
         self.runs += 1
         try:
             leaves = self._leaves(change, problem.values[: self.count])
-            run, values = self._function(change, case, leaves)
+            function = self._function(change, case, leaves)
+            if function.key not in self._ready:
+                once = function.one_off
+                self._ready[function.key] = function.run if once else self._compiled(function.run, side)
             api = self.legs.corners[side].side
-            out = api.to_numpy(run(values, api.from_numpy(leaves)))
+            out = api.to_numpy(self._ready[function.key](function.values, api.from_numpy(leaves)))
             return self._laid_out(change, out)
         except Exception:  # shapes that no longer fit, a constant that is refused
             return None
@@ -134,22 +150,25 @@ class Rerun:
             return {}
         try:
             leaves = self._leaves(change, problem.values[: self.count])
-            run, values = self._function(change, case, leaves, compiling=False)
-            api = self.legs.corners[side].side
+            function = self._function(change, case, leaves)
+            api, key = self.legs.corners[side].side, ("gradients", *function.key)
+            if key not in self._ready:
+
+                def pulled(values: Any, leaves: Any, douts: Any) -> Any:
+                    return api.vjp(lambda *xs: function.run(values, xs), leaves, douts)[1]
+
+                self._ready[key] = self._compiled(pulled, side)
             douts = dict(zip(self.legs.cotangents(), problem.values[self.count :], strict=True))
             for layout in reversed(change.outputs):
                 douts[layout.tensor] = layout.back(douts[layout.tensor])
-
-            def pulled(leaves: Any, douts: Any) -> Any:
-                return api.vjp(lambda *xs: run(values, xs), leaves, douts)[1]
-
             given = dict(zip(douts, api.from_numpy(tuple(douts.values())), strict=True))
-            found = api.to_numpy(api.compiled(pulled)(api.from_numpy(leaves), given))
+            found = api.to_numpy(self._ready[key](function.values, api.from_numpy(leaves), given))
         except Exception:
-            import os
-            if os.environ.get('DBG'): import traceback; traceback.print_exc()
             return None
         return self._pulled_back(change, leaves, found)
+
+    def _compiled(self, run: Callable[..., Any], side: str) -> Callable[..., Any]:
+        return self.frameworks[side].compiled(run)  # type: ignore[no-any-return]
 
     def _pulled_back(self, change: Change, leaves: Sequence[np.ndarray], found: Any) -> Arrays:
         floats = [x for x in leaves if x.dtype.kind in "fc"]
@@ -157,6 +176,7 @@ class Rerun:
             name: np.zeros_like(x) if grad is None else grad
             for name, x, grad in zip(self.legs.floating, floats, found, strict=True)
         }
+        grads = _exchanged(grads, change.exchanged)
         for layout in reversed(change.inputs):
             if layout.tensor in grads:
                 grads[layout.tensor] = layout.back(grads[layout.tensor])
@@ -166,7 +186,7 @@ class Rerun:
         named = dict(zip(self.legs.arguments.names, leaves, strict=True))
         for layout in change.inputs:
             named[layout.tensor] = layout.onto(named[layout.tensor])
-        return tuple(named.values())
+        return tuple(_exchanged(named, change.exchanged).values())
 
     def _laid_out(self, change: Change, outputs: Arrays) -> Arrays:
         found = dict(outputs)
@@ -174,31 +194,25 @@ class Rerun:
             found[layout.tensor] = layout.onto(found[layout.tensor])
         return found
 
-    def _function(
-        self, change: Change, case: int, leaves: Any, compiling: bool = True
-    ) -> tuple[Callable[..., Any], list[Any]]:
-        """Return ``(values, leaves) -> outputs`` of a changed side, and the values to give it."""
+    def _function(self, change: Change, case: int, leaves: Any) -> _Function:
+        """Return a changed side as a function of the values of its constants and of leaves."""
         if change.program is None:
-            corner = self.legs.corners[change.side]
-            key: Any = (change.side, compiling)
-            if key not in self._ready:
-                forward = corner.side.compiled(corner.forward) if compiling else corner.forward
-                self._ready[key] = lambda values, inputs: forward(*inputs)
-            return self._ready[key], []
+            forward = self.legs.corners[change.side].forward
+            return _Function(lambda values, inputs: forward(*inputs), [], (change.side,), False)
         program = self.programs(change.side, case, leaves)[change.program]
-        slots, edits, names = tuple(change.values), dict(change.edits), tuple(self.legs.outputs)
-        key = (id(program), slots, tuple(map(id, edits.values())), compiling)
-        if key not in self._ready:
+        values, edits, names = change.values, dict(change.edits), tuple(self.legs.outputs)
+        one_off = bool(edits) or not program.static.isdisjoint(values)
+        if not one_off:  # every constant is an argument: compiled once for all
+            values = {**program.operands(not program.inserted.isdisjoint(values)), **values}
+        static = {slot: value for slot, value in values.items() if slot in program.static}
+        slots = tuple(slot for slot in values if slot not in static)
 
-            def run(values: Sequence[Any], inputs: Sequence[Any]) -> dict[str, Any]:
-                changes = Changes(dict(zip(slots, values, strict=True)), edits)
-                return dict(zip(names, program.run(inputs, changes), strict=True))
+        def run(given: Sequence[Any], inputs: Sequence[Any]) -> dict[str, Any]:
+            changes = Changes({**dict(zip(slots, given, strict=True)), **static}, edits)
+            return dict(zip(names, program.run(inputs, changes), strict=True))
 
-            one_off = bool(edits) or not program.static.isdisjoint(slots)
-            self._ready[key] = (
-                run if one_off or not compiling else self.frameworks[change.side].compiled(run)
-            )
-        return self._ready[key], list(change.values.values())
+        key = (id(program), slots, *static.items(), *map(id, edits.values()))
+        return _Function(run, [values[slot] for slot in slots], key, one_off)
 
     def distance(self, part: int, left: Arrays | None, right: Arrays | None, case: int) -> float:
         """Return the largest distance of any tensor, in sigmas; infinite where one is missing."""
@@ -236,3 +250,12 @@ class Rerun:
                 if not self.distance(part, first, second, case) <= BOUND:
                     return False
         return True
+
+
+def _exchanged(named: Arrays, names: Sequence[str]) -> Arrays:
+    """Return the same arrays with every two of these names given each other's."""
+    found = dict(named)
+    for one, other in zip(names[::2], names[1::2], strict=True):
+        if one in found and other in found:
+            found[one], found[other] = found[other], found[one]
+    return found

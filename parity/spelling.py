@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -49,11 +50,18 @@ class Spelled(NamedTuple):
 
 
 def spellings(
-    value: float, sizes: Iterable[int], known: Iterable[float], within: float = 1e-3
+    value: float,
+    sizes: Iterable[int],
+    known: Iterable[float],
+    within: float = 1e-3,
+    decimals: bool = True,
 ) -> Iterator[Spelled]:
-    """Yield what ``value`` may be meant to be, plainest first, up to a relative ``within``."""
+    """Yield what ``value`` may be meant to be, plainest first, up to a relative ``within``.
+
+    ``known`` are the other side's constants. Without ``decimals``, only what has a reason.
+    """
     tried: set[float] = set()
-    for number, words in _named(value, sizes, known):
+    for number, words in chain(_named(sizes, known), _decimals(value) if decimals else ()):
         near = abs(number - value) <= within * max(abs(value), abs(number)) or (
             number == 0 and abs(value) < 1e-12
         )
@@ -62,9 +70,7 @@ def spellings(
             yield Spelled(number, words)
 
 
-def _named(
-    value: float, sizes: Iterable[int], known: Iterable[float]
-) -> Iterator[tuple[float, str]]:
+def _named(sizes: Iterable[int], known: Iterable[float]) -> Iterator[tuple[float, str]]:
     for constant in known:
         yield float(constant), ""
     sizes = [n for n in dict.fromkeys(sizes) if n > 1]
@@ -78,6 +84,9 @@ def _named(
         for other in sizes:
             if other != n:
                 yield other / n, f"{other}/{n}"
+
+
+def _decimals(value: float) -> Iterator[tuple[float, str]]:
     for digits in range(1, DIGITS + 1):
         yield float(f"{value:.{digits - 1}e}"), ""
 

@@ -198,7 +198,7 @@ case(
     "flipped along axis 0",
 )
 case("softmax along the other axis", lambda x: jax.nn.softmax(x, 0), lambda x: x.softmax(1), X,
-     "other axes")  # fmt: skip
+     "put back")  # fmt: skip
 case("channels last",
      lambda x: jnp.mean(x, (1, 2)) * jnp.arange(1.0, 4.0, dtype=x.dtype),
      lambda x: x.mean((2, 3)) * torch.arange(1, 4, dtype=x.dtype),
@@ -235,8 +235,8 @@ case(
     {"x": (4, 6)},
     "interleaved",
 )
-case("targets one step later", lambda x: jnp.cos(jnp.roll(x, -1, 1)) * 2,
-     lambda x: 2 * torch.cos(torch.roll(x, 1, 1)), {"x": (3, 9)}, "rolled")  # fmt: skip
+case("targets one step later", lambda x, y: (jnp.roll(y, -1, 1) * jnp.cos(x)).sum(),
+     lambda x, y: (y * x.cos()).sum(), {"x": (3, 9), "y": (3, 9)}, "rolled")  # fmt: skip
 case("cumulative from the end", lambda x: jnp.cumsum(x, 1),
      lambda x: x.flip(1).cumsum(1).flip(1), X, "flipped along axis 1|reverse")  # fmt: skip
 
@@ -266,7 +266,7 @@ case("remainder of a negative", lambda x: jnp.fmod(x, 0.7), lambda x: torch.rema
 case(
     "step at zero",
     lambda x: jnp.where(x > 0, 1.0, 0.0) * x.sum(),
-    lambda x: torch.where(x >= 0, 1.0, 0.0).to(x.dtype) * x.sum(),
+    lambda x: torch.where(x >= 0, torch.ones_like(x), torch.zeros_like(x)) * x.sum(),
     lambda rng: {"x": np.where(rng.random((4, 5)) < 0.3, 0.0, rng.normal(size=(4, 5)))},
     ">=? for >=?",
 )
@@ -310,7 +310,7 @@ case(
 )
 case(
     "weight decay, coupled or not",
-    lambda p, g, m: (p - 0.1 * (0.9 * m + (g + 0.01 * p)), 0.9 * m + g),
+    lambda p, g, m: (p - 0.1 * (0.9 * m + (g + 0.01 * p)), 0.9 * m + (g + 0.01 * p)),
     lambda p, g, m: (p - 0.1 * (0.9 * m + g) - 0.1 * 0.01 * p, 0.9 * m + g),
     {k: (6,) for k in "pgm"},
     "",
