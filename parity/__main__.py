@@ -153,6 +153,19 @@ def reproduce() -> int:
     return report.exit_code() or int(not all(figure.holds for figure in figures))
 
 
+@app.command()
+def selftest(
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds for each function.")] = 20,
+) -> int:
+    """Run the harness on functions known to be right or wrong; print how often it errs."""
+    from parity.progress import progress
+    from parity.selftest.rates import count, measure, show
+
+    with progress("testing the harness itself", count()) as advance:
+        rates = measure(seeds, advance)
+    return show(rates, _console())
+
+
 def _show(report: Any, verbose: bool) -> None:
     """Print the report; a reader who has seen enough (`| head`) is no error."""
     try:

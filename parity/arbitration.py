@@ -25,13 +25,16 @@ DIRECTIONS = 8
 NEAR = 2.0**-26
 """How far from a kink its neighbourhood is looked at, as a share of each input's size."""
 
+TOGETHER = 1e-5
+"""By how much what moves together comes apart."""
+
 SLACK = 1e-6
 """By how much the gradient of a smooth piece may change over that distance."""
 
 
 @dataclass(frozen=True)
 class Witness:
-    """One corner in float64: the loss <cotangent, forward(x)> and its gradient, both of a vector."""
+    """One corner in float64: the loss <cotangent, forward(x)> and its gradient, of a vector."""
 
     name: str
     loss: Callable[[Vector], float]
@@ -53,6 +56,7 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
     """
     order = 1 if ahead else 2
     here = loss(x) if ahead else 0.0
+    largest = abs(here)
     best, before = Slope(np.nan, np.inf), np.zeros(0)
     for level in range(3, 25):
         step = 2.0**-level
@@ -62,12 +66,13 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
         else:
             far, back = loss(x + step * along), loss(x - step * along)
             first = (far - back) / (2 * step)
+        largest = max(largest, abs(far))
         row = [first]
         for k in range(min(len(before), 6)):
             gain = 2.0 ** (order * (k + 1) if order == 2 else k + 1)
             row.append(row[-1] + (row[-1] - before[k]) / (gain - 1))
             spread = max(abs(row[-1] - row[-2]), abs(row[-1] - before[k]))
-            floor = 4 * np.finfo(np.float64).eps * abs(far) / step
+            floor = 16 * np.finfo(np.float64).eps * largest / step
             if spread + floor < best.resolution:
                 best = Slope(row[-1], spread + floor)
         before = np.array(row)
@@ -93,13 +98,15 @@ def arbitrate(
     gradients: Mapping[str, Vector],
     disputed: np.ndarray,
     scale: Vector,
+    blur: Vector,
     rng: np.random.Generator,
 ) -> Finding:
     """Ask the forwards who is right on the ``disputed`` elements (a mask).
 
-    ``scale`` is the size of each input: steps are shares of it.
+    ``scale`` is the size of each input: steps are shares of it. ``blur`` is how far rounding may
+    move each gradient.
     """
-    kink = _Kink(witnesses, x, gradients, disputed, scale, rng)
+    kink = _Kink(witnesses, x, gradients, disputed, scale, blur, rng)
     if kink.vanishes:
         wrong, looked = kink.wrong()
         return Finding(True, wrong, SLACK, looked)
@@ -170,14 +177,36 @@ class _Kink:
         gradients: Mapping[str, Vector],
         disputed: np.ndarray,
         scale: Vector,
+        blur: Vector,
         rng: np.random.Generator,
     ) -> None:
         self.witnesses, self.x, self.gradients, self.rng = witnesses, x, gradients, rng
-        self.places = np.flatnonzero(disputed)
-        self.scale = scale
-        self.claims = np.array([gradients[w.name][self.places] for w in witnesses])
+        self.scale, self.blur = scale, blur
+        self._look_at(disputed)
+
+    def _look_at(self, mask: np.ndarray) -> None:
+        self.places = np.flatnonzero(mask)
+        self.claims = np.array([self.gradients[w.name][self.places] for w in self.witnesses])
         with np.errstate(invalid="ignore"):
             self.dispute = np.ptp(self.claims, axis=0)
+
+    def _reach(self) -> None:
+        """Look at all elements that jump where the disputed ones move: the rest of each tie."""
+        mask = np.zeros(self.x.size, bool)
+        mask[self.places] = True
+        self._look_at(np.ones(self.x.size, bool))
+        before = 0
+        while before < mask.sum():  # what has just joined may move others in turn
+            before = mask.sum()
+            for turn in range(DIRECTIONS):
+                ahead, behind, _ = self.around(self.random(np.flatnonzero(mask), turn % 2))
+                mask |= self._jumps(ahead, behind)
+        self._look_at(mask)
+
+    def _jumps(self, ahead: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            smooth = SLACK * (np.abs(ahead) + np.abs(behind)) + 2 * self.blur[self.places]
+            return np.abs(ahead - behind) > smooth
 
     def around(self, along: Vector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the mean gradient a step ahead and behind, and where all corners agree on both."""
@@ -188,15 +217,24 @@ class _Kink:
             with np.errstate(invalid="ignore"):
                 left = np.ptp(found, axis=0)
             limit = 1e-3 * np.where(np.isfinite(self.dispute), self.dispute, np.abs(found[0]))
+            limit = limit + self.blur[self.places]
             agree &= left <= limit
             sides.append(found.mean(0))
         return sides[0], sides[1], agree
 
-    def random(self, places: np.ndarray) -> Vector:
-        """Return a direction that moves ``places`` by random amounts of random sign."""
+    def random(self, places: np.ndarray, together: int = 0) -> Vector:
+        """Return a direction that moves ``places`` by random amounts.
+
+        ``together``: by almost the same share, so that what is tied keeps almost together, and the
+        two slopes of the tie are almost one number.
+        """
         along = np.zeros_like(self.x)
-        amounts = self.rng.uniform(0.5, 1.5, places.size)
-        along[places] = amounts * self.rng.choice([-1, 1], places.size) * self.scale[places]
+        if together:
+            amounts = 1 + TOGETHER * self.rng.uniform(-1, 1, places.size)
+        else:
+            amounts = self.rng.uniform(0.5, 1.5, places.size)
+            amounts *= self.rng.choice([-1, 1], places.size)
+        along[places] = amounts * self.scale[places]
         return along
 
     @property
@@ -210,6 +248,7 @@ class _Kink:
         Element by element, then along random directions, summed over the elements that share a
         kink: (0, 0) and (1, 1) pass the first test at a tie of two, and fail the second.
         """
+        self._reach()
         chosen = np.arange(self.places.size)
         if chosen.size > ELEMENTS:
             chosen = np.sort(self.rng.choice(chosen, ELEMENTS, replace=False))
@@ -221,13 +260,11 @@ class _Kink:
             ahead, behind, agree = self.around(along)
             if agree[i]:
                 wrong |= self._outside(ahead, behind, along, np.arange(self.places.size) == i)
-            coupled = np.abs(ahead - behind) > SLACK * (np.abs(ahead) + np.abs(behind))
-            joined = np.isin(cluster, cluster[coupled | (np.arange(cluster.size) == i)])
+            coupled = self._jumps(ahead, behind) | (np.arange(cluster.size) == i)
+            joined = np.isin(cluster, cluster[coupled])
             cluster[joined] = cluster[i]
         for turn in range(DIRECTIONS):
-            along = self.random(self.places)
-            if turn % 2:  # what is tied moves almost as one: its two slopes are close together
-                along[self.places] = np.abs(along[self.places])
+            along = self.random(self.places, turn % 2)
             ahead, behind, agree = self.around(along)
             for one in np.unique(cluster[chosen]):
                 if agree[cluster == one].all():
@@ -240,7 +277,7 @@ class _Kink:
         step = along[self.places][among]
         sides = sorted((float(ahead[among] @ step), float(behind[among] @ step)))
         size = np.abs(ahead[among] * step).sum() + np.abs(behind[among] * step).sum()
-        slack = SLACK * size + 1e-300
+        slack = SLACK * size + float(self.blur[self.places][among] @ np.abs(step)) + 1e-300
         return {
             w.name
             for w, claim in zip(self.witnesses, self.claims, strict=True)

@@ -6,6 +6,7 @@ Words in, a report out; what the words mean is decided in `finding.py` and `chec
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 from parity.checking import check
 from parity.errors import UsageError
 from parity.finding import find
-
 from parity.progress import progress
 from parity.report import CHECK_SCHEMA, COLOURS, Report, check_writable, write_atomically
 
@@ -45,10 +45,16 @@ def run(request: Request, console: Any) -> int:
     width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2
     reports: list[Report] = []
     broken: list[tuple[str, UsageError]] = []
+
+    def warn(what: str) -> None:
+        print(f"parity: {what}", file=sys.stderr, flush=True)
+
     with progress(f"checking {len(pairs)} pairs", len(pairs) * len(request.seeds)) as advance:
         for pair in pairs:
             try:
-                report = check(pair, seeds=request.seeds, dtypes=request.dtypes, done=advance)
+                report = check(
+                    pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=warn
+                )
             except UsageError as error:
                 broken.append((pair.name, error))
                 console.print(Text(f"{pair.name:{width}}{'error':16}{error}", style="red"))
@@ -90,5 +96,3 @@ def _tally(
         counts["error"] = len(broken)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return f"{len(reports) + len(broken)} pairs, {len(failed) + len(broken)} failed: {said}"
-
-

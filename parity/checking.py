@@ -16,7 +16,7 @@ import numpy as np
 from parity.compare import distance, fingerprint
 from parity.disputes import Disputes, Space, Tensor, gauge
 from parity.errors import ParityError, UsageError
-from parity.legs import FLOAT64, Arrays, Legs, Misfit, Outcome, cast, in_precision
+from parity.legs import FLOAT64, Arrays, Legs, MisfitError, Outcome, cast, in_precision
 from parity.noise import BOUND, sigma
 from parity.pair import Arguments, Pair, short_decimals
 from parity.report import CHECK_SCHEMA, Report, Section
@@ -31,6 +31,9 @@ from parity.verdict import (
 )
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+SOON = 5.0
+"""Seconds of waiting that need no announcement."""
 
 Values = tuple[np.ndarray, ...]
 
@@ -50,11 +53,13 @@ def check(
     seeds: int | Sequence[int] = 1,
     dtypes: Sequence[str] = ("float32", "float64"),
     done: Callable[[str], None] = lambda what: None,
+    told: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """Run a pair on seeded inputs, compare every output and gradient, and return the report.
 
     ``seeds`` is how many (0, 1, ...) or which. ``dtypes``: float32, float64, bfloat16, float16.
-    Cotangents are random. ``done`` hears of every seed that is finished. Raises UsageError where a
+    Cotangents are random. ``done`` hears of every seed that is finished, ``told`` how long it
+    will take where that is long. Raises UsageError where a
     function cannot be called or an argument makes no sense; disagreement is in the report.
     """
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -69,10 +74,10 @@ def check(
     judged, notes, legs = [], [], None
     for seed in chosen:
         try:
-            trial = Trial(pair, seed, options.dtypes, legs)
+            trial = Trial(pair, seed, options.dtypes, legs, told)
             judged.append((trial.forward(), trial.gradients()))
             legs, notes = trial.legs, trial.notes()
-        except (Misfit, ParityError) as error:
+        except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
@@ -80,24 +85,25 @@ def check(
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
-    if isinstance(error, Misfit) and error.corner:
+    if isinstance(error, MisfitError) and error.corner:
         odd = (error.corner,)
         row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
         return ([row], []) if error.tensor == "gradients" else ([], [row])
-    tensor = error.tensor if isinstance(error, Misfit) else "inputs"
+    tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
 
 
 def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:
     """Keep the worst row of each tensor over all seeds."""
-    parts = []
-    for part in (0, 1):
+
+    def worst(part: int) -> tuple[Row, ...]:
         rows: dict[tuple[str, str], list[Row]] = {}
         for found in judged:
             for row in found[part]:
                 rows.setdefault((row.name, row.dtype), []).append(row)
-        parts.append(tuple(worst_of(same) for same in rows.values()))
-    return Section(title, *parts)
+        return tuple(worst_of(same) for same in rows.values())
+
+    return Section(title, worst(0), worst(1))
 
 
 class Exact(NamedTuple):
@@ -109,12 +115,22 @@ class Exact(NamedTuple):
     own: dict[str, Outcome]
     """Each framework's own noise."""
 
+    def tensor(self, part: int, name: str) -> Tensor:
+        """Return an output (part 0) or a gradient (1) as every corner has it."""
+        answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
+        return Tensor(name, answers, self.noise[part][name])
+
 
 class Trial:
     """One seed of a pair: inputs and cotangents made, every corner run, every tensor judged."""
 
     def __init__(
-        self, pair: Pair, seed: int, dtypes: tuple[str, ...], legs: Legs | None = None
+        self,
+        pair: Pair,
+        seed: int,
+        dtypes: tuple[str, ...],
+        legs: Legs | None = None,
+        told: Callable[[str], None] = lambda what: None,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.seed, self.arguments = seed, pair.arguments(rng)
@@ -130,14 +146,16 @@ class Trial:
         self.values = leaves + tuple(in_precision(x, narrowest) for x in douts)
         if not self.legs.floating:
             self.values = leaves
+        if not self.legs.plans:
+            for framework, plan in self.legs.plan(self.values).items():
+                if plan.seconds > SOON:
+                    told(f"{framework}'s yardstick takes about {plan.seconds:.0f} s")
         self._exact: dict[str, Exact] = {}
         self._disputed: dict[str, Disputes] = {}
         self._free: dict[str, str] = {}
         """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
-        self.outcomes = {
-            name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()
-        }
+        self.outcomes = {name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()}
 
     def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
         if dtype == FLOAT64:
@@ -171,24 +189,20 @@ class Trial:
 
     def forward(self) -> list[Row]:
         """Judge every output in every dtype."""
-        return [
-            self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes
-        ]
+        return [self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes]
 
     def gradients(self) -> list[Row]:
         """Judge every gradient in every dtype."""
-        return [
-            self._row(1, name, dtype) for name in self.legs.floating for dtype in self.dtypes
-        ]
+        return [self._row(1, name, dtype) for name in self.legs.floating for dtype in self.dtypes]
 
     def _row(self, part: int, name: str, dtype: str) -> Row:
         problem, outcomes = self.problems[dtype], self.outcomes[dtype]
-        exact = {corner: outcome[part][name] for corner, outcome in problem.outcomes.items()}
+        tensor = problem.tensor(part, name)
+        exact = tensor.answers
         corners = {corner: outcome[part][name] for corner, outcome in outcomes.items()}
         reference = next(iter(exact.values()))
         if reference.dtype.kind in "iub":
             return whole_numbers(name, dtype, corners, self.seed)
-        tensor = Tensor(name, exact, problem.noise[part][name])
         held = self.dtypes[dtype]
         row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
         if tensor.disputed:
@@ -224,23 +238,12 @@ class Trial:
     def _disputes(self, problem: Exact) -> Disputes:
         key = fingerprint(problem.values)
         if key not in self._disputed:
-            tensors = [
-                [
-                    Tensor(
-                        name,
-                        {corner: out[part][name] for corner, out in problem.outcomes.items()},
-                        problem.noise[part][name],
-                    )
-                    for name in names
-                ]
-                for part, names in enumerate((self.legs.cotangents(), self.legs.floating))
-            ]
             count = len(self.arguments.names)
-            space = Space(problem.values[:count], self.legs.floating)
-            douts = problem.values[count:]
+            leaves, douts = problem.values[:count], problem.values[count:]
             self._disputed[key] = Disputes(
-                *tensors,
-                space,
+                [problem.tensor(0, name) for name in self.legs.cotangents()],
+                [problem.tensor(1, name) for name in self.legs.floating],
+                Space(leaves),
                 {c: partial(self._loss, c, douts) for c in problem.outcomes},
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
@@ -264,7 +267,12 @@ class Trial:
         if not self.legs.cotangents():
             return ["no output is floating point: there is no gradient to compare"]
         return [
-            f"{corner} finds no path from {name} to the outputs (its gradient is None); taken as zeros"
+            f"{framework}'s sigma is pooled over each tensor, from {plan.seeds} noisy runs: all "
+            "would take too long"
+            for framework, plan in self.legs.plans.items()
+            if plan.pooled
+        ] + [
+            f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
             for corner, name in sorted(self.legs.unused)
         ]
 
@@ -305,7 +313,7 @@ def _together(noises: list[Outcome]) -> Outcome:
 
 
 def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:
-    """Raise Misfit where the same function of the same numbers gave another result."""
+    """Raise MisfitError where the same function of the same numbers gave another result."""
     for part in (0, 1):
         for name, value in again[part].items():
             if value.dtype.kind in "iub":
@@ -314,7 +322,7 @@ def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) 
                 yard = sigma(noise[part][name], np.float64)
                 same = distance(first[part][name], value, yard).sigmas <= BOUND
             if not same:
-                raise Misfit(
+                raise MisfitError(
                     name,
                     f"{framework} gives another result when it runs again: random numbers, or "
                     "state kept between runs; make them inputs",

@@ -64,10 +64,9 @@ class Tensor(NamedTuple):
 class Space:
     """All floating inputs as one real vector, and the way back."""
 
-    def __init__(self, leaves: tuple[np.ndarray, ...], names: tuple[str, ...]) -> None:
+    def __init__(self, leaves: tuple[np.ndarray, ...]) -> None:
         self.leaves = leaves
         self.places = [i for i, x in enumerate(leaves) if x.dtype.kind in "fc"]
-        self.names = names  # of those places
 
     @staticmethod
     def _real(x: np.ndarray) -> np.ndarray:
@@ -78,12 +77,12 @@ class Space:
         """Return arrays shaped like the floating leaves as one vector."""
         return np.concatenate([self._real(x) for x in arrays])
 
-    def mask(self, masks: list[np.ndarray]) -> np.ndarray:
-        """Return masks shaped like the floating leaves as one mask."""
+    def both_parts(self, arrays: list[np.ndarray]) -> np.ndarray:
+        """Return real arrays shaped like the leaves as one vector, twice for what is complex."""
         parts = []
-        for place, mask in zip(self.places, masks, strict=True):
+        for place, array in zip(self.places, arrays, strict=True):
             twice = 2 if self.leaves[place].dtype.kind == "c" else 1
-            parts.append(np.repeat(mask.reshape(-1), twice))
+            parts.append(np.repeat(array.reshape(-1), twice))
         return np.concatenate(parts)
 
     def at(self, vector: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -198,25 +197,30 @@ class Disputes:
                 self._findings[t.name] = self._arbitrate({t.name}) if alone else together
         return self._findings[tensor.name]
 
+    def _witness(self, corner: str) -> Witness:
+        loss, slopes, space = self.losses[corner], self.slopes[corner], self.space
+        return Witness(
+            corner,
+            lambda vector: loss(space.at(vector)),
+            lambda vector: space.vector(slopes(space.at(vector))),
+        )
+
     def _arbitrate(self, names: set[str]) -> Finding:
         space = self.space
-        mask = space.mask(
-            [t.apart() if t.name in names else np.zeros(t.noise.shape, bool) for t in self.gradients]
+        mask = space.both_parts(
+            [
+                t.apart() if t.name in names else np.zeros(t.noise.shape, bool)
+                for t in self.gradients
+            ]
         )
-        witnesses = [
-            Witness(
-                corner,
-                lambda vector, loss=loss: loss(space.at(vector)),
-                lambda vector, slope=self.slopes[corner]: space.vector(slope(space.at(vector))),
-            )
-            for corner, loss in self.losses.items()
-        ]
+        witnesses = [self._witness(corner) for corner in self.losses]
         gradients = {
             corner: space.vector([t.answers[corner] for t in self.gradients])
             for corner in self.losses
         }
+        blur = BOUND * space.both_parts([sigma(t.noise, np.float64) for t in self.gradients])
         rng = np.random.default_rng(0)
-        return arbitrate(witnesses, space.x, gradients, mask, space.scale, rng)
+        return arbitrate(witnesses, space.x, gradients, mask, space.scale, blur, rng)
 
 
 def gauge(tensor: Tensor, dtype: np.dtype | type = np.float64) -> str:

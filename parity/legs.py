@@ -18,18 +18,22 @@ import numpy as np
 from parity import tree
 from parity.compare import fingerprint
 from parity.errors import ParityError, UsageError
+from parity.noise import SEEDS, Plan, plan, pooled
 from parity.pair import Arguments, Pair, Rule
 
-FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT64 = np.dtype(np.float64)
 
 Arrays = dict[str, np.ndarray]
 Outcome = tuple[Arrays, Arrays]
 """What every corner returns: forward tensors and gradients, by name."""
 
+LARGE = 10_000
+"""Numbers given from which on the cost of a yardstick is estimated first."""
+
 YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
 
 
-class Misfit(Exception):
+class MisfitError(Exception):
     """Two sides cannot be compared; the message says which, where and what to do.
 
     ``corner`` is the one that breaks a contract, if it is one's fault alone.
@@ -135,14 +139,14 @@ def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
 
 
 def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[Any]:
-    """Return a rule's gradients, one a floating leaf; Misfit where the contract is broken."""
+    """Return a rule's gradients, one a floating leaf; MisfitError where the contract is broken."""
     contract = "return a tuple with one entry an input, None for integers"
     names = arguments.arguments
     if not isinstance(found, tuple | list):
         kind = type(found).__name__
-        raise Misfit("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
+        raise MisfitError("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
     if len(found) != len(names):
-        raise Misfit(
+        raise MisfitError(
             "gradients",
             f"{corner}'s backward returns {len(found)} gradients for {len(names)} inputs "
             f"({', '.join(names)}); {contract}",
@@ -154,7 +158,7 @@ def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[A
         wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
         given = [x for _, x in tree.positions(entry)]
         if len(given) != len(wanted):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{corner}'s backward returns {len(given)} arrays for input {name}; "
                 f"return {_listed(wanted)}",
@@ -173,7 +177,7 @@ def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None
     """Turn what a user's function raises into a UsageError of one sentence."""
     try:
         yield
-    except (Misfit, UsageError, ParityError):
+    except (MisfitError, UsageError, ParityError):
         raise
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
@@ -194,6 +198,8 @@ class Legs:
         """{name: something with a shape and a dtype} of every output, in float64."""
         self.unused: set[tuple[str, str]] = set()
         """(corner, input) where autograd found no path."""
+        self.plans: dict[str, Plan] = {}
+        """How each framework's yardstick is to be measured, where that may take long."""
         self._ready: dict[str, Any] = {}
 
     @property
@@ -207,25 +213,27 @@ class Legs:
         return {name: x for name, x in self.outputs.items() if np.dtype(x.dtype).kind in "fc"}
 
     def check_structure(self, leaves: tuple[np.ndarray, ...]) -> None:
-        """Run or trace every forward in float64; Misfit where they cannot be compared."""
+        """Run or trace every forward in float64; MisfitError where they cannot be compared."""
         outlines = {}
         for name, corner in self.corners.items():
             with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
                 inputs = corner.side.from_numpy(leaves)
                 outlines[name] = corner.side.outline(corner.forward, inputs)
                 if fingerprint(corner.side.to_numpy(inputs)) != fingerprint(leaves):
-                    raise Misfit("inputs", f"{name} changed its own inputs; return new arrays")
+                    raise MisfitError("inputs", f"{name} changed its own inputs; return new arrays")
         (first, outline), *others = outlines.items()
         if not outline:
-            raise Misfit("out", f"{first} returns no array; return what is to be compared")
+            raise MisfitError("out", f"{first} returns no array; return what is to be compared")
         for name, other in others:
             _same_structure(first, outline, name, other)
         for name, other in outlines.items():
             _right_dtypes(name, other)
         self.outputs = outline
 
-    def _named(self, leaves: tuple[np.ndarray, ...]) -> Arrays:
-        return dict(zip(self.arguments.names, leaves, strict=True))
+    def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
+        """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
+        names = self.arguments.names
+        return dict(zip(names, values[: len(names)], strict=True))
 
     def differentiated(self, corner: Corner, zeros: bool = False) -> Callable[..., Any]:
         """Return a function of (*leaves, *cotangents): ({output: array}, {input: gradient}).
@@ -252,8 +260,9 @@ class Legs:
         key = f"{way} {corner.name}"
         if key not in self._ready:
             if way == "yardstick":
-                noise = import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
-                self._ready[key] = noise.yardstick(self.differentiated(corner, zeros=True))
+                seeds = self.plans[corner.name].seeds if corner.name in self.plans else SEEDS
+                measured = self.differentiated(corner, zeros=True)
+                self._ready[key] = _noise_of(corner).yardstick(measured, seeds=seeds)
             elif way == "forward":
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
@@ -266,7 +275,7 @@ class Legs:
 
         A gradient that autograd does not have, None, is zeros from here on, and said in a note.
         """
-        named = self._named(values[: len(self.arguments.names)])
+        named = self._named(values)
         with speaking_for(corner.name, named):
             outcome = call(corner.side, dtype, self.function(way, corner), values)
         if way not in ("compiled", "eager"):
@@ -284,7 +293,7 @@ class Legs:
     def exact(self, values: Any) -> tuple[dict[str, Outcome], dict[str, tuple[Outcome, Outcome]]]:
         """Return ({corner: outcome}, {framework: (value, noise)}) in float64.
 
-        Each framework's own differentiation is measured; Misfit where it narrows its numbers.
+        Each framework's own differentiation is measured; MisfitError where it narrows its numbers.
         """
         ways = self._ways(FLOAT64)
         yardsticks = {f"{name} noise": ("yardstick", name) for name in self.pair.sides}
@@ -293,16 +302,36 @@ class Legs:
         except UsageError as error:
             if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
                 corner = str(error).split()[0]
-                raise Misfit("inputs", f"{corner}: {error.__cause__}") from error
+                raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
             raise
-        measured = {name: found[f"{name} noise"] for name in self.pair.sides}
+        measured = {name: self._pooled(name, found[f"{name} noise"]) for name in self.pair.sides}
         return {name: found[name] for name in ways}, measured
+
+    def plan(self, values: Any) -> dict[str, Plan]:
+        """Estimate what each yardstick takes, where the inputs are large; done once."""
+        if not self.plans and sum(x.size for x in values) > LARGE:
+            for name in self.pair.sides:
+                corner = self.corners[name]
+                measured = self.differentiated(corner, zeros=True)
+                with speaking_for(name, self._named(values)), corner.side.exactly(FLOAT64):
+                    inputs = corner.side.from_numpy(values)
+                    self.plans[name] = plan(_noise_of(corner).cost(measured, *inputs))
+        return self.plans
+
+    def _pooled(self, name: str, measured: tuple[Outcome, Outcome]) -> tuple[Outcome, Outcome]:
+        """Return (value, noise); of few noisy runs, each element shares its tensor's noise."""
+        if name not in self.plans or not self.plans[name].pooled:
+            return measured
+        value, noise = measured
+        seeds = self.plans[name].seeds
+        out, grads = ({key: pooled(x, seeds) for key, x in part.items()} for part in noise)
+        return value, (out, grads)
 
     def _ways(self, dtype: np.dtype) -> dict[str, tuple[str, str]]:
         ways = {}
         for name, corner in self.corners.items():
             ways[name] = "compiled", name
-            if corner.side.HAND == "jax" and dtype == FLOAT32:
+            if corner.side.HAND == "jax" and dtype != FLOAT64:
                 ways[f"{name} eager"] = "eager", name
         return ways
 
@@ -328,19 +357,23 @@ class Legs:
         return {key: found[key] for key in ways}
 
 
+def _noise_of(corner: Corner) -> Any:
+    return import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
+
+
 def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
-    """Return a gradient, zeros for None; Misfit unless it is shaped like its input."""
+    """Return a gradient, zeros for None; MisfitError unless it is shaped like its input."""
     if grad is None:
         return np.zeros_like(x)
     if grad.shape != x.shape:
-        raise Misfit(
+        raise MisfitError(
             name,
             f"{corner}'s gradient of {name} has shape {list(grad.shape)}, {name} has "
             f"{list(x.shape)}; {_reshaping(grad.shape, x.shape)}",
             corner,
         )
     if grad.dtype != x.dtype:
-        raise Misfit(
+        raise MisfitError(
             name,
             f"{corner}'s gradient of {name} is {grad.dtype} in a {x.dtype} run; compute in the "
             "inputs' dtype",
@@ -350,11 +383,11 @@ def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> 
 
 
 def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any]) -> None:
-    """Raise Misfit unless both return the same names with the same shapes and kinds of number."""
+    """Raise MisfitError unless both return the same names, shapes and kinds of number."""
     for name in [*a, *b]:
         if name not in a or name not in b:
             has, lacks = (left, right) if name in a else (right, left)
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{has} returns {name} and {lacks} does not ({left}: {', '.join(a)}; "
                 f"{right}: {', '.join(b)}); return the same structure from both",
@@ -362,7 +395,7 @@ def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any])
     for name, x in a.items():
         y = b[name]
         if tuple(x.shape) != tuple(y.shape):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{left} returns shape {list(x.shape)}, {right} {list(y.shape)}; "
                 f"{_reshaping(tuple(x.shape), tuple(y.shape))}",
@@ -370,7 +403,7 @@ def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any])
     for name, x in a.items():
         kinds = [_kind(np.dtype(z.dtype)) for z in (x, b[name])]
         if kinds[0] != kinds[1]:
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{left} returns {x.dtype}, {right} {b[name].dtype}; return the same kind of "
                 "number from both",
@@ -397,7 +430,7 @@ def _right_dtypes(corner: str, outline: dict[str, Any]) -> None:
     for name, x in outline.items():
         dtype = np.dtype(x.dtype)
         if _kind(dtype) in ("real", "complex") and dtype not in (FLOAT64, np.complex128):
-            raise Misfit(
+            raise MisfitError(
                 name,
                 f"{corner} returns {dtype} in a float64 run; compute in the inputs' dtype: no "
                 "cast, no constant of a fixed dtype",

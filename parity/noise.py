@@ -31,6 +31,19 @@ LONG = 60.0
 """Seconds that a yardstick may take with all its seeds."""
 
 
+SERIES = {"digamma": 1.0, "lgamma": 2.0, "polygamma": 0.0, "zeta": 0.0}
+"""Sums of terms of about this size, whatever the sum: error 4 u hypot(y, size), measured."""
+
+
+def matrix_growth(shape: tuple[int, ...], *, spectral: bool) -> float:
+    """Return how many roundings of its rms a matrix may be moved by a backward stable algorithm.
+
+    sqrt(n) / 2 for factorisations and solves, n / 2 for eigenvalues and singular values: measured.
+    """
+    sides = shape[-2:] or (1,)
+    return max(1.0, min(sides) / 2 if spectral else max(sides) ** 0.5 / 2)
+
+
 class Cost(NamedTuple):
     """What one yardstick is estimated to take, on one processor."""
 
@@ -61,6 +74,13 @@ def roundoff(dtype: np.dtype | type) -> float:
     """Return the unit roundoff u of a floating dtype: half the distance from 1 to the next."""
     name = np.dtype(dtype).name
     return 2.0**-8 if name == "bfloat16" else float(np.finfo(dtype).eps) / 2
+
+
+def pooled(noise: np.ndarray, seeds: int) -> np.ndarray:
+    """Return noise of fewer than SEEDS runs as hypot(own, sqrt(1 - seeds/SEEDS) tensor rms)."""
+    finite = noise[np.isfinite(noise)]
+    overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
+    return np.hypot(noise, np.sqrt(max(0.0, 1 - seeds / SEEDS)) * overall)
 
 
 def sigma(noise: np.ndarray, dtype: np.dtype | type, seeds: int = SEEDS) -> np.ndarray:

@@ -13,16 +13,8 @@ import numpy as np
 from parity import recipe
 from parity.data import Dataset, load
 from parity.errors import UsageError
-from parity.exercises import (
-    CHUNKED,
-    EXERCISES,
-    FLOAT64,
-    Arrays,
-    Exercise,
-    Outcome,
-    call,
-    layer_inputs,
-)
+from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
+from parity.legs import FLOAT64, Arrays, Outcome, call
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator

@@ -87,9 +87,7 @@ class Pair:
         else:
             values = list(given) if type(given) in (tuple, list) else [given]
             names = self._names(len(values))
-        leaves = [
-            leaf for n, v in zip(names, values, strict=True) for leaf in tree.flatten(v, n)
-        ]
+        leaves = [leaf for n, v in zip(names, values, strict=True) for leaf in tree.flatten(v, n)]
         if not leaves:
             raise UsageError(f"pair {self.name or '(unnamed)'} has no inputs; give inputs=")
         arrays = tuple(_array(name, leaf) for name, leaf in leaves)
@@ -129,7 +127,9 @@ class Arguments:
     @property
     def floating(self) -> tuple[str, ...]:
         """Names of the leaves that have a gradient."""
-        return tuple(n for n, x in zip(self.names, self.leaves, strict=True) if x.dtype.kind in "fc")
+        return tuple(
+            n for n, x in zip(self.names, self.leaves, strict=True) if x.dtype.kind in "fc"
+        )
 
 
 def short_decimals(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -47,12 +47,14 @@ def seed_of(test: str, session_seed: str) -> int:
 
 
 @pytest.fixture
-def parity_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
+def parity_check(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
     """A function that checks a pair and fails the test with the report unless it agrees.
 
     Takes a `parity.Pair`, or the arguments of one; ``seeds`` is how many (1), ``dtypes`` which
-    (float32, float64), ``strict`` fails lost accuracy too. Returns the report.
+    (float32, float64), ``strict`` fails lost accuracy too. Returns the report. A test that asks for
+    it and never calls it is an error.
     """
+    called = False
     session_seed = request.config.getoption("--parity-seed")
     first = seed_of(request.node.nodeid, session_seed)
 
@@ -65,6 +67,8 @@ def parity_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
         **arguments: Any,
     ) -> Any:
         __tracebackhide__ = True
+        nonlocal called
+        called = True
         import parity
 
         if pair is None:
@@ -81,4 +85,6 @@ def parity_check(request: pytest.FixtureRequest) -> Callable[..., Any]:
             pytest.fail(f"{report.text()}{replay}", pytrace=False)
         return report
 
-    return run
+    yield run
+    if not called:
+        pytest.fail(f"{request.node.name} asked for parity_check and never called it", False)

@@ -82,6 +82,10 @@ class Report:
         failed = not self.verdict.passes or (strict and self.verdict is Verdict.LESS_ACCURATE)
         return int(failed)
 
+    def __bool__(self) -> bool:
+        """Whether everything agrees, so that `assert parity.check(pair)` means what it says."""
+        return self.exit_code() == 0
+
     def assert_ok(self) -> None:
         """Raise ParityError, with the table, unless everything agrees."""
         if self.exit_code():
@@ -132,7 +136,9 @@ class Report:
     def fault(self) -> str:
         """Say whose fault a failure is, in one line."""
         odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
-        blamed = " and ".join(dict.fromkeys(corner.split()[0] for corners in odd for corner in corners))
+        blamed = " and ".join(
+            dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
+        )
         if blamed:
             return f"fault: {blamed}"
         if odd:
@@ -153,8 +159,8 @@ class Report:
             verdict_lines.append(Text(self.fault(), style=COLOURS[self.verdict]))
         for section in self.sections:
             console.print(Text(section.title, style="bold"))
-            for line in _losses(section):
-                console.print(Text(line))
+            for loss in _losses(section):
+                console.print(Text(loss))
             if section.exercise is None:  # one function: what came of it stands first
                 for line in verdict_lines:
                     console.print(line)
@@ -189,11 +195,15 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
-        return {
+        found = {
             "schema": self.schema,
             "options": {key: _plain(value) for key, value in asdict(self.options).items()},
             "verdict": str(self.verdict),
             "summary": self.summary(),
+        }
+        if self.schema == CHECK_SCHEMA:
+            found["fault"] = "" if self else self.fault()
+        return found | {
             "notes": list(self.notes),
             "sections": [_section(section) for section in self.sections],
         }

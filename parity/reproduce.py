@@ -9,7 +9,8 @@ import numpy as np
 
 from parity.compare import ulps
 from parity.data import load
-from parity.exercises import CHUNKED, call
+from parity.exercises import CHUNKED
+from parity.legs import call
 from parity.notebook import FLOAT32, Options, batches
 
 ULPS = 2

@@ -15,7 +15,6 @@ import numpy as np
 from parity.compare import Difference, Distance, compare, distance, structure, wide
 from parity.noise import BOUND, U0, roundoff, sigma
 
-
 LOST = 0.05
 """An error of this share of an element leaves nothing that could be called rounding."""
 
@@ -103,7 +102,7 @@ def judge(
     elif not np.all(np.isfinite(reference)):
         verdict, reason, odd = Verdict.NOT_COMPARABLE, _not_finite(reference), ()
     else:
-        verdict, reason, odd = _accuracy(corners, distances, reference, flushed)
+        verdict, reason, odd = _accuracy(corners, distances, reference, yard, flushed)
         if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
@@ -142,6 +141,7 @@ def _accuracy(
     corners: Mapping[str, np.ndarray],
     distances: Mapping[str, Distance],
     reference: np.ndarray,
+    yard: np.ndarray,
     flushed: str,
 ) -> Finding:
     """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
@@ -153,7 +153,8 @@ def _accuracy(
     if broken:
         verdict = Verdict.DIFFERENT if len(broken) < len(corners) else Verdict.NOT_COMPARABLE
         return verdict, f"{' and '.join(broken)} not finite here, finite in float64", broken
-    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference) > LOST}
+    sure = BOUND * yard < LOST * _size(reference)  # where rounding cannot have taken every digit
+    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure) > LOST}
     if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
         most = max((distances[corner] for corner in lost), key=_sigmas)
         reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
@@ -170,9 +171,7 @@ def _accuracy(
     return Verdict.LESS_ACCURATE, reason, far
 
 
-def whole_numbers(
-    name: str, dtype: str, corners: Mapping[str, np.ndarray], batch: int = 0
-) -> Row:
+def whole_numbers(name: str, dtype: str, corners: Mapping[str, np.ndarray], batch: int = 0) -> Row:
     """Judge integers and booleans: equal, or the functions differ."""
     first, *others = corners
     for other in others:
@@ -189,7 +188,7 @@ def whole_numbers(
 def unlike_itself(
     row: Row, corners: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray], yard: np.ndarray
 ) -> Row:
-    """Return the row of a dispute that passes as lost accuracy, if a corner leaves its float64 self.
+    """Return a passing row of a dispute as lost accuracy, if a corner leaves its float64 self.
 
     What float64 corners settle among themselves says nothing about a narrow one that strays.
     """
@@ -235,12 +234,17 @@ def rougher(
     return row
 
 
-def _share(value: np.ndarray, reference: np.ndarray) -> float:
-    """Return the largest error as a share of the element, or of what is usual in its tensor."""
+def _size(reference: np.ndarray) -> np.ndarray:
+    """Return each element's size, not less than what is usual in its tensor; 1 of nothing."""
     size = np.maximum(np.abs(reference), _rms(reference))
+    return np.where(size > 0, size, 1.0)
+
+
+def _share(value: np.ndarray, reference: np.ndarray, among: np.ndarray | bool = True) -> float:
+    """Return the largest error as a share of the element's size."""
     with np.errstate(invalid="ignore"):
-        error = np.abs(wide(value) - reference) / np.where(size > 0, size, 1.0)
-    return float(np.nan_to_num(error, nan=0.0).max(initial=0.0))
+        error = np.abs(wide(value) - reference) / _size(reference)
+    return float(np.where(among, np.nan_to_num(error, nan=0.0), 0.0).max(initial=0.0))
 
 
 def _rms(x: np.ndarray) -> float:

@@ -81,9 +81,9 @@ def test_help_is_instant_and_imports_neither_framework():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["check", "--names", "nowhere.txt"], "nowhere.txt does not exist"),
-        (["check", "--batch-size", "1"], "give 2 or more"),
-        (["check", "--batch-size", "many"], "Invalid value for '--batch-size'"),
+        (["notebook", "--names", "nowhere.txt"], "nowhere.txt does not exist"),
+        (["notebook", "--batch-size", "1"], "give 2 or more"),
+        (["notebook", "--batch-size", "many"], "Invalid value for '--batch-size'"),
         (["notebook", "--exercise", "9"], "'9' is not one of"),
         (["notebook", "--seed", str(2**70)], "--seed is"),
         (["notebook", "--frobnicate"], "No such option"),

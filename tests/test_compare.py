@@ -97,3 +97,10 @@ def test_distance_is_in_sigmas_of_the_element():
     far = distance(value, reference, np.array([1.0, 0.05]))
     assert far.sigmas == pytest.approx(2.0)
     assert far.worst == (1,)
+
+
+def test_a_zero_is_as_far_from_a_zero_as_in_an_array():
+    """NumPy warns of integers that wrap around in scalars, and a loss is one."""
+    zero, one = np.array(0.0, np.float32), np.array(2.0**-149, np.float32)
+    assert ulps(zero, zero) == ulps(zero, -zero) == 0
+    assert ulps(-zero, one) == 1

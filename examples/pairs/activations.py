@@ -43,5 +43,3 @@ hardsigmoid = pairs(jax.nn.hard_sigmoid, F.hardsigmoid)
 
 # torch gives x itself above its threshold of 20: convention
 softplus = pairs(jax.nn.softplus, F.softplus, wide)
-
-

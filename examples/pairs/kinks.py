@@ -62,6 +62,4 @@ clamp = pairs(lambda x: jnp.clip(x, 0, 1), lambda x: torch.clamp(x, 0, 1), bound
 maximum = pairs(lambda x: jnp.max(x, axis=1), lambda x: x.max(dim=1).values, ties)
 
 # torch takes the lower of the two middle elements, JAX their mean: convention
-median = pairs(
-    lambda x: jnp.median(x, axis=1), lambda x: torch.median(x, dim=1).values, distinct
-)
+median = pairs(lambda x: jnp.median(x, axis=1), lambda x: torch.median(x, dim=1).values, distinct)

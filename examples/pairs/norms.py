@@ -14,8 +14,6 @@ ROWS = [(7, 5), (3, 32), (2, 4, 10)]
 IMAGES = [(2, 4, 5, 5), (3, 6, 4, 2), (1, 8, 3, 3)]
 
 
-
-
 def layer_norm(**options):
     """Return flax's LayerNorm as a function of x, weight and bias."""
 

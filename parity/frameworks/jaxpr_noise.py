@@ -20,7 +20,7 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.noise import SEEDS, U0, Cost
+from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
 EXACT = frozenset(
@@ -37,13 +37,17 @@ ACCUMULATING = frozenset(
     """conv_general_dilated cumsum dot_general reduce_sum reduce_window_sum scatter-add
     select_and_scatter_add""".split()
 )
-# Backward stable algorithms: the exact answer to a problem near the one that was asked.
-LINEAR_ALGEBRA = frozenset(
-    """cholesky custom_linear_solve eig eigh geqrf geqp3 hessenberg householder_product lu ormqr qr
-    schur svd triangular_solve tridiagonal tridiagonal_solve""".split()
+# Those that first multiply, and those whose terms may be added one after another.
+PRODUCTS = frozenset("conv_general_dilated dot_general".split())
+ONE_BY_ONE = PRODUCTS | {"scatter-add"}
+# Backward stable: the exact answer to a problem near the one asked, near by each matrix's norm ...
+SPECTRAL = frozenset("eig eigh hessenberg schur svd tridiagonal".split())
+NORMWISE = SPECTRAL | frozenset("cholesky geqrf geqp3 lu qr".split())
+# ... or near element by element. The functions of SERIES are here for their zeros and poles.
+COMPONENTWISE = SERIES.keys() | frozenset(
+    """cumlogsumexp custom_linear_solve householder_product igamma igammac ormqr triangular_solve
+    tridiagonal_solve""".split()
 )
-# Whose error depends on the argument's last digit: a zero or a pole is near.
-OPAQUE = frozenset("cumlogsumexp digamma lgamma polygamma".split())
 # Whole numbers stay whole, and exact in any float, through moving, choosing and these.
 WHOLE = EXACT | frozenset("add add_any cumsum dot_general mul reduce_sum scatter-add sub".split())
 CALLS = frozenset(
@@ -129,6 +133,11 @@ class _Noise:
             start = (start + self.turn * 69069) % self.size
         return lax.dynamic_slice(self.row, (start,), (count,)).reshape(shape)
 
+    def number(self, value: float) -> Any:
+        """Return one number of the noise, the same wherever the same value stands in the code."""
+        place = hash(value) % self.size
+        return self.row[place]
+
     def inside(self, turn: Any) -> _Noise:
         self.sites += 1
         inner = _Noise(self.row, self.size, turn if self.turn is None else turn + 7919 * self.turn)
@@ -140,11 +149,17 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
     """Evaluate a closed jaxpr; with ``noise``, disturb the result of every rounding operation."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+    values: dict[Any, Any] = {}
+    for variable, const in zip(jaxpr.constvars, consts, strict=True):
+        values[variable] = const if noise is None else _rounded(const, noise, _is_short(const))
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, Literal) else values[atom]
+        if not isinstance(atom, Literal):
+            return values[atom]
+        if noise is None or _is_plain(atom.val):
+            return atom.val
+        return atom.val * (1 + U0 * noise.number(float(atom.val)))  # as another format rounds it
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
@@ -171,13 +186,16 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
             return []
         if name in CALLS:
             return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
-        if name in LINEAR_ALGEBRA:
-            inputs = [_normwise(x, noise, 2) for x in inputs]
-        if name in OPAQUE:
-            inputs = [_add(x, jnp.abs(x), noise) if _is_float(x) else x for x in inputs]
+        if name in NORMWISE:
+            inputs = [
+                _normwise(x, noise, 2, matrix_growth(x.shape, spectral=name in SPECTRAL))
+                for x in inputs
+            ]
+        if name in COMPONENTWISE:
+            inputs = [_rounded(x, noise, _is_short(x)) for x in inputs]
     bind = _binder(equation)
     outputs = bind(inputs)
-    if noise is None or name in LINEAR_ALGEBRA or _is_exact(equation):
+    if noise is None or _is_exact(equation):
         return outputs
     if name == "fft":
         return [_normwise(y, noise, len(params["fft_lengths"])) for y in outputs]
@@ -188,8 +206,13 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
         return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
-        return [_add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) for y in outputs]
-    return [_add(y, jnp.abs(y), noise) for y in outputs]
+        return [_rounded(y, noise, exact) for y in outputs]
+    if name in ("pow", "exp2"):  # a small power of a small number is one, too
+        exact = math.prod(map(_is_short, inputs))
+        return [_rounded(y, noise, exact & _is_short(y)) for y in outputs]
+    if name in SERIES:
+        return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
+    return [_rounded(y, noise) for y in outputs]
 
 
 def _is_exact(equation: Any) -> bool:
@@ -203,22 +226,28 @@ def _is_exact(equation: Any) -> bool:
     return name in EXACT
 
 
+def _is_plain(x: Any) -> bool:
+    """Return whether a number is no float, or one of at most 8 bits, or not finite."""
+    if not _is_float(x) or jnp.iscomplexobj(x) or not math.isfinite(x):
+        return True
+    return (math.frexp(x)[0] * 256).is_integer()
+
+
 def _power_of_two(x: Any) -> bool:
     return not jnp.iscomplexobj(x) and abs(math.frexp(x)[0]) in (0.0, 0.5)
 
 
 def _accumulated(equation: Any, outputs: list[Any], squares: list[Any], noise: _Noise) -> list[Any]:
-    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(terms) / 2)."""
+    """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(k) / 2), and sqrt(k) / 16 one by one."""
     terms = _terms(equation)
     growth = max(1.0, math.log2(terms) / 2)
-    contraction = equation.primitive.name in ("dot_general", "conv_general_dilated")
-    if contraction:
+    if equation.primitive.name in ONE_BY_ONE:
         growth = max(growth, math.sqrt(terms) / 16)
     disturbed = []
     for y, square in zip(outputs, map(jnp.abs, squares), strict=True):
         own = jnp.abs(y) ** 2
         size = growth * jnp.sqrt(own + square)
-        if not contraction:  # a single term adds up without rounding
+        if equation.primitive.name not in PRODUCTS:  # a single term adds up without rounding
             size = jnp.where(own == square, 0.0, size)
         disturbed.append(_add(y, size, noise))
     return disturbed
@@ -244,20 +273,35 @@ def _square(x: Any) -> Any:
 
 def _add(y: Any, size: Any, noise: _Noise) -> Any:
     """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
-    if not _is_float(y) or jnp.finfo(y.dtype).bits < 64:  # a narrow float here is a whole number
-        return y
+    if not _is_float(y) or y.dtype.itemsize < (16 if jnp.iscomplexobj(y) else 8):
+        return y  # a narrow float here is a whole number
     xi = noise.draw(y.shape)
     if jnp.iscomplexobj(y):
         xi = lax.complex(xi, noise.draw(y.shape))
     return y + U0 * jnp.where(jnp.isfinite(size), size, 0.0) * xi
 
 
-def _normwise(x: Any, noise: _Noise, axes: int) -> Any:
-    """Disturb every element by the root mean square over the last axes."""
+def _rounded(y: Any, noise: _Noise, exact: Any = False) -> Any:
+    """Return y (1 + u xi), and y itself where it is exact."""
+    return _add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) if _is_float(y) else y
+
+
+def _is_short(x: Any) -> Any:
+    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
+    if not _is_float(x):
+        return True
+    if jnp.iscomplexobj(x):
+        return False
+    return lax.reduce_precision(x, exponent_bits=11, mantissa_bits=7) == x
+
+
+def _normwise(x: Any, noise: _Noise, axes: int, growth: float = 1.0) -> Any:
+    """Disturb every element by growth times the root mean square over the last axes."""
     if not _is_float(x) or not x.size:
         return x
     last = tuple(range(max(0, x.ndim - axes), x.ndim))
-    return _add(x, jnp.sqrt((jnp.abs(x) ** 2).mean(last, keepdims=True)), noise)
+    rms = jnp.sqrt((jnp.abs(x) ** 2).mean(last, keepdims=True))
+    return _add(x, growth * rms, noise)
 
 
 def _terms(equation: Any) -> int:

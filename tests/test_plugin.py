@@ -1,0 +1,85 @@
+"""The pytest plugin, in pytest runs of its own: the report is the failure, a seed replays it."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+PAIRS = """
+import jax.numpy as jnp
+import torch
+
+def test_agrees(parity_check):
+    report = parity_check(jax=jnp.tanh, torch=torch.tanh, inputs={"x": (3,)})
+    assert report.options.pair == "test_agrees"
+
+def test_differs_by_luck(parity_check):
+    # 2 x above 1.5: whether any element is there depends on the seed
+    parity_check(
+        jax=lambda x: jnp.where(x > 1.5, 2 * x, x),
+        torch=lambda x: x * 1,
+        inputs=lambda rng: {"x": rng.normal(size=4)},
+    )
+
+def test_never_called(parity_check):
+    pass
+
+def test_strict(parity_check):
+    parity_check(
+        jax=lambda x: jnp.clip(x / 6 + 0.5, 0, 1), torch=torch.nn.functional.hardsigmoid,
+        inputs={"x": (3,)}, strict=True,
+    )
+"""
+
+
+@pytest.fixture
+def run(pytester):
+    pytester.makepyfile(test_pairs=PAIRS)
+    return lambda *words: pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+
+
+def failure(result):
+    """What is shown of test_differs_by_luck, without how long it took."""
+    text = result.stdout.str()
+    found = re.search(r"_ test_differs_by_luck _+\n(.*?)\n(=|_)+ ", text, re.DOTALL)
+    return found.group(1) if found else None
+
+
+def test_a_failure_is_the_report_and_replays_from_its_printed_seed(run):
+    seeds = iter(range(50))
+    failed = next(r for r in (run("-k", "luck", f"--parity-seed={s}") for s in seeds) if r.ret)
+    seed = re.search(r"parity: --parity-seed=(\d+)", failed.stdout.str()).group(1)
+    said = failure(failed)
+    assert said.startswith("test_differs_by_luck\nconvention: first in out")
+    assert "fault: neither side" in said
+    assert said.endswith(
+        f"replay: pytest 'test_pairs.py::test_differs_by_luck' --parity-seed={seed}"
+    )
+    assert "Traceback" not in failed.stdout.str()
+    assert "def run(" not in failed.stdout.str()  # nothing of the harness's own source
+    again = run("test_pairs.py::test_differs_by_luck", f"--parity-seed={seed}")
+    assert failure(again) == said
+
+
+def test_passes_fails_and_a_check_that_is_never_made(run):
+    result = run("-k", "not luck", "--parity-seed=random")
+    result.assert_outcomes(passed=2, failed=1, errors=1)
+    result.stdout.fnmatch_lines(["parity: --parity-seed=*"])
+    result.stdout.fnmatch_lines(["*test_never_called asked for parity_check and never called it*"])
+    result.stdout.fnmatch_lines(["*less accurate: *torch is accurate to float32 only*"])
+
+
+def test_a_seed_that_is_none_is_a_usage_error(run):
+    result = run("--parity-seed=often")
+    assert result.ret == 4
+    assert "--parity-seed is 'often'; give a number, or 'random'" in result.stderr.str()
+
+
+def test_importing_the_plugin_imports_no_framework():
+    code = "import sys, parity.pytest_plugin; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "parity.pytest_plugin" in modules
+    assert not {"torch", "jax", "numpy", "rich"} & {*modules}
