@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.compare import distance, fingerprint
+from parity.conventions import explain
 from parity.disputes import Disputes, Space, Tensor, gauge
 from parity.errors import ParityError, UsageError
 from parity.legs import FLOAT64, Arrays, Legs, MisfitError, Outcome, cast, in_precision
@@ -72,16 +73,43 @@ def check(
     if not dtypes:
         raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
     judged, notes, legs = [], [], None
+    problems: list[Exact] = []
     for seed in chosen:
         try:
             trial = Trial(pair, seed, options.dtypes, legs, told)
             judged.append((trial.forward(), trial.gradients()))
             legs, notes = trial.legs, trial.notes()
+            problems += trial.exact_problems
         except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
-    return Report(options, (_section(options.pair, judged),), tuple(notes), schema=CHECK_SCHEMA)
+    section = _section(options.pair, judged)
+    if legs is not None and any(row.verdict is Verdict.CONVENTION for row in section.rows):
+        section, said = _explained(section, legs, problems)
+        notes += said
+    return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
+
+
+def _explained(
+    section: Section, legs: Legs, problems: list[Exact]
+) -> tuple[Section, list[str]]:
+    """Return the section with the causes of what is a convention, and what to say where none is."""
+    found = explain(legs, problems)
+    if not found.causes:
+        tried = f"no change that was tried restores parity ({found.tried})"
+        return section, [tried] if found.tried else []
+
+    def caused(row: Row) -> Row:
+        if row.verdict is not Verdict.CONVENTION:
+            return row
+        return replace(row, causes=found.causes)
+
+    return replace(
+        section,
+        forward=tuple(map(caused, section.forward)),
+        gradients=tuple(map(caused, section.gradients)),
+    ), []
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
@@ -186,6 +214,11 @@ class Trial:
             own = {framework: noise for framework, (_, noise) in measured.items()}
             self._exact[key] = Exact(values, outcomes, _together(list(own.values())), own)
         return self._exact[key]
+
+    @property
+    def exact_problems(self) -> list[Exact]:
+        """The float64 problems that were run, one for all dtypes that hold the same numbers."""
+        return [*self._exact.values()]
 
     def forward(self) -> list[Row]:
         """Judge every output in every dtype."""

@@ -9,7 +9,7 @@ What a function is called decides nothing. Nothing here runs where two sides agr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, combinations, islice, product
 from typing import Any, NamedTuple
 
@@ -43,10 +43,26 @@ NAMED = 8
 """Changes that are named, where more restore parity."""
 
 
+@dataclass(frozen=True)
+class Convention:
+    """A change that restores parity; read as a cause by whoever reports it."""
+
+    sentence: str
+    evidence: str
+    key: str
+    """The change without "Matches if"."""
+    kind: str = "convention"
+    hint: str = "Which of the two does your specification ask for?"
+    tensor: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.evidence})"
+
+
 class Explanation(NamedTuple):
     """What restores parity, most telling first, and what was tried."""
 
-    causes: tuple[str, ...]
+    causes: tuple[Convention, ...]
     tried: str
 
 
@@ -55,12 +71,23 @@ Trial = Mapping[str, Change]
 
 
 def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
-    """Return the changes that restore parity between a pair's two functions, on all problems."""
+    """Return the changes that restore parity between a pair's two functions, on all problems.
+
+    Nothing where the two agree in float64 or there is but one.
+    """
+    if len(legs.pair.sides) < 2:
+        return Explanation((), "")
     rerun = Rerun(legs, problems)
+    apart = [case for case in range(len(problems)) if not rerun.agrees(case)]
+    if not apart:
+        return Explanation((), "")
+    first = apart[0]  # the search looks at one problem, and asks all of them last
+    order = [problems[first], *problems[:first], *problems[first + 1 :]]
+    rerun = Rerun(legs, order)
     with rerun.exactly():
         search = Search(rerun)
         search.run()
-    return Explanation(tuple(search.found[:NAMED]), search.tried())
+    return Explanation(tuple(search.found), search.tried())
 
 
 class Search:
@@ -69,7 +96,7 @@ class Search:
     def __init__(self, rerun: Rerun) -> None:
         self.rerun, self.sides = rerun, rerun.sides
         self.reference = {side: rerun.forward(side, None) or {} for side in self.sides}
-        self.found: list[str] = []
+        self.found: list[Convention] = []
         self.keys: set[Any] = set()
         """What is named already, in other words."""
         self.slots: set[tuple[str, int | None, int]] = set()
@@ -131,11 +158,19 @@ class Search:
         key = tuple(change.key or change.said for change in trial.values())
         if key in self.keys or len(self.found) >= NAMED:
             return
-        if self.rerun.restores(trial):
+        far = self.rerun.far(trial)
+        if far <= BOUND:
             self.keys.add(key)
             self.slots |= {(c.side, c.program, slot) for c in trial.values() for slot in c.values}
             self.keys |= {key[:-1] for c in trial.values() if (key := c.key) and c.values}
-            self.found.append(" and ".join(change.said for change in trial.values()))
+            said = " and ".join(change.said for change in trial.values())
+            self.found.append(Convention(f"Matches if {said}", self._evidence(far), said))
+
+    def _evidence(self, far: float) -> str:
+        legs, seeds = self.rerun.legs, len(self.rerun.problems)
+        what = "outputs and gradients" if legs.floating else "outputs"
+        times = "on this seed" if seeds == 1 else f"on all {seeds} problems"
+        return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {times}"
 
     def _forward(self, change: Change) -> Arrays | None:
         if change.program is not None:

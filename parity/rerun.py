@@ -240,16 +240,25 @@ class Rerun:
                   for own in self.problems[case].own.values()]
         return np.sqrt(sum(noise**2 for noise in noises))
 
-    def restores(self, changes: Mapping[str, Change]) -> bool:
-        """Return whether the changed sides agree: outputs and gradients, on every problem."""
+    def agrees(self, case: int) -> bool:
+        """Return whether the two sides' outputs agree as they are."""
+        first, second = (self.forward(side, None, case) for side in self.sides)
+        return self.distance(0, first, second, case) <= BOUND
+
+    def far(self, changes: Mapping[str, Change]) -> float:
+        """Return how far the changed sides are apart, in sigmas: the worst tensor of any problem.
+
+        Outputs and gradients. Infinite as soon as one is farther than the bound.
+        """
+        worst = 0.0
         for case in range(len(self.problems)):
             for part, run in ((0, self.forward), (1, self.gradients)):
-                if part == 1 and not self.legs.floating:
-                    continue
-                first, second = (run(side, changes.get(side), case) for side in self.sides)
-                if not self.distance(part, first, second, case) <= BOUND:
-                    return False
-        return True
+                if part == 0 or self.legs.floating:
+                    first, second = (run(side, changes.get(side), case) for side in self.sides)
+                    worst = max(worst, self.distance(part, first, second, case))
+                if not worst <= BOUND:
+                    return float("inf")
+        return worst
 
 
 def _exchanged(named: Arrays, names: Sequence[str]) -> Arrays:
