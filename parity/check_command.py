@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from parity.checking import check
 from parity.errors import UsageError
 from parity.finding import find
+from parity.pair import Pair
 from parity.progress import progress
 from parity.report import CHECK_SCHEMA, COLOURS, Report, check_writable, write_atomically
 
@@ -35,49 +37,62 @@ class Request:
     verbose: bool = False
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of all pairs: a report each, or the reason why there is none."""
+
+    reports: dict[str, Report]
+    broken: dict[str, UsageError]
+
+    def failed(self, strict: bool) -> dict[str, Report]:
+        """Return the reports that fail."""
+        return {name: r for name, r in self.reports.items() if r.exit_code(strict)}
+
+
 def run(request: Request, console: Any) -> int:
     """Check every pair of the target; return the exit code: the worst of all pairs."""
     from rich.text import Text
 
     if request.json is not None:
         check_writable(request.json)
-    pairs = find(request.target, request.keyword)
+    outcome = _check_all(request, find(request.target, request.keyword), console)
+    failed = outcome.failed(request.strict)
+    for name, report in (outcome.reports if request.verbose else failed).items():
+        console.print()
+        report.show(console, request.verbose)
+        if name in failed:
+            console.print(Text(f"replay: {replay(request, report)}", style="dim"))
+    console.print(Text(_tally(outcome, len(failed))))
+    if request.json is not None:
+        write_atomically(request.json, _as_json(request, outcome))
+    return 2 if outcome.broken else int(bool(failed))
+
+
+def _check_all(request: Request, pairs: list[Pair], console: Any) -> Outcome:
+    """Check each pair and print its line when it is done."""
+    from rich.text import Text
+
+    outcome = Outcome({}, {})
     width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2
-    reports: list[Report] = []
-    broken: list[tuple[str, UsageError]] = []
-
-    def warn(what: str) -> None:
-        print(f"parity: {what}", file=sys.stderr, flush=True)
-
-    with progress(f"checking {len(pairs)} pairs", len(pairs) * len(request.seeds)) as advance:
+    what = f"checking {len(pairs)} pair{'s' * (len(pairs) > 1)}"
+    with progress(what, len(pairs) * len(request.seeds)) as advance:
         for pair in pairs:
             try:
                 report = check(
-                    pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=warn
+                    pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=_warn
                 )
             except UsageError as error:
-                broken.append((pair.name, error))
+                outcome.broken[pair.name] = error
                 console.print(Text(f"{pair.name:{width}}{'error':16}{error}", style="red"))
                 continue
-            reports.append(report)
+            outcome.reports[pair.name] = report
             line = f"{pair.name:{width}}{report.verdict:16}{report.told()}"
             console.print(Text(line, style=COLOURS[report.verdict]))
-    failed = [report for report in reports if report.exit_code(request.strict)]
-    for report in reports if request.verbose else failed:
-        console.print()
-        report.show(console, request.verbose)
-        if report in failed:
-            console.print(Text(f"replay: {replay(request, report)}", style="dim"))
-    console.print(Text(_tally(reports, failed, broken)))
-    if request.json is not None:
-        found = {
-            "schema": CHECK_SCHEMA,
-            "target": request.target,
-            "pairs": [report.as_dict() for report in reports],
-            "errors": {name: str(error) for name, error in broken},
-        }
-        write_atomically(request.json, json.dumps(found, indent=1, allow_nan=False) + "\n")
-    return 2 if broken else int(bool(failed))
+    return outcome
+
+
+def _warn(what: str) -> None:
+    print(f"parity: {what}", file=sys.stderr, flush=True)
 
 
 def replay(request: Request, report: Report) -> str:
@@ -86,13 +101,20 @@ def replay(request: Request, report: Report) -> str:
     return f"parity check {request.target} -k '{report.options.pair}' --seed {seed}"
 
 
-def _tally(
-    reports: list[Report], failed: list[Report], broken: list[tuple[str, UsageError]]
-) -> str:
-    counts: dict[str, int] = {}
-    for report in reports:
-        counts[str(report.verdict)] = counts.get(str(report.verdict), 0) + 1
-    if broken:
-        counts["error"] = len(broken)
-    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"{len(reports) + len(broken)} pairs, {len(failed) + len(broken)} failed: {said}"
+def _tally(outcome: Outcome, failed: int) -> str:
+    """Return the last line: how many pairs, how many failed, how many of each verdict."""
+    counts = Counter(str(report.verdict) for report in outcome.reports.values())
+    counts["error"] += len(outcome.broken)
+    said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    pairs = len(outcome.reports) + len(outcome.broken)
+    return f"{pairs} pair{'s' * (pairs > 1)}, {failed + len(outcome.broken)} failed: {said}"
+
+
+def _as_json(request: Request, outcome: Outcome) -> str:
+    found = {
+        "schema": CHECK_SCHEMA,
+        "target": request.target,
+        "pairs": [report.as_dict() for report in outcome.reports.values()],
+        "errors": {name: str(error) for name, error in outcome.broken.items()},
+    }
+    return json.dumps(found, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,58 @@
+"""docs/your-own-pair.md does what it says: its files are written, its commands run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parity.__main__ import main
+
+PAGE = (Path(__file__).parents[1] / "docs" / "your-own-pair.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+COMMANDS = re.findall(r"```text\n\$ parity (.*?)\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    for name, source in FILES.items():
+        (folder / name).write_text(source)
+    return folder
+
+
+def words(text):
+    """The words of a text without its figures, which another machine may round otherwise."""
+    return re.sub(r"[-+]?[\d.]+(e-?\d+)?|\s+", " ", text).split()
+
+
+@pytest.mark.parametrize(("command", "shown"), COMMANDS)
+def test_a_command_prints_what_is_shown(command, shown, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    code = main(command.split())
+    printed = words(capsys.readouterr().out)
+    assert code == (1 if "convention" in shown or "different" in shown else 0)
+    for line in shown.splitlines():
+        wanted = words(line)
+        found = any(printed[i : i + len(wanted)] == wanted for i in range(len(printed)))
+        assert found, line
+
+
+def test_every_block_is_a_file_and_every_pair_in_it_is_as_told(folder, monkeypatch, capsys):
+    assert PAGE.count("```python") == len(FILES) == 6
+    assert len(COMMANDS) == 3
+    monkeypatch.chdir(folder)
+    assert main(["check", "more_inputs.py"]) == 0
+
+
+def test_the_tests_in_it_pass(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_layers.py", "test_plain.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
