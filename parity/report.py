@@ -29,6 +29,9 @@ CHECK_SCHEMA = "backprop-parity/check/1"
 MOST = 6
 """Reasons shown below a table unless all are asked for."""
 
+ROOMY = 3
+"""Corners up to which a table has room for the smallest fault that it would have caught."""
+
 COLOURS = {
     Verdict.IDENTICAL: "green",
     Verdict.ROUNDING: "green",
@@ -77,10 +80,25 @@ class Report:
         """The most severe verdict of any row."""
         return max((row.verdict for row in self.rows), key=lambda v: v.severity)
 
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """The gradients of a pair for which zeros would have passed: nothing was tested."""
+        return tuple(
+            dict.fromkeys(
+                row.name
+                for section in self.sections
+                for row in section.gradients
+                if section.exercise is None and row.vacuous
+            )
+        )
+
     def exit_code(self, strict: bool = False) -> int:
-        """Return 0 where everything agrees, else 1; ``strict`` fails lost accuracy too."""
-        failed = not self.verdict.passes or (strict and self.verdict is Verdict.LESS_ACCURATE)
-        return int(failed)
+        """Return 0 where everything agrees, else 1.
+
+        ``strict`` fails lost accuracy too, and a gradient of which nothing was tested.
+        """
+        dubious = self.verdict is Verdict.LESS_ACCURATE or bool(self.vacuous)
+        return int(not self.verdict.passes or (strict and dubious))
 
     def __bool__(self) -> bool:
         """Whether everything agrees, so that `assert parity.check(pair)` means what it says."""
@@ -126,7 +144,8 @@ class Report:
         part, first = bad[0]
         more = len({(part, row.name) for part, row in bad}) - 1
         also = f", and in {more} more" if more else ""
-        return f"first in {part}{first.name}{also}: {first.reason}"
+        reason = first.causes[0].sentence if first.causes else first.reason
+        return f"first in {part}{first.name}{also}: {reason}"
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
@@ -173,16 +192,26 @@ class Report:
             self._show_reasons(console, section, verbose)
             if verbose:
                 console.print(_pairs(section.gradients))
-        for note in self.notes:
+        for note in (*self.notes, *self._untested()):
             console.print(Text(f"Note: {note}."))
         if any(section.exercise is not None for section in self.sections):
             for line in verdict_lines:
                 console.print(line)
 
+    def _untested(self) -> Iterator[str]:
+        if self.vacuous:
+            names = ", ".join(self.vacuous)
+            yield f"zeros would pass for the gradient of {names}: nothing is tested by these inputs"
+
     def _show_reasons(self, console: Console, section: Section, verbose: bool) -> None:
         """Print each reason once, though it holds in two dtypes; the few first unless asked."""
         from rich.text import Text
 
+        causes = list(dict.fromkeys(str(c) for row in section.rows for c in row.causes))
+        for cause in causes if verbose else causes[:MOST]:
+            console.print(Text(f"  {cause}", style="bold"))
+        if len(causes) > MOST and not verbose:
+            console.print(f"  and {len(causes) - MOST} more (--verbose shows them)")
         told: dict[str, Verdict] = {}
         for row in section.rows:
             if row.reason:
@@ -267,6 +296,8 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         table.add_column(f"= {corners[-1]}")
         for header in ("max diff", "ULP", *corners, *dtypes[1:]):
             table.add_column(header, justify="right")
+        if len(corners) <= ROOMY:
+            table.add_column("catches", justify="right")
     table.add_column("verdict")
     by_name: dict[str, list[Row]] = {}
     for row in rows:
@@ -291,6 +322,8 @@ def _cells(same: list[Row], corners: list[str]) -> Iterator[str]:
         yield _short(max(modes, default=math.nan))
     for other in same[1:]:
         yield _short(other.sigmas)
+    if len(corners) <= ROOMY:
+        yield "-" if shown.vacuous else f"{shown.power:.0e}".replace("e-0", "e-")
 
 
 def _grid() -> Table:
@@ -361,6 +394,14 @@ def _row(row: Row) -> dict[str, Any]:
         "verdict": str(row.verdict),
         "reason": row.reason,
         "odd": list(row.odd),
+        "causes": [
+            {key: str(getattr(cause, key)) for key in ("kind", "key", "sentence", "evidence")}
+            for cause in row.causes
+        ],
+        "place": row.place,
+        "power": _plain(row.power),
+        "power_here": _plain(row.power_here),
+        "vacuous": row.vacuous,
         "zero": row.zero,
         "batch": row.batch,
         "sigmas": {
