@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parity.checking import check
     from parity.errors import ParityError, UsageError
+    from parity.naming import name
     from parity.pair import Pair, Rule
     from parity.report import Report
     from parity.verdict import Verdict
 
-__all__ = ["Pair", "ParityError", "Report", "Rule", "UsageError", "Verdict", "check"]
+__all__ = ["Pair", "ParityError", "Report", "Rule", "UsageError", "Verdict", "check", "name"]
 
 _HOMES = {
     "Pair": "pair",
@@ -25,6 +26,7 @@ _HOMES = {
     "UsageError": "errors",
     "Verdict": "verdict",
     "check": "checking",
+    "name": "naming",
 }
 
 

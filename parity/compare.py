@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+FLOAT64 = np.dtype(np.float64)
+
 
 class Difference(NamedTuple):
     """How one corner's array differs from another's."""

@@ -155,7 +155,9 @@ class Disputes:
             if wrong:
                 reason = f"a kink, and {wrong} gives no value between its one-sided slopes: {said}"
                 return Verdict.DIFFERENT, reason, finding.wrong
-            return Verdict.KINK, f"no derivative in {looked} places, both values right: {said}", ()
+            some = f", {finding.looked} examined" if finding.looked < looked else ""
+            reason = f"no derivative in {looked} places{some}, all values right: {said}"
+            return Verdict.KINK, reason, ()
         if wrong and not self.forwards and not tensor.apart(1.0, np.float32).any():
             reason = f"{wrong} is accurate to float32 only, in a float64 run: {said}"
             return Verdict.LESS_ACCURATE, reason, finding.wrong

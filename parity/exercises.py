@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
-from parity.legs import FLOAT64, Arrays, call
+from parity.compare import FLOAT64
+from parity.legs import Arrays, call
 
 ROWS = tuple(
     """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from parity import tree
-from parity.compare import fingerprint
+from parity.compare import FLOAT64, fingerprint
+from parity.corners import Corner, corners_of
 from parity.errors import ParityError, UsageError
 from parity.noise import SEEDS, Plan, plan, pooled
-from parity.pair import Arguments, Pair, Rule
-
-FLOAT64 = np.dtype(np.float64)
+from parity.pair import Arguments, Pair
+from parity.structure import MisfitError, fitting, right_dtypes, same_structure
 
 Arrays = dict[str, np.ndarray]
 Outcome = tuple[Arrays, Arrays]
@@ -31,17 +29,6 @@ LARGE = 10_000
 """Numbers given from which on the cost of a yardstick is estimated first."""
 
 YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
-
-
-class MisfitError(Exception):
-    """Two sides cannot be compared; the message says which, where and what to do.
-
-    ``corner`` is the one that breaks a contract, if it is one's fault alone.
-    """
-
-    def __init__(self, tensor: str, message: str, corner: str = "") -> None:
-        super().__init__(message)
-        self.tensor, self.corner = tensor, corner
 
 
 def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
@@ -76,100 +63,6 @@ def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     digits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
     mantissa, exponent = np.frexp(array)
     return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits)
-
-
-@dataclass(frozen=True)
-class Corner:
-    """One way to compute the pair in one framework; functions of flat arrays."""
-
-    name: str
-    side: Any
-    forward: Callable[..., dict[str, Any]]
-    """(*leaves) -> {output: array}"""
-    gradients: Callable[..., tuple[Any, tuple[Any, ...]]]
-    """(leaves, {output: cotangent}) -> (outputs, one gradient a floating leaf, or None)"""
-
-
-def corners_of(pair: Pair, arguments: Arguments) -> dict[str, Corner]:
-    """Return {name: corner}: each side's function, and its rule by hand where it has one."""
-    corners = {}
-    for framework, given in pair.sides.items():
-        side = import_module(f"parity.frameworks.{framework}_side")
-        primal = given
-        if isinstance(given, Rule):
-            name = f"{framework}.rule"
-            corners[name] = _by_rule(name, side, given, arguments)
-
-            def primal(*inputs: Any, forward: Any = given.forward) -> Any:
-                return forward(*inputs)[0]
-
-        corners[framework] = _by_autodiff(framework, side, primal, arguments)
-    return corners
-
-
-def _outputs(side: Any, out: Any) -> dict[str, Any]:
-    return {name: side.asarray(x) for name, x in tree.positions(out, "out")}
-
-
-def _by_autodiff(name: str, side: Any, function: Any, arguments: Arguments) -> Corner:
-    def forward(*leaves: Any) -> dict[str, Any]:
-        return _outputs(side, function(*arguments.build(leaves)))
-
-    def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
-        return side.vjp(forward, leaves, douts)
-
-    return Corner(name, side, forward, gradients)
-
-
-def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
-    def forward(*leaves: Any) -> dict[str, Any]:
-        return _outputs(side, rule.forward(*arguments.build(leaves))[0])
-
-    def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
-        out, residual = rule.forward(*arguments.build(leaves))
-        cotangents = (
-            side.conj(douts[name]) if name in douts else None
-            for name, _ in tree.positions(out, "out")
-        )
-        found = rule.backward(residual, tree.rebuild(out, cotangents))
-        grads = _entries(name, side, found, arguments)
-        return _outputs(side, out), tuple(side.conj(grad) for grad in grads)
-
-    return Corner(name, side, forward, gradients)
-
-
-def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[Any]:
-    """Return a rule's gradients, one a floating leaf; MisfitError where the contract is broken."""
-    contract = "return a tuple with one entry an input, None for integers"
-    names = arguments.arguments
-    if not isinstance(found, tuple | list):
-        kind = type(found).__name__
-        raise MisfitError("gradients", f"{corner}'s backward returns {kind}; {contract}", corner)
-    if len(found) != len(names):
-        raise MisfitError(
-            "gradients",
-            f"{corner}'s backward returns {len(found)} gradients for {len(names)} inputs "
-            f"({', '.join(names)}); {contract}",
-            corner,
-        )
-    floating = [*arguments.floating]
-    got: dict[str, Any] = {}
-    for name, value, entry in zip(names, arguments.structure, found, strict=True):
-        wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
-        given = [x for _, x in tree.positions(entry)]
-        if len(given) != len(wanted):
-            raise MisfitError(
-                name,
-                f"{corner}'s backward returns {len(given)} arrays for input {name}; "
-                f"return {_listed(wanted)}",
-                corner,
-            )
-        got |= {leaf: side.asarray(x) for leaf, x in zip(wanted, given, strict=True)}
-    return [got[name] for name in floating]
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(f"the gradient of {name}" for name in names) or "None"
 
 
 @contextmanager
@@ -225,9 +118,9 @@ class Legs:
         if not outline:
             raise MisfitError("out", f"{first} returns no array; return what is to be compared")
         for name, other in others:
-            _same_structure(first, outline, name, other)
+            same_structure(first, outline, name, other)
         for name, other in outlines.items():
-            _right_dtypes(name, other)
+            right_dtypes(name, other)
         self.outputs = outline
 
     def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
@@ -283,7 +176,7 @@ class Legs:
         out, grads = outcome
         self.unused |= {(corner.name, name) for name, grad in grads.items() if grad is None}
         return out, {
-            name: _fitting(corner.name, name, grads[name], named[name]) for name in self.floating
+            name: fitting(corner.name, name, grads[name], named[name]) for name in self.floating
         }
 
     def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
@@ -359,79 +252,3 @@ class Legs:
 
 def _noise_of(corner: Corner) -> Any:
     return import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")
-
-
-def _fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
-    """Return a gradient, zeros for None; MisfitError unless it is shaped like its input."""
-    if grad is None:
-        return np.zeros_like(x)
-    if grad.shape != x.shape:
-        raise MisfitError(
-            name,
-            f"{corner}'s gradient of {name} has shape {list(grad.shape)}, {name} has "
-            f"{list(x.shape)}; {_reshaping(grad.shape, x.shape)}",
-            corner,
-        )
-    if grad.dtype != x.dtype:
-        raise MisfitError(
-            name,
-            f"{corner}'s gradient of {name} is {grad.dtype} in a {x.dtype} run; compute in the "
-            "inputs' dtype",
-            corner,
-        )
-    return grad
-
-
-def _same_structure(left: str, a: dict[str, Any], right: str, b: dict[str, Any]) -> None:
-    """Raise MisfitError unless both return the same names, shapes and kinds of number."""
-    for name in [*a, *b]:
-        if name not in a or name not in b:
-            has, lacks = (left, right) if name in a else (right, left)
-            raise MisfitError(
-                name,
-                f"{has} returns {name} and {lacks} does not ({left}: {', '.join(a)}; "
-                f"{right}: {', '.join(b)}); return the same structure from both",
-            )
-    for name, x in a.items():
-        y = b[name]
-        if tuple(x.shape) != tuple(y.shape):
-            raise MisfitError(
-                name,
-                f"{left} returns shape {list(x.shape)}, {right} {list(y.shape)}; "
-                f"{_reshaping(tuple(x.shape), tuple(y.shape))}",
-            )
-    for name, x in a.items():
-        kinds = [_kind(np.dtype(z.dtype)) for z in (x, b[name])]
-        if kinds[0] != kinds[1]:
-            raise MisfitError(
-                name,
-                f"{left} returns {x.dtype}, {right} {b[name].dtype}; return the same kind of "
-                "number from both",
-            )
-
-
-def _reshaping(a: tuple[int, ...], b: tuple[int, ...]) -> str:
-    if a[::-1] == b:
-        return "one is the other's transpose"
-    if sorted(a) == sorted(b):
-        return "the axes are in another order; transpose one"
-    if np.prod(a) == np.prod(b):
-        return "the same number of elements; reshape one"
-    return "shapes are never broadcast here; return the same shape from both"
-
-
-def _kind(dtype: np.dtype) -> str:
-    if dtype.kind in "iu":
-        return "integer"
-    return {"b": "boolean", "c": "complex"}.get(dtype.kind, "real")
-
-
-def _right_dtypes(corner: str, outline: dict[str, Any]) -> None:
-    for name, x in outline.items():
-        dtype = np.dtype(x.dtype)
-        if _kind(dtype) in ("real", "complex") and dtype not in (FLOAT64, np.complex128):
-            raise MisfitError(
-                name,
-                f"{corner} returns {dtype} in a float64 run; compute in the inputs' dtype: no "
-                "cast, no constant of a fixed dtype",
-            )

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from parity import recipe
+from parity.compare import FLOAT64
 from parity.data import Dataset, load
 from parity.errors import UsageError
 from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
-from parity.legs import FLOAT64, Arrays, Outcome, call
+from parity.legs import Arrays, Outcome, call
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator

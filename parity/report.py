@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from parity.errors import ParityError, UsageError
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
+from parity.walk import INHERITED, INTRODUCED, Step
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +55,13 @@ class Section:
     """Its number, where it is one of the notebook's."""
     losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By dtype and corner, of the first batch."""
+    walk: tuple[Step, ...] = ()
+    """Where a difference starts, if the functions name what is inside them."""
+
+    @property
+    def start(self) -> Step | None:
+        """The first step that introduces a difference, forwards first."""
+        return next((step for step in self.walk if step.place == INTRODUCED), None)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -145,7 +153,9 @@ class Report:
         more = len({(part, row.name) for part, row in bad}) - 1
         also = f", and in {more} more" if more else ""
         reason = first.causes[0].sentence if first.causes else first.reason
-        return f"first in {part}{first.name}{also}: {reason}"
+        start = next((s.start for s in self.sections if s.start), None)
+        begins = f", introduced in {start}" if start else ""
+        return f"first in {part}{first.name}{also}{begins}: {reason}"
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
@@ -190,6 +200,8 @@ class Report:
                     console.print(_table("forward", section.forward))
                 console.print(_table("gradient of", section.gradients))
             self._show_reasons(console, section, verbose)
+            if section.walk:
+                console.print(_walk(section.walk))
             if verbose:
                 console.print(_pairs(section.gradients))
         for note in (*self.notes, *self._untested()):
@@ -307,7 +319,28 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
         if same[0].zero and worst.verdict.passes:
             verdict.append(" ~0", style="dim")
-        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict)
+        style = "dim" if worst.place == INHERITED else ""
+        if worst.place:
+            verdict.append(f", {worst.place}")
+        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
+    return table
+
+
+def _walk(steps: tuple[Step, ...]) -> Table:
+    """Return one line a step: how far the sides are, how far by this step alone, and the place."""
+    from rich.text import Text
+
+    table = _grid()
+    table.add_column("where it starts")
+    table.add_column("apart", justify="right")
+    table.add_column("this step", justify="right")
+    table.add_column("")
+    for step in steps:
+        name = f"gradient of {step.name}" if step.gradient else step.name
+        place = f"{step.place}, on the way back from {step.into}" if step.into else step.place
+        style = {INTRODUCED: "bold red", INHERITED: "dim"}.get(step.place, "")
+        apart, alone = _short(step.apart.sigmas), _short(step.alone.sigmas)
+        table.add_row(name, apart, alone, Text(place), style=style)
     return table
 
 
@@ -382,6 +415,17 @@ def _section(section: Section) -> dict[str, Any]:
             dtype: {corner: _plain(loss) for corner, loss in losses.items()}
             for dtype, losses in section.losses.items()
         },
+        "walk": [
+            {
+                "tensor": step.name,
+                "gradient": step.gradient,
+                "place": step.place,
+                "into": step.into,
+                "sigmas": _plain(step.apart.sigmas),
+                "alone": _plain(step.alone.sigmas),
+            }
+            for step in section.walk
+        ],
         "forward": [_row(row) for row in section.forward],
         "gradients": [_row(row) for row in section.gradients],
     }

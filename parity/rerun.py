@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.compare import distance
+from parity.compare import FLOAT64, distance
 from parity.layouts import Layout
-from parity.legs import FLOAT64, Arrays, Legs, Outcome
+from parity.legs import Arrays, Legs, Outcome
 from parity.noise import BOUND, sigma
 from parity.programs import Changes, Edit, Program
 

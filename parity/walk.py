@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.compare import Distance, distance
-from parity.legs import FLOAT64, Arrays, Legs, call
+from parity.compare import FLOAT64, Distance, distance
+from parity.legs import Arrays, Legs, call
 from parity.noise import BOUND, sigma
 
 INTRODUCED, INHERITED = "introduced", "inherited"
@@ -35,6 +35,10 @@ class Step(NamedTuple):
     into: str = ""
     """Of a gradient that introduces one: the tensor whose backward step does it."""
 
+    def __str__(self) -> str:
+        tensor = f"the gradient of {self.name}" if self.gradient else self.name
+        return f"{tensor} (the step back from {self.into})" if self.into else tensor
+
 
 class Walk(NamedTuple):
     """Every named tensor, output and gradient: forwards in order, then gradients from the end."""
@@ -46,10 +50,6 @@ class Walk(NamedTuple):
         """Return where the difference of one tensor comes from; empty where nothing is known."""
         return next((s.place for s in self.steps if (s.name, s.gradient) == (name, gradient)), "")
 
-    @property
-    def first(self) -> Step | None:
-        """The first step that introduces a difference, forwards first."""
-        return next((step for step in self.steps if step.place == INTRODUCED), None)
 
 
 def walk(legs: Legs, values: Sequence[np.ndarray]) -> Walk | None:

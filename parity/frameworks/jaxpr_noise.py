@@ -151,7 +151,7 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
     values: dict[Any, Any] = {}
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
-        values[variable] = const if noise is None else _rounded(const, noise, _is_short(const))
+        values[variable] = const if noise is None else _rounded(const, noise)
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
@@ -182,7 +182,7 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
                 for branch in params["branches"]
             ]
             return list(lax.switch(index, branches, *operands))
-        if name == "debug_callback":  # said once, by the run without noise
+        if name in ("debug_callback", "debug_print"):  # said once, by the run without noise
             return []
         if name in CALLS:
             return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
@@ -192,7 +192,7 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
                 for x in inputs
             ]
         if name in COMPONENTWISE:
-            inputs = [_rounded(x, noise, _is_short(x)) for x in inputs]
+            inputs = [_rounded(x, noise) for x in inputs]
     bind = _binder(equation)
     outputs = bind(inputs)
     if noise is None or _is_exact(equation):
@@ -207,9 +207,6 @@ def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
         return [_rounded(y, noise, exact) for y in outputs]
-    if name in ("pow", "exp2"):  # a small power of a small number is one, too
-        exact = math.prod(map(_is_short, inputs))
-        return [_rounded(y, noise, exact & _is_short(y)) for y in outputs]
     if name in SERIES:
         return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
     return [_rounded(y, noise) for y in outputs]
@@ -227,10 +224,10 @@ def _is_exact(equation: Any) -> bool:
 
 
 def _is_plain(x: Any) -> bool:
-    """Return whether a number is no float, or one of at most 8 bits, or not finite."""
+    """Return whether a number needs no rounding: whole, of at most 8 bits, infinite."""
     if not _is_float(x) or jnp.iscomplexobj(x) or not math.isfinite(x):
         return True
-    return (math.frexp(x)[0] * 256).is_integer()
+    return float(x).is_integer() or (math.frexp(x)[0] * 256).is_integer()
 
 
 def _power_of_two(x: Any) -> bool:
@@ -248,7 +245,7 @@ def _accumulated(equation: Any, outputs: list[Any], squares: list[Any], noise: _
         own = jnp.abs(y) ** 2
         size = growth * jnp.sqrt(own + square)
         if equation.primitive.name not in PRODUCTS:  # a single term adds up without rounding
-            size = jnp.where(own == square, 0.0, size)
+            size = jnp.where((own == square) | _is_whole(y), 0.0, size)
         disturbed.append(_add(y, size, noise))
     return disturbed
 
@@ -282,17 +279,15 @@ def _add(y: Any, size: Any, noise: _Noise) -> Any:
 
 
 def _rounded(y: Any, noise: _Noise, exact: Any = False) -> Any:
-    """Return y (1 + u xi), and y itself where it is exact."""
-    return _add(y, jnp.where(exact, 0.0, jnp.abs(y)), noise) if _is_float(y) else y
+    """Return y (1 + u xi), and y itself where it is exact or whole: a count, a place."""
+    if not _is_float(y):
+        return y
+    return _add(y, jnp.where(exact | _is_whole(y), 0.0, jnp.abs(y)), noise)
 
 
-def _is_short(x: Any) -> Any:
-    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
-    if not _is_float(x):
-        return True
-    if jnp.iscomplexobj(x):
-        return False
-    return lax.reduce_precision(x, exponent_bits=11, mantissa_bits=7) == x
+def _is_whole(y: Any) -> Any:
+    """Return where y is a whole number, which every format holds: a count, a place."""
+    return False if jnp.iscomplexobj(y) else y == y.astype(jnp.int32)
 
 
 def _normwise(x: Any, noise: _Noise, axes: int, growth: float = 1.0) -> Any:

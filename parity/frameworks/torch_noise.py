@@ -143,7 +143,11 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
                 torch.set_rng_state(random_state)
                 watch.restore()
 
-        value, structure = run(watch)
+        try:
+            value, structure = run(watch)
+        finally:
+            if watch.narrow:  # not raised on the spot: x * y would swallow a TypeError
+                raise TypeError(watch.narrow)
         clean, _ = run(_Noise(None))
         total: list[Any] = [0.0 for _ in clean]
         for seed in range(seeds):
@@ -199,6 +203,7 @@ class _Watch(TorchDispatchMode):
         self.operations = self.elements = 0
         self.own: set[int] = set()
         self.numbers: list[Tensor] = []
+        self.narrow = ""
         self.before: dict[int, tuple[Any, Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -218,11 +223,11 @@ class _Watch(TorchDispatchMode):
         if func is torch.ops.aten.scalar_tensor.default or (
             narrow and all(map(self.is_number, narrow))
         ):
-            self.numbers += [x for x in outputs if _is_short(x).all()]
+            self.numbers += [x for x in outputs if all(map(_is_plain, x.flatten().tolist()))]
         for x in (*inputs, *outputs):
             if _is_narrow(x) and not self.is_number(x):
                 dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
-                raise TypeError(
+                self.narrow = self.narrow or (
                     f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
                     "function narrows its inputs; give every constant and cast the inputs' dtype"
                 )
@@ -243,15 +248,10 @@ def _is_narrow(x: Tensor) -> bool:
     return _is_float(x) and x.element_size() < (16 if x.is_complex() else 8)
 
 
-def _is_short(x: Any) -> Any:
-    """Return where x fits in 8 bits (2^n, a small count): it needs no rounding in any format."""
-    if not isinstance(x, Tensor):
-        x = torch.tensor(x, dtype=torch.complex128 if isinstance(x, complex) else torch.float64)
-    if not _is_float(x):
-        return torch.ones((), dtype=torch.bool, device=x.device)
-    if x.is_complex():
-        return torch.zeros((), dtype=torch.bool, device=x.device)
-    return (x.to(torch.bfloat16) == x) | x.isnan()
+def _is_plain(x: float) -> bool:
+    """Return whether a number needs no rounding: whole, of at most 8 bits, infinite."""
+    x = float(x)
+    return not math.isfinite(x) or x.is_integer() or (math.frexp(x)[0] * 256).is_integer()
 
 
 class _Pool:
@@ -364,6 +364,8 @@ def _decomposition(func: Any, name: str) -> Callable[..., Any] | None:
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     """Return the tensors that the operation changes in place, out= included."""
+    if func is torch.ops.aten.native_batch_norm.default:  # its schema does not tell
+        return [x for x in args[3:5] if x is not None]
     if not func._schema.is_mutable:
         return []
     values = [
@@ -391,12 +393,12 @@ def _fill(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
     result, outputs = _call(func, args, kwargs)
     if _name(func) == "lift_fresh":
         for y in outputs:
-            y.mul_(_factor(pool, y, _is_short(y)))
+            y.mul_(_factor(pool, y))
     return result
 
 
 def _round(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
-    """y (1 + u xi), but for x + 0, x * 2, x / 4, a mask times x, small powers of small numbers."""
+    """y (1 + u xi), but for x + 0, x * 2, x / 4 and a mask times x."""
     name = _name(func)
     if name in ("abs", "sgn") and not args[0].is_complex():
         return func(*args, **kwargs)
@@ -408,26 +410,27 @@ def _round(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
         exact = (args[0] == 0) | (args[1] == 0)
     elif name in ("mul", "div", "true_divide"):
         exact = any(map(_power_of_two, args[1:2] if "div" in name else args[:2]))
-    elif name in ("pow", "exp2"):
-        exact = math.prod(map(_is_short, args[:2]))
     result, outputs = _call(func, args, kwargs)
     for y in outputs:
-        still = exact & _is_short(y) if name in ("pow", "exp2") else exact
-        y.mul_(_factor(pool, y, still))
+        y.mul_(_factor(pool, y, exact))
     return result
 
 
 def _factor(pool: _Pool, y: Tensor, exact: Any = False) -> Tensor:
-    """Return 1 + u xi, and 1 where y is exact."""
-    noise = U0 * pool.noise(y)
-    return 1 + (
-        noise.masked_fill(exact.bool(), 0.0) if isinstance(exact, Tensor) else noise * (not exact)
-    )
+    """Return 1 + u xi, and 1 where y is exact or whole: a count, a place."""
+    return 1 + U0 * pool.noise(y).masked_fill(exact | _is_whole(y), 0.0)
+
+
+def _is_whole(y: Tensor) -> Tensor:
+    """Return where y is a whole number, which every format holds: a count, a place."""
+    if y.is_complex():
+        return torch.zeros((), dtype=torch.bool, device=y.device)
+    return (y == y.round()) & (y.abs() < 2**24)
 
 
 def _constant(pool: _Pool, x: Any) -> Any:
     """Return a number in the code as another format would round it."""
-    if not isinstance(x, float) or _is_short(x) or not math.isfinite(x):
+    if not isinstance(x, float) or _is_plain(x):
         return x
     return x * (1 + U0 * pool.number(x))
 
@@ -470,7 +473,9 @@ def _accumulate(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
         if name in RESAMPLING:
             growth = max(growth, max(args[0].shape[2:]) / 2)
         if name in SUMS:
-            size.masked_fill_(s == y2, 0.0)  # a single term adds up without rounding
+            size.masked_fill_(
+                (s == y2) | _is_whole(y), 0.0
+            )  # a single term adds up without rounding
         _disturb(pool, y, growth * size)
     return result
 
@@ -565,13 +570,17 @@ def _componentwise(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
     def disturbed(x: Tensor) -> Tensor:
         if not _is_float(x) or id(x) in kept or x.layout is not torch.strided:
             return x
-        return x * _factor(pool, x, _is_short(x))
+        return x * _factor(pool, x)
 
+    name = _name(func)
     args, kwargs = tree_map_only(Tensor, disturbed, (args, kwargs))
+    if name.startswith("grid_sampler"):  # 1 is added to the grid, from -1 to 1
+        place = 2 if name.endswith("backward") else 1
+        args = (*args[:place], args[place] + U0 * pool.noise(args[place]), *args[place + 1 :])
     result, outputs = _call(func, args, kwargs)
     for y in outputs:
-        if _name(func) in SERIES:
-            _disturb(pool, y, 4 * torch.sqrt(y**2 + SERIES[_name(func)] ** 2))
+        if name in SERIES:
+            _disturb(pool, y, 4 * torch.sqrt(y**2 + SERIES[name] ** 2))
         else:
             y.mul_(_factor(pool, y))
     return result

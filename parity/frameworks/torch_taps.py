@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -41,13 +43,20 @@ def visited(
 
         token = _listening.set(put)
         try:
-            with torch.compiler.set_stance("force_eager"):
+            with _uncompiled():
                 out = forward(*inputs)
         finally:
             _listening.reset(token)
         return out, {label: _together(values) for label, values in found.items()}
 
     return run
+
+
+def _uncompiled() -> Any:
+    """Keep what torch.compile made eager; where nothing was compiled, its import is saved."""
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 def _together(values: list[Any]) -> Any:

@@ -1,7 +1,7 @@
 """`parity selftest`: healthy functions must pass, planted faults must not; how often each fails.
 
 The same runs are judged by the fixed tolerances of torch and of chex, for comparison. Judges with
-nothing but `parity.checking`.
+nothing but `parity.trial`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from parity.checking import Trial
 from parity.compare import wide
 from parity.errors import ParityError
-from parity.legs import MisfitError
 from parity.pair import Pair
 from parity.selftest.cases import CASES, healthy
+from parity.structure import MisfitError
+from parity.trial import Trial
 from parity.verdict import Verdict
 
 SEEDS = 20
