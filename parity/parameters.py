@@ -175,6 +175,8 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
         return [not value]
     if isinstance(value, str):
         return [word for word in ("none", "tanh", "mean", "sum") if word != value]
+    if parameter.role in ("ddof", "correction"):
+        return [v for v in (0, 1) if v != value]
     tried: list[Any] = [v for v in known if v != value]
     if parameter.discrete:
         tried = [int(v) for v in tried if v == int(v)]

@@ -92,8 +92,15 @@ class _Walker:
         """Return {name: value} of what a side names, in the order in which it is computed."""
         corner = self.legs.corners[side]
         visited = self.taps[side].visited(corner.forward, {}, False)
-        found = call(corner.side, FLOAT64, lambda *xs: visited(*xs)[1], self.leaves)
-        return {name: x for name, x in found.items() if x.dtype.kind in "fc"}
+        order: list[str] = []
+
+        def run(*leaves: Any) -> dict[str, Any]:
+            _, found = visited(*leaves)
+            order.extend(found)
+            return found
+
+        found = call(corner.side, FLOAT64, run, self.leaves)  # JAX sorts what it returns
+        return {name: found[name] for name in order if found[name].dtype.kind in "fc"}
 
     def run(
         self,
