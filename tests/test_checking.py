@@ -497,3 +497,24 @@ def test_what_is_imported_late_is_there():
         assert getattr(parity, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
         parity.frobnicate  # noqa: B018
+
+
+def test_a_mask_may_have_any_dtype():
+    pair = Pair(
+        jax=lambda x: x * (x > 0).astype(jnp.float32) * 3,
+        torch=lambda x: x * (x > 0).float() * 3,
+        inputs=X,
+    )
+    assert verdict(pair)[0] in ("rounding", "identical")
+
+
+def test_an_input_that_a_dtype_cannot_hold_is_refused():
+    pair = Pair(jax=jnp.log, torch=torch.log, inputs=lambda rng: {"x": np.array([1e60, 2.0])})
+    with pytest.raises(UsageError, match=r"input x holds 1e\+60, which float32 cannot"):
+        check(pair)
+    assert check(pair, dtypes=["float64"])
+
+
+def test_arrays_of_nothing():
+    pair = Pair(jax=lambda x: jnp.tanh(x), torch=torch.tanh, inputs={"x": (0, 3)})
+    assert verdict(pair)[0] == "identical"

@@ -382,7 +382,7 @@ def _refuse_narrow(traced: Any) -> None:
     for variable in jaxpr.invars:
         _refuse(variable, not _is_narrow(variable))
     for variable, value in zip(jaxpr.constvars, traced.consts, strict=True):
-        _refuse(variable, not _is_narrow(variable) or _is_whole(value))
+        _refuse(variable, not _is_narrow(variable) or _holds_whole_numbers(value))
     _refuse_narrowing(jaxpr)
 
 
@@ -390,7 +390,7 @@ def _refuse_narrowing(jaxpr: Any) -> None:
     for equation in jaxpr.eqns:
         inner = _held(equation)
         whole = equation.primitive.name in WHOLE and all(
-            _is_whole(atom.val) if isinstance(atom, Literal) else not _is_wide(atom)
+            _holds_whole_numbers(atom.val) if isinstance(atom, Literal) else not _is_wide(atom)
             for atom in equation.invars
         )
         for variable in equation.outvars:
@@ -419,5 +419,5 @@ def _is_narrow(variable: Any) -> bool:
     return bool(dtype.itemsize < (16 if jnp.issubdtype(dtype, jnp.complexfloating) else 8))
 
 
-def _is_whole(value: Any) -> bool:
+def _holds_whole_numbers(value: Any) -> bool:
     return not _is_float(value) or bool(np.all(np.asarray(value) == np.round(np.asarray(value))))

@@ -225,7 +225,7 @@ class _Watch(TorchDispatchMode):
         ):
             self.numbers += [x for x in outputs if all(map(_is_plain, x.flatten().tolist()))]
         for x in (*inputs, *outputs):
-            if _is_narrow(x) and not self.is_number(x):
+            if _is_narrow(x) and not self.is_number(x) and not _is_whole(x).all():  # no mask
                 dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
                 self.narrow = self.narrow or (
                     f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
