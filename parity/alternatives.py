@@ -179,5 +179,3 @@ def _median(o: Operation, m: Any) -> Iterator[tuple[str, Edit]]:
 
 def _small(value: Any) -> bool:
     return isinstance(value, float) and 0 < value <= SMALL
-
-

@@ -15,11 +15,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.alternatives import alternatives
+from parity.alternatives import Alternative, alternatives
 from parity.layouts import Layout, kept, rearranged, regrouped, scaled, shifted
 from parity.legs import Arrays, Legs
 from parity.noise import BOUND
-from parity.parameters import EPSILONS, NEUTRAL, Parameter, inserted, numbers, of_side, others
+from parity.parameters import (
+    EPSILONS,
+    NEUTRAL,
+    Parameter,
+    inserted,
+    mixtures,
+    numbers,
+    of_side,
+    others,
+    plausible,
+)
 from parity.rerun import Change, Problem, Rerun
 from parity.solving import solve, solve_two
 from parity.spelling import UNIVERSAL, of_sizes, spellings, written
@@ -203,15 +213,28 @@ class Search:
                         yield self._said(parameter, value)
 
     def _otherwise(self) -> Iterator[Change]:
-        for side in self.sides:
+        """Yield operations done the other way: all that are alike, then each."""
+        for side in self.sides if self.base is None else (self.base.side,):
             arithmetic = self.rerun.frameworks[side].Arithmetic
             for number, program in enumerate(self.rerun.programs(side)):
+                alike: dict[str, list[Alternative]] = {}
                 for alternative in alternatives(program, arithmetic):
-                    operation = alternative.operation
-                    at = f" at {operation.where}" if operation.where else ""
-                    said = f"the {side} side has {alternative.words}{at}"
-                    yield Change(side, said, number, edits={operation.place: alternative.edit},
-                                 key=(side, operation.kind, operation.where))
+                    alike.setdefault(alternative.words, []).append(alternative)
+                for words, members in alike.items():
+                    if len(members) > 1:
+                        edits = {m.operation.place: m.edit for m in members}
+                        said = f"the {side} side has {words}, {len(members)} times"
+                        yield Change(side, said, number, edits=edits, key=(side, words))
+                    for alternative in members:
+                        operation = alternative.operation
+                        at = f" at {operation.where}" if operation.where else ""
+                        yield Change(
+                            side,
+                            f"the {side} side has {words}{at}",
+                            number,
+                            edits={operation.place: alternative.edit},
+                            key=(side, operation.kind, operation.where),
+                        )
 
     def _outputs(self) -> Iterator[Change]:
         side = self.sides[0]
@@ -266,8 +289,12 @@ class Search:
 
     def _backwards(self, layout: Layout) -> Iterator[Layout]:
         """Yield the way back for an output that has as many axes as the input laid out."""
-        ndim = {n: x.ndim for n, x in zip(
-            self.rerun.legs.arguments.names, self.rerun.problems[0].values, strict=False)}
+        ndim = {
+            n: x.ndim
+            for n, x in zip(
+                self.rerun.legs.arguments.names, self.rerun.problems[0].values, strict=False
+            )
+        }
         for name, x in self.reference[self.sides[0]].items():
             if x.ndim == ndim[layout.tensor]:
                 yield Layout(name, layout.words, layout.back, layout.onto)
@@ -299,9 +326,7 @@ class Search:
                     yield from self._solution(parameter)
 
     def _missing(self) -> Iterator[Change]:
-        yield from self._solved(
-            {side: [*inserted(self.rerun, side)] for side in self.sides}
-        )
+        yield from self._solved({side: [*inserted(self.rerun, side)] for side in self.sides})
 
     def _solution(self, parameter: Parameter) -> Iterator[Change]:
         """Yield a parameter at the value that fits best, as it may have been written."""
@@ -320,12 +345,10 @@ class Search:
         if not plain and self._same_as_output(parameter.value, value):
             return  # a factor on the output says it better
         for spelled in spellings(value, self._sizes(), known):
-            if spelled.value != parameter.value:
+            if spelled.value != parameter.value and plausible(parameter.value, spelled.value):
                 yield self._said(parameter, spelled.value, spelled.words)
             if len(self.found) > before:
                 return
-        if self._elements() > 8:
-            yield self._said(parameter, value)
 
     def _same_as_output(self, old: float, new: float) -> bool:
         ratio = new / old if old else 0.0
@@ -372,8 +395,8 @@ class Search:
                 self.counts.get("epsilons taken out of both", 0) + 1
             )
             trial = dict(zip(without, changes, strict=True))
-            outs = [self._forward(change) for change in changes]
-            if self.rerun.distance(0, *outs, 0) <= BOUND:
+            first, second = (self._forward(change) for change in changes)
+            if self.rerun.distance(0, first, second, 0) <= BOUND:
                 self._confirm(trial)
                 return
 
@@ -387,8 +410,11 @@ class Search:
                 other |= _as_gradients(self.rerun.gradients(opposite, None))
             for number in dict.fromkeys(p.change(p.value).program for p in own):
                 turned = [p for p in own if not p.discrete and p.change(p.value).program == number]
+                turned += [*mixtures(self.rerun, side)]
 
-                def run(values: Mapping[int, float], turned: Any = turned) -> Arrays | None:
+                def run(
+                    values: Mapping[int, float], turned: Any = turned, side: str = side
+                ) -> Arrays | None:
                     whole = turned[0].change(turned[0].value)
                     for place, value in values.items():
                         whole = whole + turned[place].change(value)
@@ -404,8 +430,10 @@ class Search:
                         for v in values
                     ]
                     for chosen in product(*choices):
-                        said = [self._said(turned[i], s.value, s.words)
-                                for i, s in zip(places, chosen, strict=True)]
+                        said = [
+                            self._said(turned[i], s.value, s.words)
+                            for i, s in zip(places, chosen, strict=True)
+                        ]
                         whole = said[0] + said[1]
                         if whole is not None and not self.found:
                             yield whole
@@ -437,8 +465,15 @@ def _affine(
     floats = [name for name, x in mine.items() if x.dtype.kind == "f"]
     for names in dict.fromkeys([tuple(floats), *((name,) for name in floats)]):
         a = np.concatenate([mine[n].ravel() for n in names] or [np.zeros(0)])
-        b = np.concatenate([other[n].ravel() if other[n].shape == mine[n].shape
-                            else np.full(mine[n].size, np.nan) for n in names] or [np.zeros(0)])
+        b = np.concatenate(
+            [
+                other[n].ravel()
+                if other[n].shape == mine[n].shape
+                else np.full(mine[n].size, np.nan)
+                for n in names
+            ]
+            or [np.zeros(0)]
+        )
         fine = np.isfinite(a) & np.isfinite(b)
         if not fine.any() or not np.any(a[fine]):
             continue

@@ -85,9 +85,7 @@ def _reordered(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
 
 def _taken(name: str, words: str, axis: int, places: np.ndarray) -> Layout:
     back = np.argsort(places)
-    return Layout(
-        name, words, lambda x: np.take(x, places, axis), lambda x: np.take(x, back, axis)
-    )
+    return Layout(name, words, lambda x: np.take(x, places, axis), lambda x: np.take(x, back, axis))
 
 
 def _flip(axes: tuple[int, ...]) -> Map:

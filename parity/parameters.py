@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from parity.layouts import scaled, shifted
@@ -26,6 +27,11 @@ NEUTRAL = {
     "ignore_index": -100,
 }
 """What takes a constant out of a function, by its role."""
+
+
+SMOOTH = frozenset(("divisor", "factor", "term", "numerator", "exponent"))
+MANY = 8
+"""With more constants on the other side than this, smooth ones are solved for, not looked up."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,21 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
             )
 
 
+def mixtures(rerun: Rerun, side: str) -> Iterator[Parameter]:
+    """Yield every input with another one of its shape added to it: a decay, a residual."""
+    leaves = zip(rerun.legs.arguments.names, rerun.problems[0].values, strict=False)
+    floats = [(name, x) for name, x in leaves if x.dtype.kind == "f"]
+    for (one, x), (other, y) in permutations(floats, 2):
+        if x.shape == y.shape:
+            yield Parameter(
+                side,
+                0.0,
+                f"input {one} + k {other}: k",
+                "",
+                lambda v, one=one, other=other: Change(side, mixed=((one, other, v),)),
+            )
+
+
 def _place(operation: Operation) -> str:
     return f", {operation.kind}" + (f" at {operation.where}" if operation.where else "")
 
@@ -181,8 +202,15 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
     if parameter.discrete:
         tried = [int(v) for v in tried if v == int(v)]
         tried += [value + 1, value - 1, 0, 1, 2, 3]
+    elif isinstance(value, float) and parameter.role in SMOOTH and len(tried) > MANY:
+        tried = []  # they are found by solving
     if parameter.role in NEUTRAL:
         tried.append(NEUTRAL[parameter.role])
     if parameter.role in ("threshold", "bound", "min", "max", "value"):
         tried += [float("inf"), -float("inf")]
-    return [v for v in dict.fromkeys(tried) if v != value]
+    return [v for v in dict.fromkeys(tried) if v != value and plausible(value, v)]
+
+
+def plausible(old: Any, new: Any) -> bool:
+    """Return whether one number may stand for another: of one sign, unless it is just turned."""
+    return not old * new < 0 or new in (-old, -1) or abs(new) == float("inf")

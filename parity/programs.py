@@ -109,9 +109,7 @@ class Program:
     def operands(self, inserted: bool) -> dict[int, Any]:
         """Return {slot: value} of every constant that is an operand, or could be put in as one."""
         return {
-            c.slot: c.value
-            for c in self.constants
-            if not c.static and (inserted or not c.inserted)
+            c.slot: c.value for c in self.constants if not c.static and (inserted or not c.inserted)
         }
 
     @property

@@ -47,6 +47,8 @@ class Change:
     outputs: tuple[Layout, ...] = ()
     exchanged: tuple[str, ...] = ()
     """Two inputs, each given for the other."""
+    mixed: tuple[tuple[str, str, float], ...] = ()
+    """(input, another, factor): so many times the other is added to the one."""
     key: Any = None
     """What is equal for changes that say the same in other words."""
 
@@ -64,6 +66,7 @@ class Change:
             self.inputs + other.inputs,
             other.outputs + self.outputs,
             self.exchanged + other.exchanged,
+            self.mixed + other.mixed,
             (self.key or self.said, other.key or other.said),
         )
 
@@ -126,7 +129,7 @@ class Rerun:
         problem = self.problems[case]
         if change is None:
             return dict(problem.outcomes[side][0])
-        if change.program is None and not change.inputs and not change.exchanged:
+        if change.program is None and not (change.inputs or change.exchanged or change.mixed):
             return self._laid_out(change, problem.outcomes[side][0])
         self.runs += 1
         try:
@@ -134,7 +137,9 @@ class Rerun:
             function = self._function(change, case, leaves)
             if function.key not in self._ready:
                 once = function.one_off
-                self._ready[function.key] = function.run if once else self._compiled(function.run, side)
+                self._ready[function.key] = (
+                    function.run if once else self._compiled(function.run, side)
+                )
             api = self.legs.corners[side].side
             out = api.to_numpy(self._ready[function.key](function.values, api.from_numpy(leaves)))
             return self._laid_out(change, out)
@@ -177,6 +182,8 @@ class Rerun:
             for name, x, grad in zip(self.legs.floating, floats, found, strict=True)
         }
         grads = _exchanged(grads, change.exchanged)
+        for one, other, factor in reversed(change.mixed):
+            grads[other] = grads[other] + factor * grads[one]
         for layout in reversed(change.inputs):
             if layout.tensor in grads:
                 grads[layout.tensor] = layout.back(grads[layout.tensor])
@@ -186,6 +193,8 @@ class Rerun:
         named = dict(zip(self.legs.arguments.names, leaves, strict=True))
         for layout in change.inputs:
             named[layout.tensor] = layout.onto(named[layout.tensor])
+        for one, other, factor in change.mixed:
+            named[one] = named[one] + factor * named[other]
         return tuple(_exchanged(named, change.exchanged).values())
 
     def _laid_out(self, change: Change, outputs: Arrays) -> Arrays:
@@ -218,7 +227,9 @@ class Rerun:
         """Return the largest distance of any tensor, in sigmas; infinite where one is missing."""
         if left is None or right is None:
             return float("inf")
-        return max((self._far(part, name, left[name], right[name], case) for name in left), default=0)
+        return max(
+            (self._far(part, name, left[name], right[name], case) for name in left), default=0
+        )
 
     def _far(self, part: int, name: str, a: np.ndarray, b: np.ndarray, case: int) -> float:
         if a.shape != b.shape:
@@ -236,8 +247,10 @@ class Rerun:
 
     def _noise(self, part: int, name: str, case: int) -> np.ndarray:
         """Return both sides' noise together; of one alone where the other's is not finite."""
-        noises = [np.nan_to_num(own[part][name], nan=0.0, posinf=0.0)
-                  for own in self.problems[case].own.values()]
+        noises = [
+            np.nan_to_num(own[part][name], nan=0.0, posinf=0.0)
+            for own in self.problems[case].own.values()
+        ]
         return np.sqrt(sum(noise**2 for noise in noises))
 
     def agrees(self, case: int) -> bool:

@@ -38,7 +38,7 @@ UNIVERSAL = {
     "float32's eps": float(np.finfo(np.float32).eps),
 }
 
-DIGITS = 4
+DIGITS = 2
 """A decimal of up to so many digits is short."""
 
 
@@ -128,6 +128,8 @@ def written(value: object) -> str:
     """Return a constant as it is shown: six digits, words in quotes."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return repr(value)
-    if isinstance(value, int) or (math.isfinite(value) and value == int(value) and abs(value) < 1e6):
+    if isinstance(value, int) or (
+        math.isfinite(value) and value == int(value) and abs(value) < 1e6
+    ):
         return str(int(value))
     return f"{value:.6g}".replace("e-0", "e-")

@@ -51,7 +51,6 @@ class Walk(NamedTuple):
         return next((s.place for s in self.steps if (s.name, s.gradient) == (name, gradient)), "")
 
 
-
 def walk(legs: Legs, values: Sequence[np.ndarray]) -> Walk | None:
     """Return the walk over what both sides name, on these float64 values; None if that is nothing."""
     sides = tuple(legs.pair.sides)

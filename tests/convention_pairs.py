@@ -67,16 +67,16 @@ case(
 )
 case(
     "cosine with another eps",
-    lambda x, y: (x * y).sum(-1)
-    / (jnp.sqrt((x * x).sum(-1)) * jnp.sqrt((y * y).sum(-1)) + 1e-3),
+    lambda x, y: (x * y).sum(-1) / (jnp.sqrt((x * x).sum(-1)) * jnp.sqrt((y * y).sum(-1)) + 1e-3),
     lambda x, y: (x * y).sum(-1) / (x.norm(dim=-1) * y.norm(dim=-1) + 1e-2),
     XY,
     "= 0.01 .*0.001",
 )
 case(
     "dice smoothing",
-    lambda x, y: 1
-    - (2 * (jax.nn.sigmoid(x) * y).sum() + 1.0) / (jax.nn.sigmoid(x).sum() + y.sum() + 1.0),
+    lambda x, y: (
+        1 - (2 * (jax.nn.sigmoid(x) * y).sum() + 1.0) / (jax.nn.sigmoid(x).sum() + y.sum() + 1.0)
+    ),
     lambda x, y: 1 - (2 * (x.sigmoid() * y).sum() + 0.1) / (x.sigmoid().sum() + y.sum() + 0.1),
     lambda rng: {"x": rng.normal(size=(7, 5)), "y": rng.integers(0, 2, (7, 5)).astype(float)},
     "= 0.1 .*1|= 1 .*0.1",
@@ -230,8 +230,14 @@ case(
 )
 case(
     "rotary pairs interleaved or in halves",
-    lambda x: jnp.concatenate([x[:, :3] ** 2, jnp.sin(x[:, 3:])], -1).sum(0) @ jnp.arange(6.0).astype(x.dtype),
-    lambda x: torch.cat([x[:, ::2] ** 2, torch.sin(x[:, 1::2])], -1).sum(0) @ torch.arange(6.0, dtype=x.dtype),
+    lambda x: (
+        jnp.concatenate([x[:, :3] ** 2, jnp.sin(x[:, 3:])], -1).sum(0)
+        @ jnp.arange(6.0).astype(x.dtype)
+    ),
+    lambda x: (
+        torch.cat([x[:, ::2] ** 2, torch.sin(x[:, 1::2])], -1).sum(0)
+        @ torch.arange(6.0, dtype=x.dtype)
+    ),
     {"x": (4, 6)},
     "interleaved",
 )

@@ -154,8 +154,12 @@ class _Flat:
         if name in SWITCHES and equation.outvars[0].aval.dtype.kind == "f":
             parameter = SWITCHES[name]
             value = equation.params[parameter]
-            inputs = [*inputs, self.constant(value, "exponent" if name == "integer_pow" else
-                                             parameter, static=True)]
+            inputs = [
+                *inputs,
+                self.constant(
+                    value, "exponent" if name == "integer_pow" else parameter, static=True
+                ),
+            ]
             apply = _switched(equation, parameter)
         for program in held:
             self.constants += program.constants
@@ -210,8 +214,10 @@ def _applied(equation: Any, held: tuple[Program, ...]) -> Applied:
 
     def run(inputs: list[Any], changes: Changes) -> list[Any]:
         if held and changes.touch(held):
-            given = [jnp.asarray(x, k) if jnp.ndim(x) == 0 else x
-                     for x, k in zip(inputs, kinds, strict=True)]
+            given = [
+                jnp.asarray(x, k) if jnp.ndim(x) == 0 else x
+                for x, k in zip(inputs, kinds, strict=True)
+            ]
             return inside(equation.params, held, given, changes)
         return plain(inputs, changes)
 

@@ -67,9 +67,7 @@ class _Taps:
 
 def _interpret(closed: Any, args: Sequence[Any], taps: _Taps) -> list[Any]:
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
-    values: dict[Any, Any] = dict(
-        zip(jaxpr.constvars, getattr(closed, "consts", ()), strict=True)
-    )
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, getattr(closed, "consts", ()), strict=True))
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:

@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
-from parity.frameworks.torch_noise import _name, _Open, _rule
+from parity.frameworks.torch_noise import _name, _Open, _rule, _written
 from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
     """copy device diagonal dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
-    memory_format non_blocking pin_memory requires_grad self_is_result size sparse_grad start step
+    memory_format name non_blocking pin_memory requires_grad self_is_result size sparse_grad start step
     storage_offset stride train training""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
@@ -130,11 +130,11 @@ class _Tape(TorchDispatchMode):
         args, kwargs = _with_defaults(func, args, kwargs)
         read = self._inputs(func, args, kwargs)
         leaves = tree_flatten((args, kwargs))[0]
-        before = [x._version if isinstance(x, Tensor) else 0 for x in leaves]
+        written = {id(x) for x in _written(func, args, kwargs)}
+        for place, x in enumerate(leaves):
+            if read[place] in self.captured and id(x) in written:
+                read[place] = self._cloned(x)  # what the function closes over is not ours to change
         result = func(*args, **kwargs)
-        for place, (x, version) in enumerate(zip(leaves, before, strict=True)):
-            if isinstance(x, Tensor) and x._version != version and read[place] in self.captured:
-                read[place] = self._cloned(x)  # state that the function closes over is not ours
         self._write(func, args, kwargs, read, result)
         return result
 
@@ -161,7 +161,7 @@ class _Tape(TorchDispatchMode):
                 if isinstance(leaf, Tensor):
                     slots.append(self.read(leaf))
                 elif leaf is value and _is_constant(name, value):
-                    label = "" if name in UNNAMED or _plain(func, name) else name
+                    label = _label(func, name)
                     static = isinstance(value, bool | str)
                     slots.append(self.constant(value, label, static=static))
                 else:
@@ -243,7 +243,9 @@ def _with_defaults(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
     missing = {
         a.name: a.default_value
         for a in func._schema.arguments[len(args) :]
-        if a.name not in kwargs and a.has_default_value() and _is_constant(a.name, a.default_value)
+        if a.name not in kwargs
+        and a.has_default_value()
+        and _is_constant(a.name, a.default_value)
         and not (a.name == "alpha" and _name(func) in ("add", "sub", "rsub"))
     }
     return args, kwargs | missing
@@ -253,11 +255,13 @@ def _is_constant(name: str, value: Any) -> bool:
     return name not in NO_CONSTANTS and isinstance(value, bool | int | float | str)
 
 
-def _plain(func: Any, name: str) -> bool:
-    """Return whether an argument is an operand of arithmetic, whose role is read from it."""
-    return _name(func) in ("clamp", "clamp_min", "clamp_max", "full") or (
-        name in ("value", "alpha") and _name(func) in ("add", "sub", "rsub", "fill")
-    )
+def _label(func: Any, name: str) -> str:
+    """Return what an argument is called; nothing where its role is to be read from the operation."""
+    kind = _name(func)
+    if name in ("alpha", "value") and kind in ("add", "sub", "rsub", "addcmul", "addcdiv", "addmm"):
+        return "factor"
+    bare = name in UNNAMED or kind in ("clamp", "clamp_min", "clamp_max", "fill", "full")
+    return "" if bare else name
 
 
 def _where() -> str:
