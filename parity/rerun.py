@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,16 +21,21 @@ from parity.legs import Arrays, Legs, Outcome
 from parity.noise import BOUND, sigma
 from parity.programs import Changes, Edit, Program
 
-ELEMENTS = 1 << 24
-"""Numbers that all runs of one search may make, at most: operations times runs times size."""
 
-
-class Problem(NamedTuple):
+class Problem(Protocol):
     """One problem in float64: the values, every corner's answer, each framework's noise."""
 
-    values: tuple[np.ndarray, ...]
-    outcomes: Mapping[str, Outcome]
-    own: Mapping[str, Outcome]
+    @property
+    def values(self) -> tuple[np.ndarray, ...]:
+        """Inputs, then cotangents."""
+
+    @property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """By corner."""
+
+    @property
+    def own(self) -> Mapping[str, Outcome]:
+        """Each framework's own noise."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Change:
     """Two inputs, each given for the other."""
     mixed: tuple[tuple[str, str, float], ...] = ()
     """(input, another, factor): so many times the other is added to the one."""
-    key: Any = None
-    """What is equal for changes that say the same in other words."""
+    key: tuple[Any, ...] = ()
+    """What is equal for changes that say the same in other words; of a constant, its value last."""
 
     def __add__(self, other: Change) -> Change | None:
         """Return both changes as one, None where they are to different programs."""
@@ -67,7 +72,7 @@ class Change:
             other.outputs + self.outputs,
             self.exchanged + other.exchanged,
             self.mixed + other.mixed,
-            (self.key or self.said, other.key or other.said),
+            (self.key, other.key),
         )
 
 
@@ -173,7 +178,7 @@ class Rerun:
         return self._pulled_back(change, leaves, found)
 
     def _compiled(self, run: Callable[..., Any], side: str) -> Callable[..., Any]:
-        return self.frameworks[side].compiled(run)  # type: ignore[no-any-return]
+        return self.frameworks[side].compiled(run)
 
     def _pulled_back(self, change: Change, leaves: Sequence[np.ndarray], found: Any) -> Arrays:
         floats = [x for x in leaves if x.dtype.kind in "fc"]
