@@ -7,7 +7,7 @@ what the operations are, never from what a function is called; `conventions.py` 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from parity.programs import Edit, Operation, Program
@@ -71,14 +71,15 @@ def _rounding(o: Operation, m: Any) -> Iterator[tuple[str, Edit]]:
         )
     for other in ROUNDINGS:
         if other != o.kind:
-            yield (
-                f"{other} for {o.kind}",
-                lambda values, x, other=other: getattr(m, other)(x[0]),
-            )
+            yield f"{other} for {o.kind}", _by(getattr(m, other))
+
+
+def _by(function: Callable[[Any], Any]) -> Edit:
+    return lambda values, x: function(x[0])
 
 
 def _gelu(o: Operation, m: Any) -> tuple[str, Edit]:
-    """Return erf as the tanh of gelu's approximation, or that tanh as the erf that it stands for."""
+    """Return erf as gelu's approximation has it, or that tanh as the erf that it stands for."""
     near, cubic = math.sqrt(2 / math.pi), 0.044715
 
     def as_tanh(values: Any, x: list[Any]) -> Any:

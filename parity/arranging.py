@@ -99,7 +99,7 @@ def _by_autodiff(corner: Corner, forward: Any) -> Corner:
 
 
 def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Convention]:
-    """Yield what is to be said of an arrangement with which the pair agrees, as it is or further."""
+    """Yield an arrangement with which the pair agrees: as it is, or by a convention too."""
     try:
         trial = Trial(pair, seed, ("float64",), legs)
         rows = [*trial.forward(), *trial.gradients()]

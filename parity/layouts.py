@@ -38,12 +38,7 @@ def rearranged(name: str, shape: tuple[int, ...], kind: str) -> Iterator[Layout]
         if list(order) != list(axes):
             inverse = tuple(int(i) for i in np.argsort(order))
             words = "transposed" if len(shape) == 2 else f"with its axes in the order {list(order)}"
-            yield Layout(
-                name,
-                words,
-                lambda x, order=order: np.ascontiguousarray(x.transpose(order)),
-                lambda x, inverse=inverse: np.ascontiguousarray(x.transpose(inverse)),
-            )
+            yield Layout(name, words, _transpose(order), _transpose(inverse))
     for count in (1, 2):
         for flipped in combinations(axes, count):
             if all(shape[axis] > 1 for axis in flipped):
@@ -86,6 +81,10 @@ def _reordered(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
 def _taken(name: str, words: str, axis: int, places: np.ndarray) -> Layout:
     back = np.argsort(places)
     return Layout(name, words, lambda x: np.take(x, places, axis), lambda x: np.take(x, back, axis))
+
+
+def _transpose(order: tuple[int, ...]) -> Map:
+    return lambda x: np.ascontiguousarray(x.transpose(order))
 
 
 def _flip(axes: tuple[int, ...]) -> Map:

@@ -24,5 +24,5 @@ def name(x: Any, label: str) -> Any:
     if "jax" in sys.modules:
         from jax.ad_checkpoint import checkpoint_name
 
-        return checkpoint_name(x, label)
+        return checkpoint_name(x, label)  # type: ignore[no-untyped-call]
     return x

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from typing import Any
 
-from parity.layouts import scaled, shifted
+from parity.layouts import Layout, scaled, shifted
 from parity.programs import Constant, Operation, Program, read_by, role, uses
 from parity.rerun import Change, Rerun
 from parity.spelling import written
@@ -96,7 +97,7 @@ def _of_slots(side: str, number: int, members: list[Any], slots: tuple[int, ...]
         value,
         what,
         _place(operation),
-        lambda v: Change(side, program=number, values=dict.fromkeys(slots, v)),
+        partial(_of_slots_alike, side, number, slots),
         discrete=isinstance(value, bool | str) or constant.static or _is_whole(value, what),
         slots=slots,
     )
@@ -123,11 +124,7 @@ def _complements(side: str, number: int, groups: dict[Any, list[Any]]) -> Iterat
                     value,
                     f"weight (and {written(other)} = 1 - {written(value)})",
                     _place(members[0][2]),
-                    lambda v, own=own, theirs=theirs: Change(
-                        side,
-                        program=number,
-                        values={**dict.fromkeys(own, v), **dict.fromkeys(theirs, 1 - v)},
-                    ),
+                    partial(_weights, side, number, own, theirs),
                     slots=(*own, *theirs),
                 )
 
@@ -141,7 +138,7 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
                 neutral,
                 what,
                 f"input {name}",
-                lambda v, make=make, name=name: Change(side, inputs=(make(name, v, ""),)),
+                partial(_of_input, side, make, name),
                 inserted=True,
             )
     number = len(rerun.programs(side)) - 1
@@ -158,7 +155,7 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
                 constant.value,
                 constant.inserted,
                 f"the result of {operation.kind}{where}",
-                lambda v, slot=constant.slot: Change(side, program=number, values={slot: v}),
+                partial(_of_slots_alike, side, number, (constant.slot,)),
                 inserted=True,
                 slots=(constant.slot,),
             )
@@ -175,8 +172,25 @@ def mixtures(rerun: Rerun, side: str) -> Iterator[Parameter]:
                 0.0,
                 f"input {one} + k {other}: k",
                 "",
-                lambda v, one=one, other=other: Change(side, mixed=((one, other, v),)),
+                partial(_mixed, side, one, other),
             )
+
+
+def _of_slots_alike(side: str, number: int, slots: tuple[int, ...], value: Any) -> Change:
+    return Change(side, program=number, values=dict.fromkeys(slots, value))
+
+
+def _weights(side: str, number: int, own: list[int], rest: list[int], value: Any) -> Change:
+    values = {**dict.fromkeys(own, value), **dict.fromkeys(rest, 1 - value)}
+    return Change(side, program=number, values=values)
+
+
+def _of_input(side: str, make: Callable[..., Layout], name: str, value: Any) -> Change:
+    return Change(side, inputs=(make(name, value, ""),))
+
+
+def _mixed(side: str, one: str, other: str, value: Any) -> Change:
+    return Change(side, mixed=((one, other, value),))
 
 
 def _place(operation: Operation) -> str:
@@ -190,7 +204,7 @@ def numbers(parameters: Sequence[Parameter]) -> list[float]:
 
 
 def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
-    """Return what to put in place of a parameter's value: the other side's, or what takes it out."""
+    """Return what to put in place of a value: the other side's, or what takes it out."""
     value = parameter.value
     if isinstance(value, bool):
         return [not value]

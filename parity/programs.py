@@ -132,10 +132,7 @@ class Program:
         for operation in self.operations:
             read = [values[slot] for slot in operation.inputs]
             edit = changes.edits.get(operation.place)
-            if edit is not None:
-                written = [edit(values, read)]
-            else:
-                written = operation.apply(read, changes)
+            written = [edit(values, read)] if edit else operation.apply(read, changes)
             if operation.factor in changes.values:
                 written[0] = written[0] * changes.values[operation.factor]
             if operation.shift in changes.values:
@@ -188,9 +185,9 @@ def role(constant: Constant, program: Program, operation: Operation) -> str:
     operation, first = read_by(constant, program, operation)
     kind = operation.kind
     onward = program.consumers(operation.outputs[0])
-    if kind == "sub" and not first and constant.value in (0, 1):
-        if any(o.kind == "div" for o in onward):
-            return "ddof"
+    divided = any(o.kind == "div" for o in onward)
+    if kind == "sub" and not first and constant.value in (0, 1) and divided:
+        return "ddof"
     if kind in ("add", "sub"):
         small = isinstance(constant.value, float) and 0 < abs(constant.value) <= 1e-3
         rooted = any(o.kind in ROOTS for o in onward)

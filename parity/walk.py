@@ -52,7 +52,7 @@ class Walk(NamedTuple):
 
 
 def walk(legs: Legs, values: Sequence[np.ndarray]) -> Walk | None:
-    """Return the walk over what both sides name, on these float64 values; None if that is nothing."""
+    """Return the walk over what both sides name, on float64 values; None if that is nothing."""
     sides = tuple(legs.pair.sides)
     if len(sides) < 2:
         return None

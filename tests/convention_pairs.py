@@ -212,8 +212,8 @@ case(
 )
 case("conjugated argument", lambda x, y: jnp.real(jnp.vdot(x, y)) + jnp.imag(jnp.vdot(x, y)),
      lambda x, y: (x.conj() * y.conj()).sum().real + (x.conj() * y.conj()).sum().imag,
-     lambda rng: {"x": rng.normal(size=5) + 1j * rng.normal(size=5),
-                  "y": rng.normal(size=5) + 1j * rng.normal(size=5)}, "y is conjugated")  # fmt: skip
+     lambda rng: {k: rng.normal(size=5) + 1j * rng.normal(size=5) for k in "xy"},
+     "y is conjugated")  # fmt: skip
 case(
     "the divergence the other way",
     lambda x, y: (jax.nn.softmax(x) * (jax.nn.log_softmax(x) - jax.nn.log_softmax(y))).sum(),
@@ -255,8 +255,8 @@ case("alpha of elu", lambda x: jnp.where(x > 0, x, 0.5 * jnp.expm1(x)), F.elu, X
 case("beta of softplus", lambda x: jnp.log1p(jnp.exp(2 * x)) / 2, F.softplus, X, "beta = 2")
 case("huber's delta", lambda x, y: _huber(jnp, x - y, 1.5).mean(), F.huber_loss, XY,
      "delta = 1.5")  # fmt: skip
-case("hinge margin", lambda x: jnp.maximum(0, 1 - x).mean(), lambda x: (0.5 - x).clamp(min=0).mean(),
-     X, "= 0.5 .*1|= 1 .*0.5")  # fmt: skip
+case("hinge margin", lambda x: jnp.maximum(0, 1 - x).mean(),
+     lambda x: (0.5 - x).clamp(min=0).mean(), X, "= 0.5 .*1|= 1 .*0.5")  # fmt: skip
 case(
     "gelu by hand",
     lambda x: 0.5 * x * (1 + jnp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),

@@ -23,7 +23,7 @@ def visited(
 ) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
     """Return ``(*inputs) -> (outputs, {name: value})``; named values go on replaced by ``given``.
 
-    With ``adding``, ``given`` is added to them instead. A name that comes more than once is stacked.
+    With ``adding``, ``given`` is added to them instead. A name that comes again is stacked.
     """
 
     def run(*inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -112,7 +112,7 @@ def _scan(params: Any, inputs: list[Any], taps: _Taps) -> list[Any]:
 
 
 def _labels(closed: Any) -> dict[str, tuple[int, ...]]:
-    """Return {name: shape} of the names that can be seen in a jaxpr; of loops, with their length."""
+    """Return {name: shape} of the names that can be seen in a jaxpr; in loops with their length."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     found: dict[str, list[tuple[int, ...]]] = {}
     for equation in jaxpr.eqns:

@@ -26,9 +26,9 @@ from parity.frameworks.torch_noise import _name, _Open, _rule, _written
 from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
-    """copy device diagonal dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
-    memory_format name non_blocking pin_memory requires_grad self_is_result size sparse_grad start step
-    storage_offset stride train training""".split()
+    """copy device dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
+    memory_format name non_blocking pin_memory requires_grad self_is_result size sparse_grad start
+    step storage_offset stride train training""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
@@ -256,7 +256,7 @@ def _is_constant(name: str, value: Any) -> bool:
 
 
 def _label(func: Any, name: str) -> str:
-    """Return what an argument is called; nothing where its role is to be read from the operation."""
+    """Return what an argument is called; nothing where its role is read from the operation."""
     kind = _name(func)
     if name in ("alpha", "value") and kind in ("add", "sub", "rsub", "addcmul", "addcdiv", "addmm"):
         return "factor"
@@ -265,7 +265,7 @@ def _label(func: Any, name: str) -> str:
 
 
 def _where() -> str:
-    """Return file:line of the user's innermost frame, or nothing where parity calls torch itself."""
+    """Return file:line of the user's innermost frame; nothing where parity calls torch itself."""
     frame: Any = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename

@@ -27,7 +27,7 @@ def visited(
 ) -> Callable[..., tuple[dict[str, Any], dict[str, Any]]]:
     """Return ``(*inputs) -> (outputs, {name: value})``; named values go on replaced by ``given``.
 
-    With ``adding``, ``given`` is added to them instead. A name that comes more than once is stacked.
+    With ``adding``, ``given`` is added to them instead. A name that comes again is stacked.
     """
 
     def run(*inputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
