@@ -18,7 +18,7 @@ from parity.errors import UsageError
 from parity.finding import find
 from parity.pair import Pair
 from parity.progress import progress
-from parity.report import CHECK_SCHEMA, COLOURS, Report, check_writable, write_atomically
+from parity.report import CHECK_SCHEMA, Report, check_writable, write_atomically
 
 WIDEST = 40
 """Columns for a pair's name."""
@@ -71,6 +71,8 @@ def run(request: Request, console: Any) -> int:
 def _check_all(request: Request, pairs: list[Pair], console: Any) -> Outcome:
     """Check each pair and print its line when it is done."""
     from rich.text import Text
+
+    from parity.drawing import COLOURS
 
     outcome = Outcome({}, {})
     width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2

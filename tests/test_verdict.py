@@ -226,3 +226,43 @@ def test_sigma_scales_with_the_roundoff_and_never_vanishes():
     assert np.all(single > 0)
     np.testing.assert_allclose(double / single, 2.0**-29, rtol=1e-6)
     assert np.all(sigma(np.zeros(3), np.float32) > 0)
+
+
+def rough(noise, reference, row=None, **own):
+    from parity.verdict import Row, rougher
+
+    row = row or Row("t", "float32", Verdict.ROUNDING)
+    corners = {"jax": reference.astype(np.float32), "torch": (reference + noise).astype(np.float32)}
+    return rougher(row, corners, reference, own)
+
+
+def test_the_side_with_ten_times_the_noise_is_named():
+    reference = np.linspace(1, 2, 7)
+    even = rough(0.0, reference, jax=reference, torch=9 * reference)
+    assert even.verdict is Verdict.ROUNDING
+    row = rough(0.0, reference, jax=reference, torch=50 * reference)
+    assert (row.verdict, row.odd) == (Verdict.LESS_ACCURATE, ("torch",))
+    small = rough(0.0, reference, jax=0 * reference, torch=9 * reference)
+    assert small.verdict is Verdict.ROUNDING  # exact against a few roundings is no loss
+
+
+def test_what_rounding_moves_by_a_twentieth_is_not_called_rounding():
+    reference = np.linspace(1, 2, 7)
+    noise = np.full(7, 1e6)
+    assert rough(0.01, reference, jax=noise, torch=noise).verdict is Verdict.ROUNDING
+    assert rough(0.2, reference, jax=noise, torch=noise).verdict is Verdict.LESS_ACCURATE
+
+
+def test_a_tensor_of_zeros_has_no_digits_to_lose():
+    """b1 of the notebook: 1e-17 in float64, 1e-9 in float32, and both are 0."""
+    reference = np.full(7, 1e-17)
+    row = rough(1e-9, reference, jax=np.full(7, 0.1), torch=np.full(7, 9.0))
+    assert row.verdict is Verdict.ROUNDING
+
+
+def test_an_error_that_the_yardstick_does_not_foresee_is_no_lost_accuracy():
+    reference, noise, corners, exact = world()
+    wrong = change(corners, "torch", lambda x: (x * 1.2).astype(np.float32))
+    assert judged(wrong, exact, reference, noise).verdict is Verdict.DIFFERENT
+    foreseen = judged(wrong, exact, reference, noise * 1e5)  # rounding may take every digit
+    assert foreseen.verdict is not Verdict.DIFFERENT
