@@ -127,6 +127,7 @@ class _Search:
         return ", ".join(f"{count} {what}" for what, count in self.counts.items())
 
     def _single(self) -> None:
+        """Try single changes: inside the functions, then of their inputs if none was found."""
         rerun, parameters = self.rerun, self.parameters
         sides = self.sides if self.base is None else (self.base.side,)
         self._try(
@@ -136,10 +137,12 @@ class _Search:
         self._try("operations done the other way", proposals.otherwise(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
         self._try("constants solved for", self._solved({side: parameters[side] for side in sides}))
+        if self.found:
+            return
         self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
+        self._try("rows left out", proposals.left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
-        self._try("rows left out", proposals.left_out(rerun, parameters, sides))
 
     # trying
 
@@ -311,7 +314,7 @@ class _Search:
 
     def _second(self) -> None:
         """Try a second change on top of those that brought the sides nearer."""
-        limit = _apart(*self.reference.values()) - np.log(1.5)
+        limit = _apart(*self.reference.values()) - np.log(1.1)
         nearer = [item for item in self.helped if item[0] < limit]
         for _, change in sorted(nearer, key=lambda item: item[0])[:BASES]:
             self.base = change

@@ -219,7 +219,7 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
     elif isinstance(value, float) and parameter.role in SMOOTH and len(tried) > MANY:
         tried = []  # they are found by solving
     if parameter.role in NEUTRAL:
-        tried.append(NEUTRAL[parameter.role])
+        tried.insert(0, NEUTRAL[parameter.role])
     if parameter.role in ("threshold", "bound", "min", "max", "value"):
         tried += [float("inf"), -float("inf")]
     return [v for v in dict.fromkeys(tried) if v != value and plausible(value, v)]

@@ -22,7 +22,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 import parity
 from parity.programs import Changes, Constant, Operation, Program
 
-INLINED = frozenset("checkpoint closed_call core_call jit pjit remat".split())
+INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
 CUSTOM = frozenset("custom_jvp_call custom_vjp_call".split())
 SPELLED = {
     "integer_pow": "pow",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-THROUGH = frozenset("checkpoint closed_call core_call jit pjit remat".split())
+THROUGH = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
 
 
 def visited(
