@@ -143,9 +143,7 @@ def judge(
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
     power, here = smallest_fault(reference, fine), smallest_fault(reference, yard)
-    return Row(
-        name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here
-    )
+    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
 
 
 Finding = tuple[Verdict, str, tuple[str, ...]]
