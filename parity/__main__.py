@@ -10,6 +10,8 @@ import os
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,12 +34,37 @@ class DType(StrEnum):
     both = "both"
 
 
+class Framework(StrEnum):
+    """Who computes."""
+
+    jax = "jax"
+    torch = "torch"
+
+
+class Frameworks(StrEnum):
+    """Who computes, one or both."""
+
+    jax = "jax"
+    torch = "torch"
+    both = "both"
+
+
 class Exercise(StrEnum):
-    """The notebook's exercises that compare gradients."""
+    """The notebook's exercises."""
 
     one = "1"
     two = "2"
     three = "3"
+    four = "4"
+
+
+FrameworkOption = Annotated[Framework, typer.Option(help="Who computes.")]
+RunFrameworkOption = Annotated[
+    Framework | None, typer.Option(help="Who computes; by default who trained.")
+]
+NamesOption = Annotated[Path | None, typer.Option(help="A file of names, one a line.")]
+JSONOption = Annotated[Path | None, typer.Option(help="Write the whole result here.")]
+RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
 class Judged(StrEnum):
@@ -73,7 +100,10 @@ def check(
     dtypes = tuple(d.value for d in dict.fromkeys(dtype or (Judged.float32, Judged.float64)))
     if target:
         numbers = range(seed, seed + seeds)
-        return run(Request(target, k, numbers, dtypes, strict, json, verbose), _console())
+        code = 0
+        with _readers_may_leave():
+            code = run(Request(target, k, numbers, dtypes, strict, json, verbose), _console())
+        return code
     if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
         raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")
     both = DType.both if len(dtypes) == 2 else DType(dtypes[0])
@@ -84,24 +114,25 @@ def check(
 def notebook(
     dtype: Annotated[DType, typer.Option(help="Precision to judge.")] = DType.both,
     exercise: Annotated[
-        list[Exercise] | None, typer.Option(help="Only this exercise; may be repeated.")
+        list[Exercise] | None, typer.Option(help="Only this one; may be repeated. [1 2 3]")
     ] = None,
+    steps: Annotated[int, typer.Option(help="Steps that exercise 4 trains.")] = 1000,
     n_hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 64,
     batch_size: Annotated[int, typer.Option(help="Examples a batch, 2 or more.")] = 32,
     batches: Annotated[int, typer.Option(help="Seeded batches; the worst row is kept.")] = 1,
     seed: Annotated[int, typer.Option(help="Parameters and batches.")] = 2147483647,
     global_seed: Annotated[int, typer.Option(help="bngain and bnbias.")] = 3847735602,
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 0,
-    names: Annotated[Path | None, typer.Option(help="A file of names, one a line.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
+    names: NamesOption = None,
+    json: JSONOption = None,
     verbose: Annotated[bool, typer.Option(help="Forward tensors and all pairs too.")] = False,
     strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
 ) -> int:
     """Run the notebook's exercises four ways and judge every gradient."""
     from parity.data import load
-    from parity.notebook import Options, run
+    from parity.files import check_writable
+    from parity.notebook import Options, run, turns
     from parity.progress import progress
-    from parity.report import check_writable
 
     options = Options(
         dtype=dtype.value,
@@ -112,47 +143,134 @@ def notebook(
         global_seed=global_seed,
         global_skip=global_skip,
         names=names,
-        exercises=tuple(int(e) for e in dict.fromkeys(exercise or Exercise)),
+        steps=steps,
+        exercises=tuple(int(e) for e in dict.fromkeys(exercise or "123")),
     )
     dataset = load(names)  # what is wrong with a file is said before anything starts
     if json is not None:
         check_writable(json)
-    steps = options.batches * len(options.exercises)
-    with progress("compiling for both frameworks", steps) as advance:
+    with progress("compiling for both frameworks", turns(options)) as advance:
         report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)
-    _show(report, verbose)
+    with _readers_may_leave():
+        report.show(_console(), verbose)
     return report.exit_code(strict)
 
 
 @app.command()
-def reproduce() -> int:
-    """Reproduce the notebook's published figures: Exercises 1 to 3; training follows."""
-    from rich.text import Text
+def train(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/train"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped.")] = False,
+    framework: FrameworkOption = Framework.jax,
+    steps: Annotated[int, typer.Option(help="Steps; may be raised on --resume.")] = 200_000,
+    batch_size: Annotated[int, typer.Option(help="Examples a step, 2 or more.")] = 32,
+    n_hidden: Annotated[int, typer.Option(help="Width of the hidden layer.")] = 200,
+    n_embd: Annotated[int, typer.Option(help="Width of a letter's embedding.")] = 10,
+    block_size: Annotated[int, typer.Option(help="Letters of context.")] = 3,
+    lr: Annotated[
+        str, typer.Option(help="Learning rate, and after a comma the next one @ its first step.")
+    ] = "0.1,0.01@100000",
+    seed: Annotated[int, typer.Option(help="Parameters and minibatches.")] = 2147483647,
+    global_seed: Annotated[
+        str, typer.Option(help="bngain and bnbias; 'same' draws them from --seed too.")
+    ] = "3847735602",
+    global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 2288,
+    names: NamesOption = None,
+    chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 5000,
+) -> int:
+    """Train with our own backward pass: the notebook's Exercise 4, or any other run."""
+    from parity.errors import UsageError
+    from parity.train_command import run
+    from parity.training import Config
 
-    from parity.notebook import Options, run
-    from parity.progress import progress
-    from parity.reproduce import exercise_1_loss
-
-    console = _console()
-    with progress("compiling for both frameworks", 3) as advance:
-        report = run(Options(), done=advance)
-    _show(report, verbose=False)
-    figures = exercise_1_loss()
-    for figure in figures:
-        verdict = "holds" if figure.holds else "DOES NOT HOLD"
-        console.print(
-            Text(
-                f"{figure.name} ({figure.framework}): published {figure.published!r}, "
-                f"ours {figure.ours!r}, {figure.ulp} ulp: {verdict}"
-            )
-        )
-    console.print(
-        f"{sum(f.holds for f in figures)} of {len(figures)} published figures reproduced; "
-        "training and its figures follow in a later release"
+    if global_seed != "same" and not global_seed.lstrip("-").isdecimal():
+        raise UsageError(f"--global-seed is {global_seed!r}; give a number, or same")
+    config = Config(
+        framework=framework.value,
+        steps=steps,
+        batch_size=batch_size,
+        n_hidden=n_hidden,
+        n_embd=n_embd,
+        block_size=block_size,
+        lr=lr,
+        seed=seed,
+        global_seed=None if global_seed == "same" else int(global_seed),
+        global_skip=global_skip,
     )
-    return report.exit_code() or int(not all(figure.holds for figure in figures))
+    _run_jax_on_one_thread()
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    for line in run(out, config, names, chunk, given if resume else None):
+        with _readers_may_leave():
+            print(line)
+    return 0
+
+
+@app.command("eval")
+def evaluate(
+    run: RunArgument,
+    framework: RunFrameworkOption = None,
+    names: NamesOption = None,
+    json: JSONOption = None,
+) -> int:
+    """Print the train, val and test loss of a training run, after calibrating batchnorm."""
+    from parity.checkpoint import Folder
+    from parity.files import write_json
+    from parity.train_command import evaluated
+
+    step, losses = evaluated(Folder(run), framework and framework.value, names)
+    if json is not None:
+        write_json(json, {"step": step} | losses)
+    with _readers_may_leave():
+        print(f"after {step:,} steps")
+        for split, loss in losses.items():
+            print(f"{split} {loss}")
+    return 0
+
+
+@app.command()
+def sample(
+    run: RunArgument,
+    count: Annotated[int, typer.Option(help="How many names.")] = 20,
+    sampler: Annotated[
+        str, typer.Option(help="jax, or torch-2.5: the rule behind the notebook's list.")
+    ] = "jax",
+    seed: Annotated[int, typer.Option(help="The sampler's seed.")] = 2147483657,
+    framework: RunFrameworkOption = None,
+    names: NamesOption = None,
+) -> int:
+    """Print names drawn from a training run's network."""
+    from parity.checkpoint import Folder
+    from parity.train_command import sampled
+
+    drawn = sampled(Folder(run), framework and framework.value, names, sampler, seed, count)
+    with _readers_may_leave():
+        print("\n".join(drawn))
+    return 0
+
+
+@app.command()
+def reproduce(
+    framework: Annotated[
+        Frameworks, typer.Option(help="Whose training is held to the figures.")
+    ] = Frameworks.jax,
+    run: Annotated[
+        Path | None, typer.Option(help="Another published run (docs/reproduction.md).")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the loss curves.")] = Path("runs"),
+    json: JSONOption = None,
+) -> int:
+    """Reproduce published figures: the notebook's Exercises 1 to 4, its losses and its names."""
+    from parity.reproduce_command import run as reproduce_run
+
+    _run_jax_on_one_thread()
+    frameworks = ("jax", "torch") if framework is Frameworks.both else (framework.value,)
+    report = reproduce_run(run, frameworks, out, json)
+    with _readers_may_leave():
+        report.show(_console())
+    return report.exit_code
 
 
 @app.command()
@@ -168,10 +286,20 @@ def selftest(
     return show(rates, _console())
 
 
-def _show(report: Any, verbose: bool) -> None:
-    """Print the report; a reader who has seen enough (`| head`) is no error."""
+def _run_jax_on_one_thread() -> None:
+    """Ask XLA for one thread, unless the user asks for more: a step is too small to be shared.
+
+    Two threads take 1.4 times as long and change no bit (docs/performance.md). XLA reads this when
+    JAX makes its first array.
+    """
+    os.environ.setdefault("PJRT_NPROC", "1")
+
+
+@contextmanager
+def _readers_may_leave() -> Iterator[None]:
+    """Print on; a reader of standard output who has seen enough (`| head`) is no error."""
     try:
-        report.show(_console(), verbose)
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -186,14 +314,14 @@ def _console() -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code; the user never sees a traceback."""
-    from parity.errors import ParityError, UsageError
+    from parity.errors import DivergedError, ParityError, UsageError
 
     try:
         code: int = app(args=argv, standalone_mode=False) or 0
         return _say("interrupted", code) if code == 130 else code
     except UsageError as error:
         return _say(str(error), 2)
-    except ParityError as error:
+    except (ParityError, DivergedError) as error:
         return _say(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", 130)

@@ -5,7 +5,6 @@ Words in, a report out; what the words mean is decided in `finding.py` and `chec
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,10 +14,11 @@ from typing import Any
 
 from parity.checking import check
 from parity.errors import UsageError
+from parity.files import check_writable, write_json
 from parity.finding import find
 from parity.pair import Pair
 from parity.progress import progress
-from parity.report import CHECK_SCHEMA, Report, check_writable, write_atomically
+from parity.report import CHECK_SCHEMA, Report
 
 WIDEST = 40
 """Columns for a pair's name."""
@@ -61,10 +61,11 @@ def run(request: Request, console: Any) -> int:
         console.print()
         report.show(console, request.verbose)
         if name in failed:
-            console.print(Text(f"replay: {replay(request, report)}", style="dim"))
+            said = Text(f"replay: {replay(request, report)}", style="dim")
+            console.print(said, soft_wrap=True)  # to be copied: no line breaks of ours
     console.print(Text(_tally(outcome, len(failed))))
     if request.json is not None:
-        write_atomically(request.json, _as_json(request, outcome))
+        write_json(request.json, _plain(request, outcome))
     return 2 if outcome.broken else int(bool(failed))
 
 
@@ -112,11 +113,10 @@ def _tally(outcome: Outcome, failed: int) -> str:
     return f"{pairs} pair{'s' * (pairs > 1)}, {failed + len(outcome.broken)} failed: {said}"
 
 
-def _as_json(request: Request, outcome: Outcome) -> str:
-    found = {
+def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
+    return {
         "schema": CHECK_SCHEMA,
         "target": request.target,
         "pairs": [report.as_dict() for report in outcome.reports.values()],
         "errors": {name: str(error) for name, error in outcome.broken.items()},
     }
-    return json.dumps(found, indent=1, allow_nan=False) + "\n"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-FLOAT64 = np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Difference(NamedTuple):

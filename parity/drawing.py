@@ -53,9 +53,12 @@ def draw(report: Report, console: Console, verbose: bool = False) -> None:
             gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
             console.print(_table("", (*section.forward, *gradients)))
         else:
-            if verbose:
+            if not section.gradients:
+                console.print(_table("tensor", section.forward))
+            elif verbose:
                 console.print(_table("forward", section.forward))
-            console.print(_table("gradient of", section.gradients))
+            if section.gradients:
+                console.print(_table("gradient of", section.gradients))
         _causes(console, section, verbose)
         _reasons(console, section, verbose)
         if section.walk:

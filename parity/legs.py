@@ -77,7 +77,8 @@ def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None
         shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in leaves.items())
         raise UsageError(
             f"{corner} raised {type(error).__name__}: {first} (inputs: {shapes}); "
-            "both functions must take these inputs in this order"
+            "both functions take these inputs in this order, in every dtype; what else they hold, "
+            "such as weights, should be inputs"
         ) from error
 
 

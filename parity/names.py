@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from contextlib import closing
 from pathlib import Path
 
 from parity.errors import UsageError
+from parity.files import write_atomically
 
 PACKAGED = Path(__file__).with_name("names.txt")
 NAMES = 32_033
@@ -89,18 +89,6 @@ def download(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write by rename: a reader sees the old file or the whole new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Rebuild ``names.txt``, or compare with it; 0 if all is well, 2 with one line on stderr."""
     parser = argparse.ArgumentParser("python -m parity.names", description="Rebuild names.txt.")
@@ -112,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if check:
             verify()
         else:
-            _write(PACKAGED, names)
+            write_atomically(PACKAGED, names)
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from parity import recipe
-from parity.compare import FLOAT64
+from parity import recipe, trajectory
+from parity.compare import FLOAT32, FLOAT64
 from parity.data import Dataset, load
-from parity.errors import UsageError
+from parity.errors import require_at_least, require_batch, require_seed
 from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
 from parity.legs import Arrays, Outcome, call
 from parity.noise import TINY
 from parity.report import Report, Section
 from parity.seeds import Generator
+from parity.training import Config
 from parity.verdict import Row, judge, worst_of
 
-FLOAT32 = np.dtype(np.float32)
+TRAINING = 4
+"""The exercise that trains; the others compare gradients of one batch at a time."""
 
 TIES = (
     "{} rows of logits have their maximum more than once: jax.grad shares the gradient among "
@@ -42,18 +44,14 @@ class Options:
     global_skip: int = 0
     names: Path | None = None
     exercises: tuple[int, ...] = (1, 2, 3)
+    steps: int = 1000
+    """Of Exercise 4, at a learning rate of 0.1."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 2:
-            raise UsageError("--batch-size 1 has no batch variance; give 2 or more")
-        for name, least in (("n_hidden", 1), ("batches", 1), ("global_skip", 0)):
-            if getattr(self, name) < least:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} is {getattr(self, name)}; give {least} or more")
-        for name in ("seed", "global_seed"):
-            if not -(2**63) <= getattr(self, name) < 2**64:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(f"{option} is {getattr(self, name)}; give 64 bits, as to torch")
+        require_batch(self.batch_size)
+        require_at_least(1, n_hidden=self.n_hidden, batches=self.batches, steps=self.steps)
+        require_at_least(0, global_skip=self.global_skip)
+        require_seed(seed=self.seed, global_seed=self.global_seed)
 
     @property
     def dtypes(self) -> tuple[np.dtype, ...]:
@@ -204,21 +202,44 @@ def run(
     """
     if dataset is None:
         dataset = load(options.names)
-    benches = [Bench(EXERCISES[number]) for number in options.exercises]
+    benches = [Bench(EXERCISES[number]) for number in options.exercises if number in EXERCISES]
     judged: list[list[Judged]] = [[] for _ in benches]
     layers = layer_inputs()
-    for index, batch in enumerate(batches(options, dataset)):
+    for index, batch in enumerate(batches(options, dataset) if benches else ()):
         if any(bench.exercise is not CHUNKED for bench in benches):
             batch |= layers(batch)
         for bench, kept in zip(benches, judged, strict=True):
             kept.append(bench.judge(batch, options.dtypes, index))
             done(f"exercise {bench.exercise.number}, batch {index + 1}")
     ties = sum(found.ties for kept in judged for found in kept)
-    return Report(
-        options,
-        tuple(_section(bench.exercise, kept) for bench, kept in zip(benches, judged, strict=True)),
-        (TIES.format(ties),) if ties else (),
+    sections = [_section(b.exercise, kept) for b, kept in zip(benches, judged, strict=True)]
+    if TRAINING in options.exercises:
+        sections.append(_training(options, dataset, done))
+    return Report(options, tuple(sections), (TIES.format(ties),) if ties else ())
+
+
+def turns(options: Options) -> int:
+    """Return how often `run` calls ``done``."""
+    compared = options.batches * sum(number in EXERCISES for number in options.exercises)
+    walked = trajectory.turns(options.dtypes) if TRAINING in options.exercises else 0
+    return compared + walked
+
+
+def _training(options: Options, dataset: Dataset, done: Callable[[str], None]) -> Section:
+    """Let the four sources train from the options' parameters."""
+    config = Config(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        n_hidden=options.n_hidden,
+        block_size=dataset.block_size,
+        lr="0.1",
+        seed=options.seed,
+        global_seed=options.global_seed,
+        global_skip=options.global_skip,
     )
+    rows = trajectory.compare_trajectories(config, dataset, options.dtypes, done)
+    title = f"Exercise {TRAINING}: {options.steps:,} steps of training on the same minibatches"
+    return Section(title, forward=rows, gradients=(), exercise=TRAINING)
 
 
 def _section(exercise: Exercise, judged: list[Judged]) -> Section:

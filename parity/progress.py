@@ -10,10 +10,13 @@ from contextlib import contextmanager
 QUIET = 2.0
 """Seconds between plain lines."""
 
+Advance = Callable[..., None]
+"""``advance(word, by=1)``: ``by`` more of the total are done, and a word on how it goes."""
+
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Yield a function to call, with a word on what comes next, each time one of ``total`` is done.
+def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Yield a function to call each time some of ``total`` are done (``done`` of them before).
 
     Writes to standard error only, so that standard output can be piped.
     """
@@ -22,26 +25,33 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
         from rich.console import Console
         from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-        columns = (SpinnerColumn(), *Progress.get_default_columns()[:2], TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=total)
+        description, bar, percentage, left = Progress.get_default_columns()
+        columns = (SpinnerColumn(), description, bar, percentage, TimeElapsedColumn(), "left", left)
+        with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+            task = shown.add_task(what, total=total, completed=done)
 
-            def advance(word: str) -> None:
-                bar.update(task, advance=1, description=word or what)
+            def advance(word: str, by: int = 1) -> None:
+                shown.update(task, advance=by, description=word or what)
 
             yield advance
         return
 
     started = last = time.monotonic()
-    done = 0
+    first = done
     print(f"parity: {what}", file=sys.stderr, flush=True)
 
-    def line(word: str) -> None:
+    def line(word: str, by: int = 1) -> None:
         nonlocal last, done
-        done += 1
-        if done < total and time.monotonic() - last >= QUIET:
-            last = time.monotonic()
-            passed = last - started
-            print(f"parity: {done} of {total} done, {passed:.0f} s", file=sys.stderr, flush=True)
+        done += by
+        now = time.monotonic()
+        if done < total and now - last >= QUIET:
+            last = now
+            passed = now - started
+            left = passed * (total - done) / (done - first)
+            print(
+                f"parity: {done:,} of {total:,} done, {word}; {passed:.0f} s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
 
     yield line

@@ -5,16 +5,14 @@ Judges nothing: the rows come judged. Draws nothing: `drawing.py` does.
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity.errors import ParityError, UsageError
+from parity.errors import ParityError
+from parity.files import write_json
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
 from parity.walk import INTRODUCED, Step
@@ -176,38 +174,7 @@ class Report:
 
     def write_json(self, path: Path) -> None:
         """Write `as_dict` to ``path``, whole or not at all."""
-        write_atomically(path, json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
-
-
-def check_writable(path: Path) -> None:
-    """Raise UsageError if ``path`` cannot be written; ask before the work, not after."""
-    if path.is_dir():
-        raise UsageError(f"cannot write {path}: it is a folder; give a file's path")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` under a temporary name beside ``path``, then rename it into place."""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    why = error.strerror.lower() if error.strerror else str(error)
-    return UsageError(f"cannot write {path}: {why}; give a path in a folder you can write to")
+        write_json(path, self.as_dict())
 
 
 def _section(section: Section) -> dict[str, Any]:

@@ -515,6 +515,19 @@ def test_an_input_that_a_dtype_cannot_hold_is_refused():
     assert check(pair, dtypes=["float64"])
 
 
+def test_a_poor_float64_kernel_is_lost_accuracy_and_no_other_function():
+    """XLA's float64 log1p and atanh are right to some hundred units in the last place."""
+
+    def inputs(rng):
+        return {"x": rng.uniform(-0.9, 0.9, 500)}
+
+    for jax_side, torch_side in ((jnp.log1p, torch.log1p), (jnp.arctanh, torch.atanh)):
+        found, report = verdict(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
+        assert found in ("rounding", "less accurate"), report.summary()
+    reordered = Pair(jax=lambda x: jnp.flip(x, 0), torch=lambda x: x, inputs=inputs)
+    assert "the same values in another order" in failing(reordered).reason
+
+
 def test_arrays_of_nothing():
     pair = Pair(jax=lambda x: jnp.tanh(x), torch=torch.tanh, inputs={"x": (0, 3)})
     assert verdict(pair)[0] == "identical"

@@ -108,7 +108,7 @@ def test_an_unwritable_json_is_said_before_the_work(path, tmp_path, capsys, monk
 
 
 def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    from parity.report import write_atomically
+    from parity.files import write_atomically
 
     path = tmp_path / "report.json"
     write_atomically(path, "old")

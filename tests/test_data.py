@@ -313,18 +313,6 @@ def test_the_command_writes_whole_files_and_checks_without_writing(
     assert packaged.read_bytes() == b"edited"
 
 
-def test_a_failed_write_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path, target: Path) -> Path:
-        raise OSError(28, "No space left on device", str(target))
-
-    target = write(tmp_path, "old")
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(UsageError, match=r"names\.txt cannot be written \(No space left on device"):
-        names._write(target, b"new")
-    assert list(tmp_path.iterdir()) == [target]
-    assert target.read_text() == "old"
-
-
 def test_a_failed_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "REQUIREMENT", "not a requirement")
     with pytest.raises(UsageError, match=r"^pip could not download not a requirement: [^\n]+$"):

@@ -67,8 +67,9 @@ def run(side: Any, function: Any, values: tuple[np.ndarray, ...], dtype: np.dtyp
 
 def differentiated(side: Any, forward: Any) -> Any:
     def call(*values: Any) -> tuple[Any, ...]:
-        out, grads = side.vjp(forward, values[:-1], values[-1])
-        return (out, *grads)
+        named = {"y": values[-1]}
+        out, grads = side.vjp(lambda *inputs: {"y": forward(*inputs)}, values[:-1], named)
+        return (out["y"], *grads)
 
     return call
 

@@ -254,6 +254,10 @@ def test_float32_inside_a_float64_run_is_refused(x):
         yardstick(lambda x: x.to(torch.complex64).abs())(x)
 
 
+def test_masks_and_counts_may_be_narrow(x):
+    assert yardstick(lambda x: x * (x > 0).float() / (x > 0).float().sum())(x)[0].shape == (6, 6)
+
+
 def test_what_it_changes_it_puts_back(x):
     module, buffer, x = nn.BatchNorm1d(6).double(), torch.zeros(6, dtype=torch.float64), x.clone()
 
@@ -318,8 +322,10 @@ def test_the_cost_counts_what_runs(x):
 
 
 def test_gradients_by_the_side_are_measured(x):
-    value, noisy = yardstick(
-        lambda x, dout: torch_side.vjp(lambda x: torch.tanh(x @ x), (x,), dout)
-    )(x, x)
+    def gradient(x, dout):
+        return torch_side.vjp(lambda x: {"y": torch.tanh(x @ x)}, (x,), {"y": dout})
+
+    value, noisy = yardstick(gradient)(x, x)
+    assert value[0]["y"].shape == x.shape
     assert value[1][0].shape == noisy[1][0].shape == x.shape
     assert rms(noisy[1][0].numpy()) > 0.1

@@ -84,3 +84,18 @@ def vjp(
     _, pull, out = jax.vjp(of_floats, *(inputs[i] for i in places), has_aux=True)
     grads = pull({name: conj(x) for name, x in dout.items()})
     return out, tuple(conj(grad) for grad in grads)
+
+
+def descent(loss_and_grads: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``(params, X, Y, ix, lr) -> (params, losses)``: descent on any source of gradients."""
+
+    @jax.jit
+    def descend(params: Any, X: Any, Y: Any, ix: Any, lr: Any) -> Any:
+        def step(params: Any, chosen: Any) -> Any:
+            batch, rate = chosen
+            loss, grads = loss_and_grads(params, X[batch], Y[batch])
+            return jax.tree.map(lambda p, dp: p - rate * dp, params, grads), loss
+
+        return jax.lax.scan(step, params, (ix, lr))
+
+    return descend

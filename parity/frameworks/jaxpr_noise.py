@@ -151,7 +151,7 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
     values: dict[Any, Any] = {}
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
-        values[variable] = const if noise is None else _rounded(const, noise)
+        values[variable] = const if noise is None or _is_data(const) else _rounded(const, noise)
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
@@ -169,47 +169,53 @@ def _interpret(closed: Any, args: Sequence[Any], noise: _Noise | None) -> list[A
 
 
 def _step(equation: Any, inputs: list[Any], noise: _Noise | None) -> list[Any]:
+    """Evaluate one equation, going into what it calls where there is noise to add there."""
     name, params = equation.primitive.name, equation.params
-    if noise is not None:  # without noise the operation itself is as good
-        if name == "scan":
-            return _scan(params, inputs, noise)
-        if name == "while":
-            return _while(params, inputs, noise)
-        if name == "cond":
-            index, *operands = inputs
-            branches = [
-                lambda *operands, branch=branch: _interpret(branch, operands, noise)
-                for branch in params["branches"]
-            ]
-            return list(lax.switch(index, branches, *operands))
-        if name in ("debug_callback", "debug_print"):  # said once, by the run without noise
-            return []
-        if name in CALLS:
-            return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
-        if name in NORMWISE:
-            inputs = [
-                _normwise(x, noise, 2, matrix_growth(x.shape, spectral=name in SPECTRAL))
-                for x in inputs
-            ]
-        if name in COMPONENTWISE:
-            inputs = [_rounded(x, noise) for x in inputs]
-    bind = _binder(equation)
+    if noise is None:
+        return _binder(equation)(inputs)
+    if name == "scan":
+        return _scan(params, inputs, noise)
+    if name == "while":
+        return _while(params, inputs, noise)
+    if name == "cond":
+        index, *operands = inputs
+        branches = [
+            lambda *operands, branch=branch: _interpret(branch, operands, noise)
+            for branch in params["branches"]
+        ]
+        return list(lax.switch(index, branches, *operands))
+    if name in CALLS:
+        return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
+    if name in ("debug_callback", "debug_print"):  # said once, by the run without noise
+        return []
+    return _disturbed(equation, inputs, noise)
+
+
+def _disturbed(equation: Any, inputs: list[Any], noise: _Noise) -> list[Any]:
+    """Evaluate one operation with its rounding made random."""
+    name, bind = equation.primitive.name, _binder(equation)
+    if name in NORMWISE:
+        growths = [matrix_growth(x.shape, spectral=name in SPECTRAL) for x in inputs]
+        inputs = [_normwise(x, noise, 2, g) for x, g in zip(inputs, growths, strict=True)]
+    if name in COMPONENTWISE:
+        inputs = [_rounded(x, noise) for x in inputs]
     outputs = bind(inputs)
-    if noise is None or _is_exact(equation):
+    if _is_exact(equation):
         return outputs
     if name == "fft":
-        return [_normwise(y, noise, len(params["fft_lengths"])) for y in outputs]
+        axes = len(equation.params["fft_lengths"])
+        return [_normwise(y, noise, axes) for y in outputs]
     if name in ACCUMULATING:
         return _accumulated(equation, outputs, bind([_square(x) for x in inputs]), noise)
     if name in ("reduce_prod", "cumprod"):  # every factor adds its rounding
         growth = math.sqrt(_terms(equation))
         return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
-    if name in ("add", "sub", "add_any"):
-        exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
-        return [_rounded(y, noise, exact) for y in outputs]
     if name in SERIES:
         return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
-    return [_rounded(y, noise) for y in outputs]
+    exact: Any = False
+    if name in ("add", "sub", "add_any"):
+        exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
+    return [_rounded(y, noise, exact) for y in outputs]
 
 
 def _is_exact(equation: Any) -> bool:
@@ -221,6 +227,13 @@ def _is_exact(equation: Any) -> bool:
         factors = equation.invars[1:] if name == "div" else equation.invars
         return any(isinstance(x, Literal) and _power_of_two(x.val) for x in factors)
     return name in EXACT
+
+
+def _is_data(const: Any) -> bool:
+    """Return whether an array that the function closes over holds numbers of float32 already."""
+    if isinstance(const, jax.core.Tracer) or not _is_float(const) or jnp.iscomplexobj(const):
+        return False
+    return bool(np.all(np.asarray(const, np.float32) == np.asarray(const)))
 
 
 def _is_plain(x: Any) -> bool:

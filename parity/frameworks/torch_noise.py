@@ -21,7 +21,13 @@ from torch import Tensor
 from torch._decomp import decomposition_table
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_iter, tree_map_only, tree_unflatten
+from torch.utils._pytree import (
+    tree_flatten,
+    tree_iter,
+    tree_leaves,
+    tree_map_only,
+    tree_unflatten,
+)
 
 from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
@@ -94,8 +100,9 @@ RESAMPLING = frozenset(
     """upsample_bicubic2d_backward upsample_bilinear2d_backward upsample_linear1d_backward
     upsample_trilinear3d_backward""".split()
 )
+# A string among the arguments says what is done.
 REDUCING = frozenset("index_reduce scatter scatter_reduce segment_reduce".split())
-# Terms added one after another.
+# Sums, whose terms are added one after another.
 ONE_BY_ONE = frozenset(
     """_embedding_bag_dense_backward _index_put_impl embedding_dense_backward index_add index_put
     scatter_add""".split()
@@ -112,8 +119,6 @@ NORMWISE = SPECTRAL | frozenset(
     linalg_qr""".split()
 )
 FFT = frozenset("_fft_c2c _fft_c2r _fft_r2c fft_c2c fft_c2r fft_r2c".split())
-
-
 # The functions of SERIES are disturbed at their arguments, too, for their zeros and poles; flash
 # attention's decomposition is far noisier than its kernel.
 COMPONENTWISE = SERIES.keys() | {"_scaled_dot_product_flash_attention_for_cpu"}
@@ -132,29 +137,18 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
     """
 
     def measured(*args: Any) -> tuple[Any, Any]:
-        watch, random_state = _Watch(), torch.get_rng_state()
-
-        def run(mode: TorchDispatchMode) -> tuple[list[Any], Any]:
-            try:
-                with sdpa_kernel(SDPBackend.MATH), mode:
-                    leaves, structure = tree_flatten(function(*args))
-                return [_kept(leaf) for leaf in leaves], structure
-            finally:
-                torch.set_rng_state(random_state)
-                watch.restore()
-
+        watch = _Watch()
         try:
-            value, structure = run(watch)
+            value, structure = tree_flatten(_as_if_first(function, args, watch, watch))
         finally:
             if watch.narrow:  # not raised on the spot: x * y would swallow a TypeError
-                raise TypeError(watch.narrow)
-        clean, _ = run(_Noise(None))
+                raise TypeError(watch.narrow) from None
+        clean = tree_leaves(_as_if_first(function, args, _Noise(None), watch))
         total: list[Any] = [0.0 for _ in clean]
         for seed in range(seeds):
-            noisy, _ = run(_Noise(_Pool(seed)))
-            total = [
-                t + _difference(a, b) ** 2 for t, a, b in zip(total, noisy, clean, strict=True)
-            ]
+            noisy = tree_leaves(_as_if_first(function, args, _Noise(_Pool(seed)), watch))
+            far = map(_difference, noisy, clean)
+            total = [t + d**2 for t, d in zip(total, far, strict=True)]
         noise = [(t / seeds) ** 0.5 / U0 for t in total]
         return tree_unflatten(value, structure), tree_unflatten(noise, structure)
 
@@ -163,25 +157,30 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
 
 def cost(function: Callable[..., Any], *args: Any) -> Cost:
     """Return the estimated cost of ``yardstick(function)(*args)``: one plain run, timed."""
-    watch, random_state, start = _Watch(), torch.get_rng_state(), time.perf_counter()
-    try:
-        with sdpa_kernel(SDPBackend.MATH), watch:
-            function(*args)
-    finally:
-        torch.set_rng_state(random_state)
-        watch.restore()
+    watch, start = _Watch(), time.perf_counter()
+    _as_if_first(function, args, watch, watch)
     plain = time.perf_counter() - start
     run = 2 * plain + 1e-4 * watch.operations + 2e-8 * watch.elements
     return Cost(watch.operations, watch.elements, plain + run, run)
 
 
-def _kept(leaf: Any) -> Any:
+def _as_if_first(function: Any, args: Any, mode: TorchDispatchMode, watch: _Watch) -> Any:
+    """Run the function in a mode, then put back what it changed and torch's random state."""
+    random_state = torch.get_rng_state()
+    try:
+        with sdpa_kernel(SDPBackend.MATH), mode:
+            result = function(*args)
+        return tree_map_only(Tensor, _kept, result)
+    finally:
+        torch.set_rng_state(random_state)
+        watch.restore()
+
+
+def _kept(x: Tensor) -> Tensor:
     """Return a copy that nothing done in place can reach, conjugations carried out."""
-    if not isinstance(leaf, Tensor):
-        return leaf
-    if leaf._is_zerotensor():
-        return torch.zeros_like(leaf)
-    return leaf.detach().clone().resolve_conj().resolve_neg()
+    if x._is_zerotensor():
+        return torch.zeros_like(x)
+    return x.detach().clone().resolve_conj().resolve_neg()
 
 
 def _difference(noisy: Any, clean: Any) -> Any:
@@ -202,7 +201,6 @@ class _Watch(TorchDispatchMode):
         super().__init__()
         self.operations = self.elements = 0
         self.own: set[int] = set()
-        self.numbers: list[Tensor] = []
         self.narrow = ""
         self.before: dict[int, tuple[Any, Any]] = {}
 
@@ -215,42 +213,44 @@ class _Watch(TorchDispatchMode):
                 self.before[storage._cdata] = storage, storage.clone()
         result = func(*args, **kwargs)
         outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
-        given = {x.untyped_storage()._cdata for x in inputs if x.layout is torch.strided}
-        for x in outputs:
-            if x.layout is torch.strided and x.untyped_storage()._cdata not in given:
-                self.own.add(x.untyped_storage()._cdata)
-        narrow = [x for x in inputs if _is_narrow(x)]
-        if func is torch.ops.aten.scalar_tensor.default or (
-            narrow and all(map(self.is_number, narrow))
-        ):
-            self.numbers += [x for x in outputs if all(map(_is_plain, x.flatten().tolist()))]
-        for x in (*inputs, *outputs):
-            if _is_narrow(x) and not self.is_number(x) and not _is_whole(x).all():  # no mask
-                dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
-                self.narrow = self.narrow or (
-                    f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
-                    "function narrows its inputs; give every constant and cast the inputs' dtype"
-                )
+        self.own |= _storages(outputs) - _storages(inputs)
+        self.look_for_narrow(func, [*inputs, *outputs])
         self.operations += 1
         self.elements += sum(x.numel() for x in outputs)
         return result
 
-    def is_number(self, x: Tensor) -> bool:
-        """Return whether x holds Python numbers on their way through C++, such as 1.0 or -1.0."""
-        return any(x is number for number in self.numbers)
+    def look_for_narrow(self, func: Any, tensors: list[Tensor]) -> None:
+        """Note the first narrow float that may have been rounded."""
+        for x in tensors:
+            if not self.narrow and _is_narrow(x) and not _is_harmless(x):
+                dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)
+                self.narrow = (
+                    f"a {dtype} value of shape {shape} at {func} inside a float64 run: the "
+                    "function narrows its inputs; give every constant and cast the inputs' dtype"
+                )
 
     def restore(self) -> None:
+        """Put back what was changed in place although it was there before."""
         for storage, before in self.before.values():
             storage.copy_(before)
+
+
+def _storages(tensors: list[Tensor]) -> set[int]:
+    return {x.untyped_storage()._cdata for x in tensors if x.layout is torch.strided}
 
 
 def _is_narrow(x: Tensor) -> bool:
     return _is_float(x) and x.element_size() < (16 if x.is_complex() else 8)
 
 
+def _is_harmless(x: Tensor) -> bool:
+    """Return whether a narrow float is a mask, a count, infinite, or one number such as 2^-23."""
+    whole = bool((_is_whole(x) | ~x.isfinite()).all())
+    return whole or (x.ndim == 0 and not x.is_complex() and _is_plain(x.item()))
+
+
 def _is_plain(x: float) -> bool:
     """Return whether a number needs no rounding: whole, of at most 8 bits, infinite."""
-    x = float(x)
     return not math.isfinite(x) or x.is_integer() or (math.frexp(x)[0] * 256).is_integer()
 
 
@@ -472,10 +472,8 @@ def _accumulate(pool: _Pool, func: Any, args: Any, kwargs: Any) -> Any:
             growth = max(growth, math.sqrt(terms) / 16)
         if name in RESAMPLING:
             growth = max(growth, max(args[0].shape[2:]) / 2)
-        if name in SUMS:
-            size.masked_fill_(
-                (s == y2) | _is_whole(y), 0.0
-            )  # a single term adds up without rounding
+        if name in SUMS:  # a single term adds up without rounding
+            size.masked_fill_((s == y2) | _is_whole(y), 0.0)
         _disturb(pool, y, growth * size)
     return result
 

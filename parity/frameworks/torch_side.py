@@ -109,3 +109,17 @@ def vjp(
             else (None,) * len(floats)
         )
     return {name: x.detach() for name, x in out.items()}, grads
+
+
+def descent(loss_and_grads: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``(params, X, Y, ix, lr) -> (params, losses)``: descent on any source of gradients."""
+
+    def descend(params: Any, X: Any, Y: Any, ix: Any, lr: Any) -> Any:
+        losses = []
+        for batch, rate in zip(ix, lr.tolist(), strict=True):
+            loss, grads = loss_and_grads(params, X[batch], Y[batch])
+            params = type(params)(*(p - rate * dp for p, dp in zip(params, grads, strict=True)))
+            losses.append(loss)
+        return params, torch.stack(losses)
+
+    return descend

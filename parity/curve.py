@@ -1,0 +1,56 @@
+"""The loss curve as a picture: log10 of the loss, averaged as the notebook's last plot has it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+WINDOW = 1000
+"""Steps averaged into one point; fewer in a run too short for 40 points."""
+
+
+def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) -> bytes:
+    """Return a PNG of every ``losses[i]``, with a line where the learning rate changes.
+
+    ``phases`` is [(first step, learning rate)].
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    window = max(1, min(WINDOW, len(losses) // 40))
+    whole = len(losses) // window * window
+    with np.errstate(divide="ignore"):  # a loss of exactly 0 is off the picture
+        points = np.log10(losses[:whole].astype(np.float64)).reshape(-1, window).mean(1)
+    steps = (np.arange(len(points)) + 0.5) * window
+
+    figure = Figure(figsize=(8, 4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.plot(steps, points, linewidth=1.4, color="#1f5fa8", marker="." * (len(points) < 3))
+    axes.set_xlim(0, len(losses))
+    axes.set_title(title)
+    axes.set_xlabel("step")
+    axes.set_ylabel("log10 of the loss" + (f", mean of {window:,} steps" if window > 1 else ""))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    for first, rate in phases:
+        if first >= len(losses):
+            continue
+        if first:
+            axes.axvline(first, color="#777777", linewidth=1, linestyle="--")
+        axes.annotate(
+            f"learning rate {rate:g}",
+            (first, 1),
+            (6, -6),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            va="top",
+            color="#555555",
+        )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
