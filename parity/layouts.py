@@ -1,4 +1,4 @@
-"""One array held in another way: transposed, flipped, conjugated, scaled, shifted, rows left out.
+"""One array held in another way: transposed, flipped, conjugated, scaled, shifted.
 
 Every layout is an affine map; it says what it does to an array, and its transpose what happens to
 the gradient on the way back. NumPy only: the functions themselves need not be touched.
@@ -6,7 +6,7 @@ the gradient on the way back. NumPy only: the functions themselves need not be t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -107,21 +107,3 @@ def scaled(name: str, factor: float, words: str) -> Layout:
 def shifted(name: str, by: float, words: str) -> Layout:
     """Return the array plus ``by``."""
     return Layout(name, words, lambda x: x + by, lambda x: x)
-
-
-def kept(shapes: Mapping[str, tuple[int, ...]], keep: np.ndarray, words: str) -> list[Layout]:
-    """Return the layouts that leave out rows, of every array that has as many."""
-
-    def back(shape: tuple[int, ...]) -> Map:
-        def spread(x: np.ndarray) -> np.ndarray:
-            whole = np.zeros(shape, x.dtype)
-            whole[keep] = x
-            return whole
-
-        return spread
-
-    return [
-        Layout(name, words, lambda x: x[keep], back(shape))
-        for name, shape in shapes.items()
-        if shape[:1] == keep.shape
-    ]

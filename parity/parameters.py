@@ -31,6 +31,8 @@ NEUTRAL = {
 
 
 SMOOTH = frozenset(("divisor", "factor", "term", "numerator", "exponent"))
+MOST_WHOLE = 1000
+"""Larger whole numbers are not put in place of others: they may be sizes of what is made."""
 MANY = 8
 """With more constants on the other side than this, smooth ones are solved for, not looked up."""
 
@@ -214,15 +216,16 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
         return [v for v in (0, 1) if v != value]
     tried: list[Any] = [v for v in known if v != value]
     if parameter.discrete:
-        tried = [int(v) for v in tried if v == int(v)]
+        tried = [int(v) for v in tried if v == int(v) and abs(v) <= MOST_WHOLE]
         tried += [value + 1, value - 1, 0, 1, 2, 3]
     elif isinstance(value, float) and parameter.role in SMOOTH and len(tried) > MANY:
         tried = []  # they are found by solving
+    if parameter.role in ("threshold", "bound", "min", "max", "value"):
+        tried += [] if isinstance(value, int) else [float("inf"), -float("inf")]
+    tried = [v for v in tried if plausible(value, v)]
     if parameter.role in NEUTRAL:
         tried.insert(0, NEUTRAL[parameter.role])
-    if parameter.role in ("threshold", "bound", "min", "max", "value"):
-        tried += [float("inf"), -float("inf")]
-    return [v for v in dict.fromkeys(tried) if v != value and plausible(value, v)]
+    return [v for v in dict.fromkeys(tried) if v != value]
 
 
 def plausible(old: Any, new: Any) -> bool:

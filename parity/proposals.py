@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from parity.alternatives import Alternative, alternatives
-from parity.layouts import Layout, kept, rearranged, regrouped, scaled, shifted
+from parity.layouts import Layout, rearranged, regrouped, scaled, shifted
 from parity.legs import Arrays
 from parity.parameters import Parameter, numbers, others
 from parity.rerun import Change, Rerun
@@ -122,7 +122,6 @@ def left_out(rerun: Rerun, parameters: Parameters, sides: Sequence[str]) -> Iter
     """Yield the inputs without the rows where a vector of integers has a constant's value."""
     values = rerun.problems[0].values[: rerun.count]
     named = dict(zip(rerun.legs.arguments.names, values, strict=True))
-    shapes = {name: x.shape for name, x in named.items()}
     for side in sides:
         known = [v for v in numbers(parameters[rerun.other(side)]) if v == int(v)]
         for name, x in named.items():
@@ -133,7 +132,7 @@ def left_out(rerun: Rerun, parameters: Parameters, sides: Sequence[str]) -> Iter
                 if keep.any() and not keep.all():
                     rows = f"rows where {name} = {written(value)}"
                     said = f"{rows} are left out for the {side} side (the other ignores them)"
-                    yield Change(side, said, inputs=tuple(kept(shapes, keep, said)))
+                    yield Change(side, said, left_out=((name, value),))
 
 
 def outputs_rearranged(side: str, mine: Arrays) -> Iterator[Change]:

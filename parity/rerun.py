@@ -54,8 +54,15 @@ class Change:
     """Two inputs, each given for the other."""
     mixed: tuple[tuple[str, str, float], ...] = ()
     """(input, another, factor): so many times the other is added to the one."""
+    left_out: tuple[tuple[str, float], ...] = ()
+    """(input, number): rows where it is that number are left out of every input with as many."""
     key: tuple[Any, ...] = ()
     """What is equal for changes that say the same in other words; of a constant, its value last."""
+
+    @property
+    def of_inputs(self) -> bool:
+        """Whether the side is given other inputs."""
+        return bool(self.inputs or self.exchanged or self.mixed or self.left_out)
 
     def __add__(self, other: Change) -> Change | None:
         """Return both changes as one, None where they are to different programs."""
@@ -72,6 +79,7 @@ class Change:
             other.outputs + self.outputs,
             self.exchanged + other.exchanged,
             self.mixed + other.mixed,
+            self.left_out + other.left_out,
             (self.key, other.key),
         )
 
@@ -134,7 +142,7 @@ class Rerun:
         problem = self.problems[case]
         if change is None:
             return dict(problem.outcomes[side][0])
-        if change.program is None and not (change.inputs or change.exchanged or change.mixed):
+        if change.program is None and not change.of_inputs:
             return self._laid_out(change, problem.outcomes[side][0])
         self.runs += 1
         try:
@@ -175,17 +183,30 @@ class Rerun:
             found = api.to_numpy(self._ready[key](function.values, api.from_numpy(leaves), given))
         except Exception:
             return None
-        return self._pulled_back(change, leaves, found)
+        return self._pulled_back(change, problem.values[: self.count], leaves, found)
 
     def _compiled(self, run: Callable[..., Any], side: str) -> Callable[..., Any]:
         return self.frameworks[side].compiled(run)
 
-    def _pulled_back(self, change: Change, leaves: Sequence[np.ndarray], found: Any) -> Arrays:
+    def _pulled_back(
+        self,
+        change: Change,
+        whole: Sequence[np.ndarray],
+        leaves: Sequence[np.ndarray],
+        found: Any,
+    ) -> Arrays:
+        """Return gradients of the changed inputs, ``leaves``, as those of the ``whole`` ones."""
         floats = [x for x in leaves if x.dtype.kind in "fc"]
         grads = {
             name: np.zeros_like(x) if grad is None else grad
             for name, x, grad in zip(self.legs.floating, floats, found, strict=True)
         }
+        like = dict(zip(self.legs.arguments.names, whole, strict=True))
+        for keep in self._kept(change, whole):
+            for name in [n for n in grads if like[n].shape[:1] == keep.shape]:
+                spread = np.zeros_like(like[name])
+                spread[keep] = grads[name]
+                grads[name] = spread
         grads = _exchanged(grads, change.exchanged)
         for one, other, factor in reversed(change.mixed):
             grads[other] = grads[other] + factor * grads[one]
@@ -200,7 +221,15 @@ class Rerun:
             named[layout.tensor] = layout.onto(named[layout.tensor])
         for one, other, factor in change.mixed:
             named[one] = named[one] + factor * named[other]
-        return tuple(_exchanged(named, change.exchanged).values())
+        named = _exchanged(named, change.exchanged)
+        for keep in self._kept(change, leaves):
+            named = {n: x[keep] if x.shape[:1] == keep.shape else x for n, x in named.items()}
+        return tuple(named.values())
+
+    def _kept(self, change: Change, leaves: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return which rows are kept."""
+        named = dict(zip(self.legs.arguments.names, leaves, strict=True))
+        return [named[name] != number for name, number in change.left_out]
 
     def _laid_out(self, change: Change, outputs: Arrays) -> Arrays:
         found = dict(outputs)

@@ -1,8 +1,9 @@
 """JAX functions as programs that can be changed. `torch_program.py` answers to the same names.
 
 A jaxpr is flattened: what is under jit or remat stands beside the rest, its literals are constants.
-Loops and branches hold programs of their own. A custom rule is kept while nothing inside it is
-changed; else its body is differentiated, so that the gradient follows the change.
+Scans and branches hold programs of their own; while loops are left alone, for a changed number could
+keep one from ending. A custom rule is kept while nothing inside it is changed; else its body is
+differentiated, so that the gradient follows the change.
 """
 
 from __future__ import annotations
@@ -184,11 +185,6 @@ class _Flat:
             return (self.recorder.program(params.get("call_jaxpr", params.get("fun_jaxpr"))),)
         if name == "scan":
             return (self.recorder.program(params["jaxpr"]),)
-        if name == "while":
-            return (
-                self.recorder.program(params["cond_jaxpr"]),
-                self.recorder.program(params["body_jaxpr"]),
-            )
         if name == "cond":
             return tuple(self.recorder.program(branch) for branch in params["branches"])
         return ()
@@ -210,7 +206,7 @@ def _applied(equation: Any, held: tuple[Program, ...]) -> Applied:
         found = equation.primitive.bind(*given, **params)
         return list(found) if equation.primitive.multiple_results else [found]
 
-    inside = {"scan": _scan, "while": _while, "cond": _cond}.get(equation.primitive.name, _call)
+    inside = {"scan": _scan, "cond": _cond}.get(equation.primitive.name, _call)
 
     def run(inputs: list[Any], changes: Changes) -> list[Any]:
         if held and changes.touch(held):
@@ -254,18 +250,6 @@ def _scan(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[A
         body, start, sequences, length=params["length"], reverse=params["reverse"]
     )
     return [*carry, *stacked]
-
-
-def _while(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[Any]:
-    first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
-    consts, more, start = inputs[:first], inputs[first:last], inputs[last:]
-    return list(
-        lax.while_loop(
-            lambda state: held[0].run([*consts, *state], changes)[0],
-            lambda state: held[1].run([*more, *state], changes),
-            start,
-        )
-    )
 
 
 def _cond(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[Any]:

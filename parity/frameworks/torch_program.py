@@ -26,9 +26,10 @@ from parity.frameworks.torch_noise import _name, _Open, _rule, _written
 from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
-    """copy device dim dim0 dim1 dtype end half_to_float implicit index keepdim layout length
-    memory_format name non_blocking pin_memory requires_grad self_is_result size sparse_grad start
-    step storage_offset stride train training""".split()
+    """C HxW N copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k keepdim
+    layout length m memory_format n name non_blocking num_classes num_samples output_size pin_memory
+    repeats requires_grad self_is_result size sparse_grad start step storage_offset stride train
+    training""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
