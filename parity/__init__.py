@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from parity.checking import check
     from parity.diagnosis import diagnose
     from parity.errors import ParityError, UsageError
-    from parity.naming import name
     from parity.pair import Pair, Rule
     from parity.report import Report
     from parity.verdict import Verdict
@@ -29,7 +28,6 @@ __all__ = [
     "Verdict",
     "check",
     "diagnose",
-    "name",
 ]
 
 _HOMES = {
@@ -43,7 +41,6 @@ _HOMES = {
     "Verdict": "verdict",
     "check": "checking",
     "diagnose": "diagnosis",
-    "name": "naming",
 }
 
 
