@@ -121,14 +121,14 @@ def test_a_healthy_pair_passes_and_a_fault_does_not(name):
     check(name, seed=0)
 
 
-@pytest.mark.full
+@pytest.mark.open
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", CASES)
 def test_every_healthy_pair_passes_and_a_fault_does_not(name, seed):
     check(name, seed, eager=seed == 1)
 
 
-@pytest.mark.full
+@pytest.mark.open
 @pytest.mark.parametrize("name", [n for n in CASES if "," not in n])
 def test_rounding_is_as_large_as_the_noise(name):
     """Over many draws, rms(error) / rms(noise) of both frameworks is near 1, not only below 32."""

@@ -7,11 +7,14 @@ import pytest
 import test_compare
 import test_imports
 import test_noise
+import test_torch_noise
 import test_verdict
+import torch
 import twins
 
 import jax_impl
 import parity.frameworks.jaxpr_noise as jaxpr_noise
+import parity.frameworks.torch_noise as torch_noise
 import parity.notebook
 import parity.verdict
 import torch_ref
@@ -91,6 +94,37 @@ def test_a_yardstick_that_calls_everything_noisy_is_caught(monkeypatch):
     monkeypatch.setattr(jaxpr_noise, "EXACT", frozenset())
     with failure:
         test_noise.test_what_is_exact_has_no_noise(np.transpose, np.full((2, 3), 1 / 3))
+
+
+def test_a_yardstick_that_rounds_a_number_anew_each_time_is_caught(monkeypatch):
+    monkeypatch.setattr(jaxpr_noise._Noise, "number", lambda self, value: self.draw(()))
+    with failure:
+        test_noise.test_a_number_in_the_code_is_rounded_alike_everywhere()
+
+
+def test_a_torch_yardstick_that_leaves_kernels_closed_is_caught(monkeypatch):
+    monkeypatch.setattr(torch_noise, "_decomposition", lambda *_: None)
+    monkeypatch.setattr(torch_noise, "_componentwise", torch_noise._round)
+    torch_noise._rule.cache_clear()
+    with failure:
+        test_torch_noise.test_a_fused_kernel_is_opened()
+    monkeypatch.undo()
+    torch_noise._rule.cache_clear()
+
+
+def test_a_torch_yardstick_that_leaves_traces_is_caught(monkeypatch):
+    monkeypatch.setattr(torch_noise._Watch, "restore", lambda self: None)
+    with failure:
+        test_torch_noise.test_what_it_changes_it_puts_back(torch.ones(6, 6).double() / 3)
+
+
+def test_a_torch_yardstick_that_trusts_in_place_operations_is_caught(monkeypatch):
+    monkeypatch.setattr(torch_noise, "_written", lambda *_: [])
+    monkeypatch.setattr(
+        torch_noise, "_call", lambda func, args, kwargs: (func(*args, **kwargs), [])
+    )
+    with failure:
+        test_torch_noise.test_in_place_and_out_are_disturbed_once(test_torch_noise.in_a_view)
 
 
 def test_a_broken_twin_is_caught():

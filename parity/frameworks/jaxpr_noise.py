@@ -97,7 +97,7 @@ def cost(function: Callable[..., Any], *args: Any) -> Cost:
     """Return the estimated cost of ``yardstick(function)(*args)``: traced, not run."""
     traced = jax.make_jaxpr(function)(*args)
     equations, elements = _count(traced.jaxpr)
-    return Cost(equations, elements, 0.5 + 0.01 * equations, 1e-6 * equations + 1e-8 * elements)
+    return Cost(equations, elements, 0.3 + 0.01 * equations, 1e-3 + 1e-8 * elements)
 
 
 def _count(jaxpr: Any) -> tuple[int, int]:

@@ -160,7 +160,7 @@ def cost(function: Callable[..., Any], *args: Any) -> Cost:
     watch, start = _Watch(), time.perf_counter()
     _as_if_first(function, args, watch, watch)
     plain = time.perf_counter() - start
-    run = 2 * plain + 1e-4 * watch.operations + 2e-8 * watch.elements
+    run = plain + 5e-5 * watch.operations + 2e-8 * watch.elements
     return Cost(watch.operations, watch.elements, plain + run, run)
 
 
