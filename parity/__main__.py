@@ -287,8 +287,8 @@ def selftest(
 def _run_jax_on_one_thread() -> None:
     """Ask XLA for one thread, unless the user asks for more: a step is too small to be shared.
 
-    Two threads take 1.4 times as long and change no bit (docs/performance.md). XLA reads this when
-    JAX makes its first array.
+    Two threads take 1.4 times as long (docs/performance.md), and move last bits of the statistics
+    over the whole training set. XLA reads this when JAX makes its first array.
     """
     os.environ.setdefault("PJRT_NPROC", "1")
 

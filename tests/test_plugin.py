@@ -46,6 +46,7 @@ def failure(result):
     return found.group(1) if found else None
 
 
+@pytest.mark.full
 def test_a_failure_is_the_report_and_replays_from_its_printed_seed(run):
     seeds = iter(range(50))
     failed = next(r for r in (run("-k", "luck", f"--parity-seed={s}") for s in seeds) if r.ret)
