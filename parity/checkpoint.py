@@ -63,8 +63,6 @@ class Folder:
 
     def begin(self, config: Config, names: dict[str, Any]) -> None:
         """Write down what will be run; ``names`` says on which words."""
-        for stale in self.path.glob(f".*{PARTIAL}"):  # of a process that was killed
-            stale.unlink(missing_ok=True)
         write_json(self.config, asdict(config) | {"names": names})
 
     def read_config(self) -> tuple[Config, dict[str, Any]]:
@@ -83,7 +81,7 @@ class Folder:
     def resume(self) -> tuple[int, Arrays] | None:
         """Return (step, parameters) of the last checkpoint, None before the first one.
 
-        Cuts the metrics back to that step.
+        Cuts the metrics back to that step, and deletes what a killed process left unfinished.
         """
         for stale in self.path.glob(f".*{PARTIAL}"):
             stale.unlink(missing_ok=True)
