@@ -38,8 +38,17 @@ QUICK = (
 # of it, erfinv (JAX); the derivative of digamma (torch).
 POOR_FLOAT64 = ("atanh", "erfinv", "digamma")
 
-# Here rounding itself moves every digit that a fault of 1e-3 would move: x - y of nearby x and y.
-BLUNT = ("a-b, cancelling", "layer norm, mean 1000", "var, nearly constant")
+# Here float32's rounding itself moves the digits that a fault of 1e-3 would move: x - y of nearby
+# x and y, sums that cancel, saturated probabilities, arguments next to a pole.
+BLUNT = (
+    "a-b, cancelling",
+    "layer norm, mean 1000",
+    "var, nearly constant",
+    "dot, 1e5",
+    "softmax, large logits",
+    "lgamma, negative",
+    "digamma, negative",
+)
 
 
 class Measured(NamedTuple):
@@ -121,14 +130,14 @@ def test_a_healthy_pair_passes_and_a_fault_does_not(name):
     check(name, seed=0)
 
 
-@pytest.mark.open
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", CASES)
 def test_every_healthy_pair_passes_and_a_fault_does_not(name, seed):
     check(name, seed, eager=seed == 1)
 
 
-@pytest.mark.open
+@pytest.mark.full
 @pytest.mark.parametrize("name", [n for n in CASES if "," not in n])
 def test_rounding_is_as_large_as_the_noise(name):
     """Over many draws, rms(error) / rms(noise) of both frameworks is near 1, not only below 32."""
@@ -140,7 +149,8 @@ def test_rounding_is_as_large_as_the_noise(name):
                     error = rms(m.single[side].astype(FLOAT64) - m.reference)
                     errors[side].append(error / (U0 * rms(noise)))
     for side, ratios in errors.items():
-        assert not ratios or 0.02 < max(ratios) < 5, (name, side, ratios)
+        exact = not any(ratios)  # max divides by the number of maxima, 1
+        assert exact or 0.02 < max(ratios) < 5, (name, side, ratios)
 
 
 def test_the_two_frameworks_agree_on_the_noise_of_the_same_operations():

@@ -111,7 +111,7 @@ def test_a_pair_has_its_verdict(file, name):
     assert {*found.values()} <= EXPECTED[file][name], found
 
 
-@pytest.mark.open
+@pytest.mark.full
 @pytest.mark.parametrize(("file", "name"), CASES)
 def test_a_pair_has_its_verdict_at_every_shape_and_seed_and_without_a_name(file, name):
     for pair in shapes(file, name):
