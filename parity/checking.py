@@ -6,13 +6,15 @@ Runs `trial.py` once a seed and keeps the worst of each tensor. Judges nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from parity.arranging import arrangements
 from parity.errors import ParityError, UsageError
 from parity.pair import Pair
+from parity.reasons import reasoned
 from parity.report import CHECK_SCHEMA, Report, Section
 from parity.structure import MisfitError
-from parity.trial import Trial
+from parity.trial import Exact, Trial
 from parity.verdict import Row, Verdict, worst_of
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -52,16 +54,24 @@ def check(
     if not dtypes:
         raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
     judged, notes, legs = [], [], None
+    problems: dict[int, list[Exact]] = {}
     for seed in chosen:
         try:
             trial = Trial(pair, seed, options.dtypes, legs, told)
             judged.append((trial.forward(), trial.gradients()))
-            legs, notes = trial.legs, trial.notes()
+            legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
+        except UsageError as error:
+            raise _hinted(error, pair, seed) from error
         except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
+            judged[-1] = _arranged(judged[-1], pair, seed)
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
-    return Report(options, (_section(options.pair, judged),), tuple(notes), schema=CHECK_SCHEMA)
+    section = _section(options.pair, judged)
+    if legs is not None and len(problems) == len(judged):
+        section, said = reasoned(section, legs, problems)
+        notes += said
+    return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 
 
 def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
@@ -71,6 +81,24 @@ def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row],
         return ([row], []) if error.tensor == "gradients" else ([], [row])
     tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
     return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
+
+
+def _arranged(
+    judged: tuple[list[Row], list[Row]], pair: Pair, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Return rows of what is not comparable with the order of axes in which it agrees, if any."""
+    rows = judged[0]
+    if not any(row.verdict is Verdict.NOT_COMPARABLE for row in rows):
+        return judged
+    return [replace(row, causes=arrangements(pair, seed)) for row in rows], judged[1]
+
+
+def _hinted(error: UsageError, pair: Pair, seed: int) -> UsageError:
+    """Return the error of a function that cannot be called, with the order in which it can be."""
+    if error.__cause__ is None:
+        return error
+    found = arrangements(pair, seed)
+    return UsageError(f"{error}. {found[0].sentence}") if found else error
 
 
 def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:

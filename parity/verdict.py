@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 
 from parity.compare import Difference, Distance, compare, distance, structure, wide
 from parity.noise import BOUND, U0, roundoff, sigma
+from parity.power import smallest_fault
 
 LOST = 0.05
 """An error of this share of an element leaves nothing that could be called rounding."""
@@ -41,6 +43,26 @@ class Verdict(StrEnum):
         return self.severity <= Verdict.LESS_ACCURATE.severity
 
 
+class Named(Protocol):
+    """A cause as a report shows it."""
+
+    @property
+    def kind(self) -> str:
+        """What sort of cause it is, from a closed set."""
+
+    @property
+    def key(self) -> str:
+        """The finding without words, for programs."""
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words."""
+
+    @property
+    def evidence(self) -> str:
+        """The numbers, and how closely they fit."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One tensor in one dtype: every corner's distance from the reference, and the verdict."""
@@ -56,6 +78,19 @@ class Row:
     zero: bool = False
     """True where a tensor of zeros would pass too: this loss says nothing about it."""
     batch: int = 0
+    power: float = 0.0
+    """The smallest relative fault in the mathematics that this row would have caught."""
+    power_here: float = 0.0
+    """The smallest that it would have caught if it were in this dtype alone."""
+    causes: tuple[Named, ...] = ()
+    """What explains the difference, most telling first."""
+    place: str = ""
+    """Where the difference starts: "introduced" here, or "inherited"; empty where none is known."""
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether even zeros would pass for this tensor: nothing was tested."""
+        return self.power >= 1
 
     @property
     def sigmas(self) -> float:
@@ -107,7 +142,8 @@ def judge(
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
-    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch)
+    power, here = smallest_fault(reference, fine), smallest_fault(reference, yard)
+    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
 
 
 Finding = tuple[Verdict, str, tuple[str, ...]]
