@@ -52,12 +52,14 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
     """Return the derivative of ``loss`` at x along a direction: central, or one-sided (+1, -1).
 
     Richardson's extrapolation of differences with steps 2**-3 to 2**-24; the entry whose neighbours
-    agree best, and how well they agree, not less than rounding allows.
+    agree best, and how well they agree, not less than rounding allows, nor than smaller steps
+    allow: across a jump of the function large steps can agree by chance.
     """
     order = 1 if ahead else 2
     here = loss(x) if ahead else 0.0
     largest = abs(here)
-    best, before = Slope(np.nan, np.inf), np.zeros(0)
+    found: list[Slope] = []
+    before = np.zeros(0)
     for level in range(3, 25):
         step = 2.0**-level
         if ahead:
@@ -67,16 +69,19 @@ def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int 
             far, back = loss(x + step * along), loss(x - step * along)
             first = (far - back) / (2 * step)
         largest = max(largest, abs(far))
-        row = [first]
+        floor = 16 * np.finfo(np.float64).eps * largest / step
+        row, best = [first], Slope(np.nan, np.inf)
         for k in range(min(len(before), 6)):
             gain = 2.0 ** (order * (k + 1) if order == 2 else k + 1)
             row.append(row[-1] + (row[-1] - before[k]) / (gain - 1))
             spread = max(abs(row[-1] - row[-2]), abs(row[-1] - before[k]))
-            floor = 16 * np.finfo(np.float64).eps * largest / step
-            if spread + floor < best.resolution:
-                best = Slope(row[-1], spread + floor)
+            best = min(best, Slope(row[-1], spread + floor), key=lambda s: s.resolution)
         before = np.array(row)
-    return best
+        found = [
+            Slope(s.value, max(s.resolution, abs(s.value - best.value) - best.resolution))
+            for s in found
+        ] + [best]
+    return min(found, key=lambda s: s.resolution)
 
 
 class Finding(NamedTuple):

@@ -52,6 +52,21 @@ def test_a_slope_knows_when_it_knows_nothing():
     assert np.isnan(slope(lambda x: np.nan, np.ones(1), np.ones(1)).value)
 
 
+def test_a_slope_is_as_good_as_it_says_near_jumps():
+    """Large steps cross the places where softplus with a threshold jumps by 2e-9."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        x, dout = rng.uniform(-5, 30, 66), rng.normal(size=66)
+
+        def loss(v, dout=dout):
+            return float(dout @ np.where(v > 20, v, np.log1p(np.exp(np.minimum(v, 20)))))
+
+        along = np.where(x > 20, x * rng.choice([-1.0, 1.0], 66), 0)
+        found = slope(loss, x, along)
+        assert abs(found.value - dout @ along) <= 8 * found.resolution
+        assert found.resolution < 0.1 * 2e-9 * np.abs(dout * along).sum()
+
+
 def test_one_sided_slopes_part_at_a_kink():
     def absolute(x):
         return np.abs(x).sum()
