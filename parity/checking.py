@@ -14,6 +14,7 @@ from parity.pair import Pair
 from parity.reasons import reasoned
 from parity.report import CHECK_SCHEMA, Report, Section
 from parity.structure import MisfitError
+from parity.suspects import causes_of_misfit
 from parity.trial import Exact, Trial
 from parity.verdict import Row, Verdict, worst_of
 
@@ -63,8 +64,7 @@ def check(
         except UsageError as error:
             raise _hinted(error, pair, seed) from error
         except (MisfitError, ParityError) as error:
-            judged.append(_cannot_compare(error, options.dtypes[0], seed))
-            judged[-1] = _arranged(judged[-1], pair, seed)
+            judged.append(_cannot_compare(error, options.dtypes, pair, seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
     section = _section(options.pair, judged)
@@ -74,23 +74,20 @@ def check(
     return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 
 
-def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
+def _cannot_compare(
+    error: Exception, dtypes: tuple[str, ...], pair: Pair, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Return the row that says what keeps the two apart, with what would bring them together."""
     if isinstance(error, MisfitError) and error.corner:
-        odd = (error.corner,)
-        row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
+        row = Row(
+            error.tensor, dtypes[0], Verdict.DIFFERENT, str(error), (error.corner,), batch=seed
+        )
+        if error.value is not None:
+            row = replace(row, causes=causes_of_misfit(error, pair, seed, dtypes))
         return ([row], []) if error.tensor == "gradients" else ([], [row])
     tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
-    return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
-
-
-def _arranged(
-    judged: tuple[list[Row], list[Row]], pair: Pair, seed: int
-) -> tuple[list[Row], list[Row]]:
-    """Return rows of what is not comparable with the order of axes in which it agrees, if any."""
-    rows = judged[0]
-    if not any(row.verdict is Verdict.NOT_COMPARABLE for row in rows):
-        return judged
-    return [replace(row, causes=arrangements(pair, seed)) for row in rows], judged[1]
+    row = Row(tensor, dtypes[0], Verdict.NOT_COMPARABLE, str(error), batch=seed)
+    return [replace(row, causes=arrangements(pair, seed))], []
 
 
 def _hinted(error: UsageError, pair: Pair, seed: int) -> UsageError:

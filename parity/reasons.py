@@ -12,6 +12,7 @@ from parity.conventions import explain
 from parity.legs import Legs
 from parity.named_walk import walk
 from parity.report import Section
+from parity.suspects import causes_of
 from parity.trial import Exact
 from parity.verdict import Row, Verdict
 
@@ -30,6 +31,7 @@ def reasoned(
     if any(row.verdict is Verdict.CONVENTION for row in failed):
         section, said = _explained(section, legs, [p for own in problems.values() for p in own])
         notes += said
+    section = _diagnosed(section, legs, problems)
     section, said = _placed(section, legs, problems[failed[0].batch][0])
     return section, notes + said
 
@@ -47,6 +49,17 @@ def _explained(
 
     forward, gradients = (tuple(map(caused, rows)) for rows in (section.forward, section.gradients))
     return replace(section, forward=forward, gradients=gradients), []
+
+
+def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
+    """Return the section with causes for the gradients of which a corner is known to be wrong."""
+
+    def diagnosed(row: Row) -> Row:
+        if row.verdict is not Verdict.DIFFERENT or not row.odd or row.causes:
+            return row
+        return replace(row, causes=causes_of(row, legs, problems[row.batch][0]))
+
+    return replace(section, gradients=tuple(map(diagnosed, section.gradients)))
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

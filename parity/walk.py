@@ -160,7 +160,7 @@ class Walk:
         answer = bench.answers[name]
         tensors = _cast(bench.tensors, dtype)
         gradients = _cast({k: v for k, v in bench.above.items() if k != name}, dtype)
-        paths, ends = _without_end(bench.paths[name])
+        paths, ends = without_end(bench.paths[name])
         free = ends <= self._assumed  # nothing comes from above but a 1
         return Context(
             noise=answer.noise,
@@ -266,7 +266,7 @@ def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
     }
 
 
-def _without_end(
+def without_end(
     terms: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray], frozenset[str]]:
     """Return the terms without the tensor at their end if it is the same for all, and the ends."""

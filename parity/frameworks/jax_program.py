@@ -171,7 +171,7 @@ class _Flat:
                 tuple(inputs),
                 tuple(outputs),
                 apply,
-                _where(equation),
+                user_line(equation),
                 factor,
                 shift,
                 held,
@@ -258,7 +258,7 @@ def _cond(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[A
     return list(lax.switch(jnp.asarray(index, jnp.int32), branches, *operands))
 
 
-def _where(equation: Any) -> str:
+def user_line(equation: Any) -> str:
     """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
     for frame in getattr(equation.source_info.traceback, "frames", ()):
         name = frame.file_name

@@ -18,7 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
+from parity.frameworks.jax_program import user_line
+
+INLINED = frozenset(
+    "checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat remat2".split()
+)
+"""Calls that are opened; a custom rule gives way to what its function itself says."""
 
 MOST = 24
 """Terms of one value at most; beyond, they are added up and the finer paths are lost."""
@@ -200,11 +205,18 @@ def _label(step: _Step, place: int, output: _Value, label: Label) -> Label:
         return label
     here = _toward(output)
     if not here or sum(_toward(use.outputs[0]) == here for use in value.uses) > 1:
-        alike = [use for use in value.uses if _operation(use) == _operation(step)]
-        here = _operation(step) + (f" {1 + alike.index(step)}" if len(alike) > 1 else "")
+        what, line = _operation(step), user_line(step.equation)
+        alike = [*dict.fromkeys(use for use in value.uses if _alike(use, step))]
+        here = what + (f" {1 + alike.index(step)}" if len(alike) > 1 else "")
+        here += f" at {line}" if line else ""
         if step.inputs.count(value) > 1:  # x * x: both factors are uses
             here += f", factor {place + 1}"
     return label if label[:1] == (here,) else (here, *label)
+
+
+def _alike(one: _Step, other: _Step) -> bool:
+    lines = user_line(one.equation), user_line(other.equation)
+    return _operation(one) == _operation(other) and lines[0] == lines[1]
 
 
 def _operation(step: _Step) -> str:
