@@ -82,9 +82,13 @@ def _causes(console: Console, section: Section, verbose: bool) -> None:
     """Print each cause once, though it explains many tensors; the first few unless asked."""
     from rich.text import Text
 
-    causes = list(dict.fromkeys(str(cause) for row in section.rows for cause in row.causes))
-    for cause in causes if verbose else causes[:MOST]:
-        console.print(Text(f"  {cause}", style="bold"))
+    causes = {str(cause): cause for row in section.rows for cause in row.causes}
+    asked: set[str] = set()
+    for said, cause in list(causes.items())[: None if verbose else MOST]:
+        console.print(Text(f"  {said}", style="bold"))
+        if section.exercise is not None and cause.tensor not in asked:  # a learner is asked
+            asked.add(cause.tensor)
+            console.print(Text(f"    {cause.hint}", style="italic"))
     if len(causes) > MOST and not verbose:
         console.print(f"  and {len(causes) - MOST} more (--verbose shows them)")
 
@@ -113,7 +117,7 @@ def _reasons(console: Console, section: Section, verbose: bool) -> None:
 
     told: dict[str, Verdict] = {}
     for row in section.rows:
-        if row.reason:
+        if row.reason and (verbose or row.place != INHERITED):
             told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
     lines = list(told.items())
     for line, verdict in lines if verbose else lines[:MOST]:
@@ -155,9 +159,9 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
         if same[0].zero and worst.verdict.passes:
             verdict.append(" ~0", style="dim")
-        if worst.place:
-            verdict.append(f", {worst.place}")
-        style = "dim" if worst.place == INHERITED else ""
+        style = ""
+        if worst.place == INHERITED:
+            verdict, style = Text(INHERITED), "dim"
         table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
     return table
 

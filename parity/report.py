@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from parity.errors import ParityError
 from parity.files import write_json
-from parity.named_walk import INTRODUCED, Step
+from parity.named_walk import INHERITED, INTRODUCED, Step
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
 
@@ -124,7 +124,7 @@ class Report:
                 f"({corner.split()[0]})"
             )
         bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
-        part, first = bad[0]
+        part, first = next((b for b in bad if b[1].place != INHERITED), bad[0])
         more = len({(part, row.name) for part, row in bad}) - 1
         also = f", and in {more} more" if more else ""
         start = next((section.start for section in self.sections if section.start), None)
@@ -202,6 +202,9 @@ def _step(step: Step) -> dict[str, Any]:
     }
 
 
+CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
+
+
 def _row(row: Row) -> dict[str, Any]:
     return {
         "tensor": row.name,
@@ -210,7 +213,10 @@ def _row(row: Row) -> dict[str, Any]:
         "reason": row.reason,
         "odd": list(row.odd),
         "causes": [
-            {key: str(getattr(cause, key)) for key in ("kind", "key", "sentence", "evidence")}
+            {
+                key: str(getattr(cause, key))
+                for key in ("kind", "key", "sentence", "hint", "evidence", "tensor")
+            }
             for cause in row.causes
         ],
         "place": row.place,
