@@ -19,6 +19,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
+"""What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""
 
 MOST = 24
 """Terms of one value at most; beyond, they are added up and the finer paths are lost."""
