@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from parity.conventions import Convention, explain
+from parity.causes.cause import Cause
+from parity.conventions import convention, explain
 from parity.corners import Corner, corners_of
 from parity.errors import ParityError, UsageError
 from parity.legs import Legs
@@ -30,7 +31,7 @@ MOST = 4
 """Arrangements that are named."""
 
 
-def arrangements(pair: Pair, seed: int) -> tuple[Convention, ...]:
+def arrangements(pair: Pair, seed: int) -> tuple[Cause, ...]:
     """Return the orders of one array's axes with which the pair agrees in float64.
 
     Where it still differs then, by a convention that can be named, that is said as well.
@@ -38,7 +39,7 @@ def arrangements(pair: Pair, seed: int) -> tuple[Convention, ...]:
     if len(pair.sides) < 2:
         return ()
     arguments = pair.arguments(np.random.default_rng(seed))
-    found: list[Convention] = []
+    found: list[Cause] = []
     for side in pair.sides:
         for said, arranged in _arranged(corners_of(pair, arguments)[side], arguments):
             legs = Legs(pair, arguments)
@@ -98,7 +99,7 @@ def _by_autodiff(corner: Corner, forward: Any) -> Corner:
     )
 
 
-def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Convention]:
+def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Cause]:
     """Yield an arrangement with which the pair agrees: as it is, or by a convention too."""
     try:
         trial = Trial(pair, seed, ("float64",), legs)
@@ -106,11 +107,10 @@ def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Conventi
     except (MisfitError, ParityError, UsageError):
         return
     if all(row.verdict.passes for row in rows):
-        yield Convention(f"Matches if {said}", "then all agrees in float64, on this seed", said)
+        yield convention(said, "then all agrees in float64, on this seed")
     elif all(row.verdict.passes or row.verdict is Verdict.CONVENTION for row in rows):
         for cause in explain(legs, trial.solved).causes:
-            whole = f"{said} and {cause.key}"
-            yield Convention(f"Matches if {whole}", cause.evidence, whole)
+            yield convention(f"{said} and {cause.key}", cause.evidence)
 
 
 def _words(order: Order) -> str:

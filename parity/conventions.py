@@ -9,13 +9,13 @@ a function is called decides nothing. Nothing here runs where two sides agree.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from parity import proposals
+from parity.causes.cause import Cause, Kind
 from parity.legs import Arrays, Legs
 from parity.noise import BOUND
 from parity.parameters import (
@@ -51,27 +51,17 @@ NAMED = 8
 """Changes that are named, where more restore parity."""
 
 
-@dataclass(frozen=True)
-class Convention:
-    """A change that restores parity; read as a cause by whoever reports it."""
-
-    sentence: str
-    evidence: str
-    key: str
-    """The change without "Matches if"."""
-    kind: str = "convention"
-    hint: str = "Which of the two does your specification ask for?"
-    tensor: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.sentence} ({self.evidence})"
-
-
 class Explanation(NamedTuple):
     """What restores parity, most telling first, and what was tried."""
 
-    causes: tuple[Convention, ...]
+    causes: tuple[Cause, ...]
     tried: str
+
+
+def convention(change: str, evidence: str) -> Cause:
+    """Return a change in words as the cause of a difference."""
+    hint = "Which of the two does your specification ask for?"
+    return Cause(Kind.CONVENTION, change, f"Matches if {change}", hint, evidence)
 
 
 def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
@@ -81,6 +71,7 @@ def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
     """
     if len(legs.pair.sides) < 2:
         return Explanation((), "")
+    problems = [p for p in problems if _is_finite(p)] or problems
     rerun = Rerun(legs, problems)
     apart = [case for case in range(len(problems)) if not rerun.agrees(case)]
     if not apart:
@@ -93,6 +84,12 @@ def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
     return Explanation(tuple(search.found), search.tried())
 
 
+def _is_finite(problem: Problem) -> bool:
+    """Return whether both sides' answers are finite: only then everything can be compared."""
+    parts = [part for outcome in problem.outcomes.values() for part in outcome]
+    return all(bool(np.all(np.isfinite(x))) for part in parts for x in part.values())
+
+
 class _Search:
     """One search: candidates in order of cost, each tried forward, then confirmed."""
 
@@ -101,7 +98,7 @@ class _Search:
         self.reference = {side: dict(rerun.problems[0].outcomes[side][0]) for side in self.sides}
         self.parameters = {side: of_side(rerun, side) for side in self.sides}
         self.sizes = proposals.sizes_of(rerun)
-        self.found: list[Convention] = []
+        self.found: list[Cause] = []
         self.keys: set[Any] = set()
         """What is named already, in other words."""
         self.slots: set[tuple[str, int | None, int]] = set()
@@ -136,7 +133,9 @@ class _Search:
         )
         self._try("operations done the other way", proposals.otherwise(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
-        self._try("constants solved for", self._solved({side: parameters[side] for side in sides}))
+        if not self.found:
+            own = {side: parameters[side] for side in sides}
+            self._try("constants solved for", self._solved(own))
         if self.found:
             return
         self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
@@ -178,7 +177,7 @@ class _Search:
                 self.keys.add(change.key[:-1])
             self.slots |= {(change.side, change.program, slot) for slot in change.values}
         said = " and ".join(change.said for change in changes.values())
-        self.found.append(Convention(f"Matches if {said}", self._evidence(far), said))
+        self.found.append(convention(said, self._evidence(far)))
 
     def _evidence(self, far: float) -> str:
         what = "outputs and gradients" if self.rerun.legs.floating else "outputs"

@@ -132,7 +132,9 @@ def _complements(side: str, number: int, groups: dict[Any, list[Any]]) -> Iterat
 
 
 def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
-    """Yield a factor and a shift for each input, then for every operation, the last one first."""
+    """Yield a factor and a shift for every operation, the last one first, then for each input."""
+    if rerun.programs(side):
+        yield from _of_results(rerun, side)
     for name in rerun.legs.arguments.floating:
         for make, what, neutral in ((scaled, "factor", 1.0), (shifted, "shift", 0.0)):
             yield Parameter(
@@ -143,9 +145,10 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
                 partial(_of_input, side, make, name),
                 inserted=True,
             )
+
+
+def _of_results(rerun: Rerun, side: str) -> Iterator[Parameter]:
     number = len(rerun.programs(side)) - 1
-    if number < 0:
-        return
     program = rerun.programs(side)[number]
     operations = {c: o for _, o in program.walk() for c in (o.factor, o.shift)}
     for constant in reversed(program.constants):

@@ -24,10 +24,12 @@ Parameters = Mapping[str, Sequence[Parameter]]
 
 
 def sizes_of(rerun: Rerun) -> list[int]:
-    """Return the sizes of all arrays, of every axis and in all."""
+    """Return the sizes of all arrays, of every axis and in all, and a length given for all rows."""
     outputs = rerun.problems[0].outcomes[rerun.sides[0]][0]
     arrays = [*rerun.problems[0].values, *outputs.values()]
-    return [*dict.fromkeys(n for x in arrays for n in (*x.shape, x.size))]
+    whole = [x.ravel() for x in rerun.problems[0].values if x.size and x.dtype.kind in "iu"]
+    lengths = [int(x[0]) for x in whole if np.all(x == x[0])]
+    return [*dict.fromkeys([*(n for x in arrays for n in (*x.shape, x.size)), *lengths])]
 
 
 def turned(parameter: Parameter, to: Spelled, sizes: Sequence[int]) -> Change:

@@ -104,6 +104,7 @@ class Rerun:
         self.frameworks = {s: import_module(f"parity.frameworks.{s}_program") for s in self.sides}
         self.runs = 0
         self._programs: dict[Any, list[Program]] = {}
+        self._faithful: dict[tuple[str, int, int], bool] = {}
         self._ready: dict[Any, Callable[..., Any]] = {}
 
     @contextmanager
@@ -240,7 +241,7 @@ class Rerun:
     def _function(self, change: Change, case: int, leaves: Any) -> _Function:
         """Return a changed side as a function of the values of its constants and of leaves."""
         if change.program is None:
-            forward = self.legs.corners[change.side].forward
+            forward = self.frameworks[change.side].ending(self.legs.corners[change.side].forward)
             return _Function(lambda values, inputs: forward(*inputs), [], (change.side,), False)
         program = self.programs(change.side, case, leaves)[change.program]
         values, edits, names = change.values, dict(change.edits), tuple(self.legs.outputs)
@@ -292,6 +293,24 @@ class Rerun:
         first, second = (self.forward(side, None, case) for side in self.sides)
         return self.distance(0, first, second, case) <= BOUND
 
+    def is_faithful(self, change: Change, case: int) -> bool:
+        """Return whether the program that a change is made to is the function: both derivatives.
+
+        It is not where torch is told the gradient by hand, or computes a part without one.
+        """
+        if change.program is None:
+            return True
+        key = (change.side, change.program, case)
+        if key not in self._faithful:
+            same = Change(change.side, program=change.program)
+            found = self.forward(change.side, same, case), self.gradients(change.side, same, case)
+            self._faithful[key] = all(
+                self.distance(part, found[part], outcome, case) <= BOUND
+                for part, outcome in enumerate(self.problems[case].outcomes[change.side])
+                if part == 0 or self.legs.floating
+            )
+        return self._faithful[key]
+
     def far(self, changes: Mapping[str, Change]) -> float:
         """Return how far the changed sides are apart, in sigmas: the worst tensor of any problem.
 
@@ -299,6 +318,8 @@ class Rerun:
         """
         worst = 0.0
         for case in range(len(self.problems)):
+            if not all(self.is_faithful(change, case) for change in changes.values()):
+                return float("inf")
             for part, run in ((0, self.forward), (1, self.gradients)):
                 if part == 0 or self.legs.floating:
                     first, second = (run(side, changes.get(side), case) for side in self.sides)

@@ -60,14 +60,14 @@ def spellings(
 
     ``known`` are the other side's constants. Without ``decimals``, only what has a reason.
     """
-    tried: set[float] = set()
+    tried, sizes = set[float](), [*sizes]
     for number, words in chain(_named(sizes, known), _decimals(value) if decimals else ()):
         near = abs(number - value) <= within * max(abs(value), abs(number)) or (
             number == 0 and abs(value) < 1e-12
         )
         if near and number not in tried:
             tried.add(number)
-            yield Spelled(number, words)
+            yield Spelled(number, words or of_sizes(number, sizes))
 
 
 def _named(sizes: Iterable[int], known: Iterable[float]) -> Iterator[tuple[float, str]]:
@@ -100,8 +100,9 @@ def _of_size(n: int) -> Iterator[tuple[float, str]]:
     yield n / (n - 1), f"{n}/{n - 1}, n/(n - 1) for n = {n}"
     if n > 2:
         yield 1 / (n - 1), f"1/({n} - 1)"
-    yield math.sqrt(n), f"sqrt({n})"
-    yield 1 / math.sqrt(n), f"1/sqrt({n})"
+    if math.isqrt(n) ** 2 != n:
+        yield math.sqrt(n), f"sqrt({n})"
+        yield 1 / math.sqrt(n), f"1/sqrt({n})"
 
 
 def _of_constant(c: float) -> Iterator[tuple[float, str]]:

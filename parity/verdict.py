@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 
+from parity.causes.cause import Cause
 from parity.compare import Difference, Distance, compare, distance, structure, wide
 from parity.noise import BOUND, U0, roundoff, sigma
 from parity.power import smallest_fault
@@ -43,26 +43,6 @@ class Verdict(StrEnum):
         return self.severity <= Verdict.LESS_ACCURATE.severity
 
 
-class Named(Protocol):
-    """A cause as a report shows it."""
-
-    @property
-    def kind(self) -> str:
-        """What sort of cause it is, from a closed set."""
-
-    @property
-    def key(self) -> str:
-        """The finding without words, for programs."""
-
-    @property
-    def sentence(self) -> str:
-        """The finding in words."""
-
-    @property
-    def evidence(self) -> str:
-        """The numbers, and how closely they fit."""
-
-
 @dataclass(frozen=True)
 class Row:
     """One tensor in one dtype: every corner's distance from the reference, and the verdict."""
@@ -82,7 +62,7 @@ class Row:
     """The smallest relative fault in the mathematics that this row would have caught."""
     power_here: float = 0.0
     """The smallest that it would have caught if it were in this dtype alone."""
-    causes: tuple[Named, ...] = ()
+    causes: tuple[Cause, ...] = ()
     """What explains the difference, most telling first."""
     place: str = ""
     """Where the difference starts: "introduced" here, or "inherited"; empty where none is known."""

@@ -319,7 +319,7 @@ case(
     lambda p, g, m: (p - 0.1 * (0.9 * m + (g + 0.01 * p)), 0.9 * m + (g + 0.01 * p)),
     lambda p, g, m: (p - 0.1 * (0.9 * m + g) - 0.1 * 0.01 * p, 0.9 * m + g),
     {k: (6,) for k in "pgm"},
-    "",
+    "factor = 0 .jax side has 0.01",
 )
 case(
     "dampening",

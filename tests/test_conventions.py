@@ -38,8 +38,9 @@ QUICK = [
 
 def causes(pair, **options):
     report = check(pair, **options)
-    assert str(report.verdict) == "convention", report.text()
-    return [cause.sentence for cause in report.rows[0].causes], report
+    row = next(row for row in report.rows if not row.verdict.passes)
+    assert str(row.verdict) == "convention", report.text()
+    return [cause.sentence for cause in row.causes], report
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -78,7 +79,7 @@ SAYS = {
     "kl_mean": r"divisor|multiplied by",
     "l2_loss": r"factor = 1 \(jax side has 0.5|multiplied by 2",
     "smooth_l1": r"multiplied by 2",
-    "ctc_mean": r"multiplied by 0.\d+ = 1/\d",
+    "ctc_mean": r"divisor = \d \(jax side has 1|multiplied by 0.\d+ = 1/\d",
     "triplet": r"epsilon = 0 \(jax side has 1e-6.* and epsilon = 0 \(torch side has 1e-6",
     "binary_cross_entropy": r"= -inf \(torch side has -100",
 }
@@ -90,6 +91,7 @@ def test_every_convention_of_the_examples_has_its_words():
 
 
 @pytest.mark.full
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @pytest.mark.parametrize("name", SAYS)
 def test_the_examples_conventions_are_named(name):
     pytest.importorskip("optax")
@@ -128,14 +130,14 @@ def test_a_change_that_restores_only_the_outputs_is_not_named():
 
 def test_what_holds_on_one_seed_only_is_not_named():
     def inputs(rng):
-        return {"x": rng.normal(size=(4, 3)), "k": np.array(2.0 if rng.random() > 0.5 else 3.0)}
+        return {"x": rng.normal(size=(4, 3)), "k": np.array(2 if rng.random() > 0.5 else 3)}
 
     pair = Pair(jax=lambda x, k: x * k, torch=lambda x, k: x + 0 * k, inputs=inputs)
     one, _ = causes(pair, seeds=[0], dtypes=["float64"])
     assert any("multiplied by" in sentence for sentence in one)
     several = check(pair, seeds=6, dtypes=["float64"])
     ks = {float(pair.arguments(np.random.default_rng(s)).leaves[1]) for s in range(6)}
-    assert ks == {2.0, 3.0}
+    assert ks == {2, 3}
     assert not any(row.causes for row in several.rows)
 
 
@@ -210,6 +212,6 @@ def test_healthy_programs_are_recorded_as_they_are():
         with rerun.exactly():
             for side in rerun.sides:
                 for number in range(len(rerun.programs(side))):
-                    same = Change(side, program=number, values={-1: 0.0})
+                    same = Change(side, program=number)
                     out = rerun.forward(side, same)
                     assert rerun.distance(0, out, rerun.forward(side, None), 0) <= 32, case

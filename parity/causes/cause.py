@@ -37,6 +37,7 @@ class Kind(StrEnum):
     OFFSET = "offset"
     EDIT = "edit"
     CONSTANT = "constant"
+    CONVENTION = "convention"
     UNKNOWN = "unknown"
 
 

@@ -1,30 +1,27 @@
 """JAX functions as programs that can be changed. `torch_program.py` answers to the same names.
 
 A jaxpr is flattened: what is under jit or remat stands beside the rest, its literals are constants.
-Scans and branches hold programs of their own; while loops are left alone, for a changed number could
-keep one from ending. A custom rule is kept while nothing inside it is changed; else its body is
-differentiated, so that the gradient follows the change.
+Loops and branches hold programs of their own; a while loop ends after so many turns, for a change
+could keep it from ending. A custom rule is kept while nothing inside it is changed; else its body
+is differentiated, so that the gradient follows the change.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-import parity
+from parity.frameworks.jaxpr_noise import chosen
+from parity.frameworks.jaxpr_paths import CUSTOM, INLINED, user_line
 from parity.programs import Changes, Constant, Operation, Program
 
-INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
-CUSTOM = frozenset("custom_jvp_call custom_vjp_call".split())
 SPELLED = {
     "integer_pow": "pow",
     "max": "maximum",
@@ -36,14 +33,25 @@ SPELLED = {
 """What torch calls the same."""
 SWITCHES = {"integer_pow": "y", "round": "rounding_method"}
 """Parameters, no operands, that are constants all the same."""
-JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
-HARNESS = str(Path(parity.__file__ or "").parent)
+TURNS = 10_000
+"""Turns after which a while loop is ended, and gives NaN."""
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
     """Return ``function``, of these arrays and {name: array}, as a program: a list of one."""
     traced = jax.make_jaxpr(lambda *args: [*function(*args).values()])(*inputs)
     return [_Recorder().program(traced)]
+
+
+def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return ``forward`` with while loops that end whatever they are given."""
+
+    def run(*inputs: Any) -> dict[str, Any]:
+        traced, shape = jax.make_jaxpr(forward, return_shape=True)(*inputs)
+        outputs = _Recorder().program(traced).run(inputs)
+        return dict(jax.tree.unflatten(jax.tree.structure(shape), outputs))
+
+    return run
 
 
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -185,6 +193,8 @@ class _Flat:
             return (self.recorder.program(params.get("call_jaxpr", params.get("fun_jaxpr"))),)
         if name == "scan":
             return (self.recorder.program(params["jaxpr"]),)
+        if name == "while":
+            return tuple(self.recorder.program(params[key]) for key in ("cond_jaxpr", "body_jaxpr"))
         if name == "cond":
             return tuple(self.recorder.program(branch) for branch in params["branches"])
         return ()
@@ -206,10 +216,11 @@ def _applied(equation: Any, held: tuple[Program, ...]) -> Applied:
         found = equation.primitive.bind(*given, **params)
         return list(found) if equation.primitive.multiple_results else [found]
 
-    inside = {"scan": _scan, "cond": _cond}.get(equation.primitive.name, _call)
+    name = equation.primitive.name
+    inside = {"scan": _scan, "cond": _cond, "while": _while}.get(name, _call)
 
     def run(inputs: list[Any], changes: Changes) -> list[Any]:
-        if held and changes.touch(held):
+        if name == "while" or (held and changes.touch(held)):
             given = [
                 jnp.asarray(x, k) if jnp.ndim(x) == 0 else x
                 for x, k in zip(inputs, kinds, strict=True)
@@ -244,26 +255,49 @@ def _scan(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[A
 
     def body(carry: Any, elements: Any) -> Any:
         outputs = held[0].run([*consts, *carry, *elements], changes)
-        return outputs[: len(carry)], outputs[len(carry) :]
+        return _as_before(outputs[: len(carry)], carry), outputs[len(carry) :]
 
     carry, stacked = lax.scan(
-        body, start, sequences, length=params["length"], reverse=params["reverse"]
+        body,
+        [*map(jnp.asarray, start)],
+        sequences,
+        length=params["length"],
+        reverse=params["reverse"],
     )
     return [*carry, *stacked]
+
+
+def _while(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[Any]:
+    condition, body = held
+    first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+
+    def going_on(state: Sequence[Any]) -> Any:
+        return jnp.asarray(condition.run([*inputs[:first], *state], changes)[0])
+
+    def turn(state: Any) -> Any:
+        count, *old = state
+        new = body.run([*inputs[first:last], *old], changes)
+        return (count + 1, *_as_before(chosen(going_on(old), new, old), old))
+
+    def unended(state: Any) -> Any:
+        return (state[0] < TURNS) & jnp.any(going_on(state[1:]))
+
+    start = (0, *map(jnp.asarray, inputs[last:]))
+    count, *found = lax.while_loop(unended, turn, start)
+    ended = [jnp.where(count < TURNS, x, jnp.nan) if _is_float(x) else x for x in found]
+    return [x.astype(like.dtype) for x, like in zip(ended, found, strict=True)]
+
+
+def _is_float(x: Any) -> bool:
+    return bool(jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+def _as_before(new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Return a loop's new state in the dtypes of the old one: numbers in the code have none."""
+    return [jnp.asarray(y, x.dtype) for y, x in zip(new, old, strict=True)]
 
 
 def _cond(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[Any]:
     index, *operands = inputs
     branches = [lambda *xs, branch=branch: branch.run(xs, changes) for branch in held]
     return list(lax.switch(jnp.asarray(index, jnp.int32), branches, *operands))
-
-
-def user_line(equation: Any) -> str:
-    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
-    for frame in getattr(equation.source_info.traceback, "frames", ()):
-        name = frame.file_name
-        if name.startswith(HARNESS) and name != __file__:
-            return ""
-        if name != __file__ and not name.startswith(JAX) and "contextlib" not in name:
-            return f"{Path(name).name}:{frame.line_num}"
-    return ""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-THROUGH = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
+from parity.frameworks.jaxpr_paths import INLINED
 
 
 def visited(
@@ -83,7 +83,7 @@ def _step(equation: Any, inputs: list[Any], taps: _Taps) -> list[Any]:
     name, params = equation.primitive.name, equation.params
     if name == "name":
         return [taps.put(params["name"], inputs[0])]
-    if name in THROUGH:
+    if name in INLINED:
         return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, taps)
     if name == "scan" and _labels(params["jaxpr"]):
         return _scan(params, inputs, taps)
@@ -119,7 +119,7 @@ def _labels(closed: Any) -> dict[str, tuple[int, ...]]:
         name, params = equation.primitive.name, equation.params
         if name == "name":
             found.setdefault(params["name"], []).append(equation.invars[0].aval.shape)
-        elif name in THROUGH:
+        elif name in INLINED:
             for label, shape in _labels(params.get("jaxpr", params.get("call_jaxpr"))).items():
                 found.setdefault(label, []).append(shape)
         elif name == "scan":

@@ -11,19 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.frameworks.jax_program import user_line
+import parity
 
-INLINED = frozenset(
-    "checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat remat2".split()
-)
-"""Calls that are opened; a custom rule gives way to what its function itself says."""
+INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
+"""What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""
+
+CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
+"""A custom rule gives way to what its function itself says."""
+
+JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
+HARNESS = str(Path(parity.__file__ or "").parent)
 
 MOST = 24
 """Terms of one value at most; beyond, they are added up and the finer paths are lost."""
@@ -150,7 +156,7 @@ def _run(closed: Any, arguments: list[_Value], tape: list[_Step]) -> list[_Value
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
-        if equation.primitive.name in INLINED:
+        if equation.primitive.name in INLINED | CUSTOM:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
             outputs = _run(inner, inputs, tape)
         else:
@@ -237,3 +243,12 @@ def _add(held: _Value, label: Label, term: Any) -> None:
         for name, part in held.terms.items():
             joined[name[:1]] = joined[name[:1]] + part if name[:1] in joined else part
         held.terms = joined
+
+
+def user_line(equation: Any) -> str:
+    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
+    for frame in getattr(equation.source_info.traceback, "frames", ()):
+        name = frame.file_name
+        if not name.startswith(JAX) and "contextlib" not in name:
+            return "" if name.startswith(HARNESS) else f"{Path(name).name}:{frame.line_num}"
+    return ""

@@ -26,10 +26,10 @@ from parity.frameworks.torch_noise import _name, _Open, _rule, _written
 from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
-    """C HxW N copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k keepdim
-    layout length m memory_format n name non_blocking num_classes num_samples output_size pin_memory
-    repeats requires_grad self_is_result size sparse_grad start step storage_offset stride train
-    training""".split()
+    """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
+    keepdim layout length m memory_format minlength n name non_blocking num_classes num_samples
+    output_size pin_memory repeats requires_grad self_is_result size sparse_grad start step steps
+    storage_offset stride train training""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
@@ -40,6 +40,11 @@ TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
     """Return ``function``, of these tensors and {name: tensor}, as programs: as called, opened."""
     return [_recorded(function, inputs, opened) for opened in (False, True)]
+
+
+def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return ``forward`` itself: a loop in Python is not ours to end."""
+    return forward
 
 
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -155,6 +160,8 @@ class _Tape(TorchDispatchMode):
     def _inputs(self, func: Any, args: Any, kwargs: Any) -> list[int | None]:
         """Return the slot of every leaf of the arguments; None of what is no number."""
         names = [a.name for a in func._schema.arguments]
+        tensors = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        floats = bool(tensors) and all(x.is_floating_point() for x in tensors)
         slots: list[int | None] = []
         for name, value in (*zip(names, args, strict=False), *kwargs.items()):
             leaves = tree_flatten(value)[0]
@@ -164,7 +171,9 @@ class _Tape(TorchDispatchMode):
                 elif leaf is value and _is_constant(name, value):
                     label = _label(func, name)
                     static = isinstance(value, bool | str)
-                    slots.append(self.constant(value, label, static=static))
+                    smooth = floats and label in ("", "factor") and isinstance(value, int)
+                    number = float(value) if smooth and not static else value
+                    slots.append(self.constant(number, label, static=static))
                 else:
                     slots.append(None)
         return slots
@@ -173,6 +182,7 @@ class _Tape(TorchDispatchMode):
         self, func: Any, args: Any, kwargs: Any, read: list[int | None], result: Any
     ) -> None:
         leaves, structure = tree_flatten((args, kwargs))
+        leaves = [x.dtype if isinstance(x, Tensor) else x for x in leaves]  # no array is kept
         flat, _ = tree_flatten(result)
         outputs = [self.slot(x) if isinstance(x, Tensor) else next(self.counter) for x in flat]
         factor = shift = -1
@@ -234,8 +244,8 @@ def _broadcast(x: Tensor, shape: Sequence[int], axes: Sequence[int]) -> Tensor:
 
 def _as_given(leaf: Any, value: Any) -> Any:
     """Return a value as the operation took it when it was recorded: tensors as tensors."""
-    if isinstance(leaf, Tensor) and not isinstance(value, Tensor):
-        return torch.tensor(value, dtype=leaf.dtype)
+    if isinstance(leaf, torch.dtype) and not isinstance(value, Tensor):
+        return torch.tensor(value, dtype=leaf)
     return value
 
 
