@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NOT_FINITE = "not finite"
     SHAPE = "shape"
     ZEROS = "zeros"
+    CONJUGATED = "conjugated"
     FACTOR = "factor"
     PATHS = "paths"
     SAME = "another tensor"
