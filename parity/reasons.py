@@ -53,11 +53,11 @@ def _explained(
 
 def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
     """Return the section with causes for the gradients of which a corner is known to be wrong."""
+    blamed = [r for r in section.gradients if r.verdict is Verdict.DIFFERENT and r.odd]
+    found = causes_of([row for row in blamed if not row.causes], legs, problems)
 
     def diagnosed(row: Row) -> Row:
-        if row.verdict is not Verdict.DIFFERENT or not row.odd or row.causes:
-            return row
-        return replace(row, causes=causes_of(row, legs, problems[row.batch][0]))
+        return replace(row, causes=found.get(row.name, ())) if row in blamed else row
 
     return replace(section, gradients=tuple(map(diagnosed, section.gradients)))
 

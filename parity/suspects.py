@@ -5,44 +5,60 @@ Looks only at corners that a verdict calls odd, on the float64 problem; changes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
-from parity.causes.cause import Arrays, Cause, Context
+from parity.causes.cause import Arrays, Cause, Context, Kind
+from parity.causes.edited import HINTS, OTHER
 from parity.compare import FLOAT64, distance
+from parity.corners import by_rule
 from parity.diagnosis import diagnose
 from parity.legs import Legs
+from parity.mending import Mend, mends
 from parity.noise import BOUND, sigma
-from parity.pair import Pair
+from parity.pair import Pair, Rule
 from parity.structure import MisfitError
 from parity.trial import Exact, Trial
 from parity.verdict import Row
 from parity.walk import without_end
 
 
-def causes_of(row: Row, legs: Legs, problem: Exact) -> tuple[Cause, ...]:
-    """Return why each odd corner of a gradient's row is wrong, against the others in float64.
+def causes_of(
+    rows: Sequence[Row], legs: Legs, problems: Mapping[int, Sequence[Exact]]
+) -> dict[str, tuple[Cause, ...]]:
+    """Return {gradient: why each odd corner has it wrong}, against the others in float64.
 
-    Empty where every corner is odd, and where the difference is not in float64.
+    Nothing for a gradient that every corner has wrong, or none in float64.
     """
-    odd = [corner for corner in problem.outcomes if corner in row.odd]
-    right = [corner for corner in problem.outcomes if corner not in row.odd]
-    if not odd or not right:
-        return ()
-    context = _context(row.name, legs, problem, right)
-    reference = _mean(problem, right, row.name)
-    causes: list[Cause] = []
-    for corner in odd:
-        known = replace(
-            context,
-            tensor=f"{corner}'s gradient of {row.name}",
-            rule=partial(_rerun, legs, corner, problem, row.name) if context.upstream else None,
-        )
-        causes += diagnose(problem.outcomes[corner][1][row.name], reference, known)
-    return tuple(causes)
+    causes: dict[str, tuple[Cause, ...]] = {}
+    wrong: dict[str, dict[str, np.ndarray]] = {}
+    for row in {row.name: row for row in reversed(rows)}.values():
+        problem = problems[row.batch][0]
+        right = [corner for corner in problem.outcomes if corner not in row.odd]
+        if not right:
+            continue
+        reference = _mean(problem, right, row.name)
+        context = _context(row.name, legs, problem, right)
+        for corner in (corner for corner in problem.outcomes if corner in row.odd):
+            known = replace(
+                context,
+                tensor=f"{corner}'s gradient of {row.name}",
+                rule=partial(_rerun, legs, corner, problem, row.name) if context.upstream else None,
+            )
+            found = diagnose(problem.outcomes[corner][1][row.name], reference, known)
+            causes[row.name] = causes.get(row.name, ()) + tuple(found)
+            if found:
+                wrong.setdefault(corner, {})[row.name] = reference
+    for corner, references in wrong.items():
+        problem = problems[next(row.batch for row in rows if row.name in references)][0]
+        for name, mend in _mended(corner, legs, problem, references).items():
+            known_too = (c for c in causes[name] if c.kind is not Kind.UNKNOWN)
+            causes[name] = (*known_too, mend)
+    return causes
 
 
 def causes_of_misfit(
@@ -126,3 +142,59 @@ def _rerun(
     leaves, douts = _given(legs, problem)
     values = (*(tensors[leaf] for leaf in leaves), *(gradients[out] for out in douts))
     return legs.run("compiled", legs.corners[corner], FLOAT64, values)[1][name]
+
+
+def _mended(corner: str, legs: Legs, problem: Exact, references: Arrays) -> dict[str, Cause]:
+    """Return {gradient: the edit of the rule's backward pass that makes it right}, if any does.
+
+    An edit that makes more of them right goes before others, then the one that leaves the shortest
+    line: all that make one right give the same numbers here.
+    """
+    rule, side = legs.pair.sides[corner.split(".")[0]], legs.corners[corner].side
+    if not isinstance(rule, Rule):
+        return {}
+    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in references}
+    leaves, douts = _given(legs, problem)
+    seen: dict[str, Any] = {}
+
+    def forward(*inputs: Any) -> Any:
+        seen["forward"] = rule.forward(*inputs)
+        return seen["forward"]
+
+    def backward(residual: Any, dout: Any) -> Any:
+        seen["backward"] = residual, dout
+        return rule.backward(residual, dout)
+
+    with side.exactly(FLOAT64):
+        inputs = side.from_numpy(tuple(leaves.values()))
+        above = dict(zip(douts, side.from_numpy(tuple(douts.values())), strict=True))
+
+        def gradients(rule: Rule) -> Arrays:
+            _, grads = by_rule(corner, side, rule, legs.arguments).gradients(inputs, above)
+            return dict(zip(legs.floating, side.to_numpy(grads), strict=True))
+
+        def right(found: Any) -> tuple[str, ...]:
+            values = gradients(Rule(lambda *_: seen["forward"], lambda *_: found))
+            return tuple(
+                name
+                for name, reference in references.items()
+                if values[name].shape == reference.shape
+                and distance(values[name], reference, yards[name]).sigmas <= BOUND
+            )
+
+        gradients(Rule(forward, backward))
+        found = [*mends(rule.backward, seen["backward"], right)]
+    found.sort(key=lambda mend: (-len(mend.makes), mend.longer))
+    best = {name: next((m for m in found if name in m.makes), None) for name in references}
+    return {name: _as_cause(m, f"{corner}'s gradient of {name}") for name, m in best.items() if m}
+
+
+def _as_cause(mend: Mend, tensor: str) -> Cause:
+    edit = mend.edit
+    return Cause(
+        Kind.EDIT,
+        f"{edit.before} -> {edit.after}",
+        f"right if {mend.place} reads `{mend.line}`",
+        HINTS.get(edit.rule, OTHER),
+        tensor=tensor,
+    )

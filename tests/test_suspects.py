@@ -32,6 +32,17 @@ def backward(*, bessel=True, mean=True, times=1, keep=True):
     return run
 
 
+def tanh_backward(residual, dh):
+    x, w, h = residual
+    da = dh * (1 - h)
+    return da @ w.T, x.T @ da
+
+
+def tanh_forward(x, w):
+    h = jnp.tanh(x @ w)
+    return h, (x, w, h)
+
+
 def plain(x, gain):
     return forward(x, gain)[0]
 
@@ -112,6 +123,14 @@ NAMED = {
     "JAX's own custom rule": (
         Pair(jax=squares, torch=lambda x: (x**2).sum(1), inputs={"x": (7, 5)}),
         (Kind.FACTOR, "exactly 1/2 times"),
+    ),
+    "a slip that no number shows": (
+        Pair(
+            jax=Rule(tanh_forward, tanh_backward),
+            torch=lambda x, w: torch.tanh(x @ w),
+            inputs={"x": (7, 5), "w": (5, 3)},
+        ),
+        (Kind.EDIT, r"right if test_suspects.py:\d+ reads `da = dh \* \(1 - h \* h\)`"),
     ),
     "not conjugated": (
         Pair(
