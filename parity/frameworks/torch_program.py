@@ -234,6 +234,8 @@ def _differentiable(func: Any) -> Any:
         return _broadcast
     if name == "sum":
         return lambda x, dims, **_: torch.sum(x, dims)
+    if name == "var":
+        return lambda x, dims, correction=1, **_: torch.var(x, dims, correction=correction)
     return getattr(torch, name, func)
 
 
