@@ -61,7 +61,7 @@ def check(
             judged.append((trial.forward(), trial.gradients()))
             legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
         except UsageError as error:
-            raise _hinted(error, pair, seed) from error
+            raise _hinted(error, pair, seed) from error.__cause__
         except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes[0], seed))
             judged[-1] = _arranged(judged[-1], pair, seed)
