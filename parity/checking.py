@@ -69,7 +69,7 @@ def check(
         done(f"seed {seed}")
     section = _section(options.pair, judged)
     if legs is not None and len(problems) == len(judged):
-        section, said = reasoned(section, legs, problems)
+        section, said = reasoned(section, legs, problems, told)
         notes += said
     return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 

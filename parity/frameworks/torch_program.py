@@ -55,6 +55,7 @@ def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
 class Arithmetic:
     """What an edit may compute with. jax_program.py has the same names."""
 
+    exp, log = torch.exp, torch.log
     sqrt, tanh = torch.sqrt, torch.tanh
     sinh, asinh = torch.sinh, torch.asinh
     erf = torch.special.erf
