@@ -7,16 +7,34 @@ what the operations are, never from what a function is called; `conventions.py` 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from parity.programs import Edit, Operation, Program
+from parity.programs import UNCHANGED, Edit, Operation, Program, of_input
 
 OTHER_COMPARISON = {"gt": "ge", "ge": "gt", "lt": "le", "le": "lt"}
 SAID = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 ROUNDINGS = ("floor", "ceil", "round", "trunc")
 SMALL = 0.1
 """An added constant up to here may be an epsilon."""
+
+
+LEFT_OUT = {
+    "add": "x + y",
+    "sub": "x - y",
+    "mul": "x y",
+    "div": "x / y",
+    "exp": "exp(x)",
+    "log": "log(x)",
+    "sqrt": "sqrt(x)",
+    "square": "x^2",
+    "pow": "a power of x",
+    "abs": "|x|",
+    "tanh": "tanh(x)",
+    "sigmoid": "sigmoid(x)",
+    "logistic": "sigmoid(x)",
+}
+"""Operations that one side may not have, and how they are written."""
 
 
 class Alternative(NamedTuple):
@@ -27,12 +45,51 @@ class Alternative(NamedTuple):
     edit: Edit
 
 
+class Put(NamedTuple):
+    """A function put around an input or an output."""
+
+    words: str
+    place: int
+    edit: Edit
+
+
 def alternatives(program: Program, m: Any) -> Iterator[Alternative]:
     """Yield what may be done otherwise in a program; ``m`` is the framework's `Arithmetic`."""
     values = {c.slot: c.value for c in program.constants if not c.inserted}
     for within, operation in program.walk():
         for words, edit in _of(within, operation, values, m):
             yield Alternative(words, operation, edit)
+
+
+def left_out(program: Program) -> Iterator[Alternative]:
+    """Yield operations without which one side may do: their first operand, or their second."""
+    for _, operation in program.walk():
+        written = LEFT_OUT.get(operation.kind)
+        if written is not None:
+            yield Alternative(f"x for {written}", operation, lambda values, x: x[0])
+        if operation.kind in ("add", "mul"):
+            yield Alternative(f"y for {written}", operation, lambda values, x: x[1])
+
+
+def put_in(program: Program, names: Sequence[str], m: Any) -> Iterator[Put]:
+    """Yield the functions that may stand around each input, by name, and each output."""
+    functions: dict[str, Callable[[Any], Any]] = {
+        "exp": m.exp,
+        "log": m.log,
+        "sqrt": m.sqrt,
+        "square": lambda x: x * x,
+    }
+    for what, function in functions.items():
+        for name, slot in zip(names, program.inputs, strict=False):
+            yield Put(f"the {what} of input {name}", of_input(slot), _by(function))
+        for slot in dict.fromkeys(program.outputs):
+            operation = program.producer(slot)
+            if operation is not None:
+                yield Put(f"the {what} of an output", operation.place, _around(operation, function))
+
+
+def _around(o: Operation, function: Callable[[Any], Any]) -> Edit:
+    return lambda values, x: function(o.apply(x, UNCHANGED)[0])
 
 
 def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tuple[str, Edit]]:

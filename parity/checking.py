@@ -62,14 +62,14 @@ def check(
             judged.append((trial.forward(), trial.gradients()))
             legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
         except UsageError as error:
-            raise _hinted(error, pair, seed) from error
+            raise _hinted(error, pair, seed) from error.__cause__
         except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes, pair, seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
     section = _section(options.pair, judged)
     if legs is not None and len(problems) == len(judged):
-        section, said = reasoned(section, legs, problems)
+        section, said = reasoned(section, legs, problems, told)
         notes += said
     return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 

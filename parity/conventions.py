@@ -8,7 +8,8 @@ a function is called decides nothing. Nothing here runs where two sides agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from parity.parameters import (
     of_side,
     plausible,
 )
+from parity.progress import QUIET
 from parity.rerun import Change, Problem, Rerun
 from parity.solving import solve, solve_two
 from parity.spelling import Spelled, spellings
@@ -64,10 +66,12 @@ def convention(change: str, evidence: str) -> Cause:
     return Cause(Kind.CONVENTION, change, f"Matches if {change}", hint, evidence)
 
 
-def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
+def explain(
+    legs: Legs, problems: Sequence[Problem], told: Callable[[str], None] = lambda what: None
+) -> Explanation:
     """Return the changes that restore parity between a pair's two functions, on all problems.
 
-    Nothing where the two agree in float64 or there is but one.
+    Nothing where the two agree in float64 or there is but one. ``told`` hears how long searches go.
     """
     if len(legs.pair.sides) < 2:
         return Explanation((), "")
@@ -79,7 +83,7 @@ def explain(legs: Legs, problems: Sequence[Problem]) -> Explanation:
     first = apart[0]  # the search looks at one problem, and asks all of them last
     rerun = Rerun(legs, [problems[first], *problems[:first], *problems[first + 1 :]])
     with rerun.exactly():
-        search = _Search(rerun)
+        search = _Search(rerun, told)
         search.run()
     return Explanation(tuple(search.found), search.tried())
 
@@ -93,8 +97,9 @@ def _is_finite(problem: Problem) -> bool:
 class _Search:
     """One search: candidates in order of cost, each tried forward, then confirmed."""
 
-    def __init__(self, rerun: Rerun) -> None:
-        self.rerun, self.sides = rerun, rerun.sides
+    def __init__(self, rerun: Rerun, told: Callable[[str], None]) -> None:
+        self.rerun, self.sides, self.told = rerun, rerun.sides, told
+        self.since = time.monotonic()
         self.reference = {side: dict(rerun.problems[0].outcomes[side][0]) for side in self.sides}
         self.parameters = {side: of_side(rerun, side) for side in self.sides}
         self.sizes = proposals.sizes_of(rerun)
@@ -136,10 +141,13 @@ class _Search:
         if not self.found:
             own = {side: parameters[side] for side in sides}
             self._try("constants solved for", self._solved(own))
+        if not self.found:
+            changes = proposals.put_or_left_out(rerun, sides)
+            self._try("operations put in or left out", changes)
         if self.found:
             return
         self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
-        self._try("rows left out", proposals.left_out(rerun, parameters, sides))
+        self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
 
@@ -149,6 +157,7 @@ class _Search:
         for change in changes:
             if self._spent():
                 return
+            self._tell(what)
             whole = change if self.base is None else self.base + change
             if whole is None or self._named_already(change):
                 continue
@@ -189,6 +198,11 @@ class _Search:
         if change.program is not None:
             self.work += len(self.rerun.programs(change.side)[change.program].operations)
         return self.rerun.forward(change.side, change)
+
+    def _tell(self, what: str) -> None:
+        if time.monotonic() - self.since > QUIET:
+            self.since = time.monotonic()
+            self.told(f"looking for what restores parity: {self.rerun.runs:,} runs, {what}")
 
     def _spent(self) -> bool:
         return self.rerun.runs >= MOST_RUNS or self.work >= MOST_WORK

@@ -92,21 +92,22 @@ def _constants(
 
 
 def _of_slots(side: str, number: int, members: list[Any], slots: tuple[int, ...]) -> Parameter:
-    constant, what, operation = members[0]
-    value = constant.value
+    constant, _, operation = members[0]
+    what, value = " and ".join(dict.fromkeys(what for _, what, _ in members)), constant.value
     return Parameter(
         side,
         value,
         what,
         _place(operation),
         partial(_of_slots_alike, side, number, slots),
-        discrete=isinstance(value, bool | str) or constant.static or _is_whole(value, what),
+        discrete=any(c.static or _is_whole(value, what) for c, what, _ in members),
         slots=slots,
     )
 
 
 def _is_whole(value: Any, what: str) -> bool:
-    return isinstance(value, int) and what not in ("factor", "divisor", "exponent")
+    """Return whether a constant is a switch, a word or a count, and no real number."""
+    return isinstance(value, int | str) and what not in ("factor", "divisor", "exponent")
 
 
 def _complements(side: str, number: int, groups: dict[Any, list[Any]]) -> Iterator[Parameter]:

@@ -8,7 +8,7 @@ from parity.noise import BOUND
 
 
 def smallest_fault(reference: np.ndarray, sigma: np.ndarray) -> float:
-    """Return the smallest relative fault of a tensor that would fail: 32 min(sigma / |g|).
+    """Return the smallest relative fault of a tensor that is not rounding: 32 min(sigma / |g|).
 
     The tensor multiplied by 1 + fault is then more than 32 sigma away in some element. Infinite
     where it is zero everywhere, or nothing in it is finite; from 1 on, zeros would pass for it.

@@ -79,6 +79,11 @@ class Changes:
 UNCHANGED = Changes()
 
 
+def of_input(slot: int) -> int:
+    """Return the place at which an input is edited: no operation has it."""
+    return -1 - slot
+
+
 @dataclass(frozen=True)
 class Program:
     """What a function did, operation by operation, on inputs of one shape."""
@@ -128,7 +133,9 @@ class Program:
         """Return the outputs for these inputs; where a slot has a new value, that is read."""
         values = {c.slot: c.value for c in self.constants} | dict(self.captured)
         values |= changes.values
-        values |= dict(zip(self.inputs, inputs, strict=True))
+        for slot, x in zip(self.inputs, inputs, strict=True):
+            edit = changes.edits.get(of_input(slot))
+            values[slot] = edit(values, [x]) if edit else x
         for operation in self.operations:
             read = [values[slot] for slot in operation.inputs]
             edit = changes.edits.get(operation.place)

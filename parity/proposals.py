@@ -12,10 +12,11 @@ from itertools import combinations
 
 import numpy as np
 
-from parity.alternatives import Alternative, alternatives
+from parity.alternatives import Alternative, alternatives, left_out, put_in
 from parity.layouts import Layout, rearranged, regrouped, scaled, shifted
 from parity.legs import Arrays
 from parity.parameters import Parameter, numbers, others
+from parity.programs import Operation
 from parity.rerun import Change, Rerun
 from parity.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
 
@@ -69,11 +70,28 @@ def otherwise(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
                     said = f"the {side} side has {words}, {len(members)} times"
                     yield Change(side, said, number, edits=edits, key=(side, words))
                 for one in members:
-                    where = one.operation.where
-                    said = f"the {side} side has {words}" + (f" at {where}" if where else "")
+                    said = f"the {side} side has {words}{_at(one.operation)}"
                     edits = {one.operation.place: one.edit}
-                    key = (side, one.operation.kind, where)
+                    key = (side, one.operation.kind, one.operation.where)
                     yield Change(side, said, number, edits=edits, key=key)
+
+
+def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
+    """Yield functions put around inputs and outputs, and operations that one side may not have."""
+    names = rerun.legs.arguments.names
+    for side in sides:
+        for number, program in enumerate(rerun.programs(side)):
+            for put in put_in(program, names, rerun.frameworks[side].Arithmetic):
+                said = f"the {side} side has {put.words}"
+                yield Change(side, said, number, edits={put.place: put.edit}, key=(side, said))
+            for words, operation, edit in left_out(program):
+                said = f"the {side} side has {words}{_at(operation)}"
+                edits = {operation.place: edit}
+                yield Change(side, said, number, edits=edits, key=(side, "without", said))
+
+
+def _at(operation: Operation) -> str:
+    return f" at {operation.where}" if operation.where else ""
 
 
 def rearrangements(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
@@ -120,7 +138,7 @@ def rescaled(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
                     yield Change(side, said, inputs=(scaled(name, factor, words),))
 
 
-def left_out(rerun: Rerun, parameters: Parameters, sides: Sequence[str]) -> Iterator[Change]:
+def rows_left_out(rerun: Rerun, parameters: Parameters, sides: Sequence[str]) -> Iterator[Change]:
     """Yield the inputs without the rows where a vector of integers has a constant's value."""
     values = rerun.problems[0].values[: rerun.count]
     named = dict(zip(rerun.legs.arguments.names, values, strict=True))

@@ -5,7 +5,7 @@ Looks only at what failed; changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from parity.conventions import explain
@@ -18,7 +18,10 @@ from parity.verdict import Row, Verdict
 
 
 def reasoned(
-    section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]
+    section: Section,
+    legs: Legs,
+    problems: Mapping[int, Sequence[Exact]],
+    told: Callable[[str], None],
 ) -> tuple[Section, list[str]]:
     """Return the section with causes and places for what failed, and notes on what was not found.
 
@@ -29,7 +32,9 @@ def reasoned(
         return section, []
     notes: list[str] = []
     if any(row.verdict is Verdict.CONVENTION for row in failed):
-        section, said = _explained(section, legs, [p for own in problems.values() for p in own])
+        section, said = _explained(
+            section, legs, [p for own in problems.values() for p in own], told
+        )
         notes += said
     section = _diagnosed(section, legs, problems)
     section, said = _placed(section, legs, problems[failed[0].batch][0])
@@ -37,9 +42,9 @@ def reasoned(
 
 
 def _explained(
-    section: Section, legs: Legs, problems: Sequence[Exact]
+    section: Section, legs: Legs, problems: Sequence[Exact], told: Callable[[str], None]
 ) -> tuple[Section, list[str]]:
-    found = explain(legs, problems)
+    found = explain(legs, problems, told)
     if not found.causes:
         said = f"no change that was tried restores parity ({found.tried})"
         return section, [said] if found.tried else []

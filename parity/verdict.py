@@ -59,9 +59,9 @@ class Row:
     """True where a tensor of zeros would pass too: this loss says nothing about it."""
     batch: int = 0
     power: float = 0.0
-    """The smallest relative fault in the mathematics that this row would have caught."""
+    """The smallest relative fault in the mathematics that would not be called rounding."""
     power_here: float = 0.0
-    """The smallest that it would have caught if it were in this dtype alone."""
+    """The smallest if it were in this dtype alone."""
     causes: tuple[Cause, ...] = ()
     """What explains the difference, most telling first."""
     place: str = ""

@@ -53,7 +53,7 @@ def test_a_report_can_be_asserted_and_raises_with_the_table():
         report.assert_ok()
     assert raised.value.report is report
     shown = str(raised.value).splitlines()
-    assert shown[1].startswith("convention: first in out, and in 1 more: the functions differ: jax")
+    assert shown[1].startswith("convention: first in out, and in 1 more: Matches if approxi")
     assert shown[3].startswith("fault: neither side")
 
 

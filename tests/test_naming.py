@@ -51,7 +51,7 @@ def torch_net(forward=-1, backward=-1):
         h = x
         for i in range(LAYERS):
             h = torch.tanh(h @ w) + 0.1 * h
-            h = h * (1 + 1e-9) if i == forward else h
+            h = h * (1 + 1e-6) if i == forward else h
             h = Spoiled.apply(h) if i == backward else h
             h = name(h, f"h{i}")
         return h.sum(1)

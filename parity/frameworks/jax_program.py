@@ -62,6 +62,7 @@ def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
 class Arithmetic:
     """What an edit may compute with. torch_program.py has the same names."""
 
+    exp, log = jnp.exp, jnp.log
     sqrt, tanh = jnp.sqrt, jnp.tanh
     sinh, asinh = jnp.sinh, jnp.arcsinh
     erf = staticmethod(jax.lax.erf)
@@ -283,9 +284,11 @@ def _while(params: Any, held: Any, inputs: list[Any], changes: Changes) -> list[
         return (state[0] < TURNS) & jnp.any(going_on(state[1:]))
 
     start = (0, *map(jnp.asarray, inputs[last:]))
-    count, *found = lax.while_loop(unended, turn, start)
-    ended = [jnp.where(count < TURNS, x, jnp.nan) if _is_float(x) else x for x in found]
-    return [x.astype(like.dtype) for x, like in zip(ended, found, strict=True)]
+    end: Any = lax.while_loop(unended, turn, start)
+    return [
+        jnp.where(end[0] < TURNS, x, jnp.nan).astype(x.dtype) if _is_float(x) else x
+        for x in end[1:]
+    ]
 
 
 def _is_float(x: Any) -> bool:

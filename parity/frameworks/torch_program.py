@@ -55,6 +55,7 @@ def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
 class Arithmetic:
     """What an edit may compute with. jax_program.py has the same names."""
 
+    exp, log = torch.exp, torch.log
     sqrt, tanh = torch.sqrt, torch.tanh
     sinh, asinh = torch.sinh, torch.asinh
     erf = torch.special.erf
@@ -234,6 +235,8 @@ def _differentiable(func: Any) -> Any:
         return _broadcast
     if name == "sum":
         return lambda x, dims, **_: torch.sum(x, dims)
+    if name == "var":
+        return lambda x, dims, correction=1, **_: torch.var(x, dims, correction=correction)
     return getattr(torch, name, func)
 
 
