@@ -324,12 +324,12 @@ SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
 
 
 def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a**2, 2 * a, a / 2, a - 1, a.T, a.conj(), a.sum(0), a.sum(0, keepdims=True)."""
-    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
+    """a: a**2, a**3, 2 * a, a / 2, a - 1, a.T, a.conj(), a.sum(0), a.sum(0, keepdims=True)."""
+    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
         a = ast.unparse(node)
         a = f"({a})" if isinstance(node, ast.BinOp) else a
         for new in (
-            *(f"{a} ** 2", f"2 * {a}", f"{a} / 2", f"{a} - 1", f"{a} + 1", f"{a}.T"),
+            *(f"{a} ** 2", f"{a} ** 3", f"2 * {a}", f"{a} / 2", f"{a} - 1", f"{a} + 1", f"{a}.T"),
             *(f"{a}.conj()", f"{a}.sum(0)", f"{a}.sum(0, keepdims=True)"),
             *(f"{a}.sum(-1, keepdims=True)", f"{a}.sum(1)"),
         ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from parity.structure import MisfitError
 from parity.trial import Exact, Trial
 from parity.verdict import Row
 from parity.walk import without_end
+
+PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
 
 def causes_of(
@@ -113,26 +116,30 @@ def _sizes(leaves: Arrays) -> dict[str, int]:
 
 
 def _paths(name: str, legs: Legs, problem: Exact, reference: np.ndarray) -> Arrays:
-    """Return the terms of a gradient by path, if JAX's function has some and they add up to it."""
+    """Return the terms of a gradient by path, of the first function whose terms add up to it."""
+    yard = sigma(problem.noise[1][name], FLOAT64)
     leaves, douts = _given(legs, problem)
-    if "jax" not in legs.corners:
-        return {}
-    from parity.frameworks import jax_side, jaxpr_paths
+    for framework in legs.pair.sides:
+        side, forward = (getattr(legs.corners[framework], part) for part in ("side", "forward"))
 
-    forward = legs.corners["jax"].forward
+        def function(values: Arrays, forward: Any = forward) -> Arrays:
+            found: Arrays = forward(*(values[leaf] for leaf in leaves))
+            return found
 
-    def function(values: Arrays) -> Arrays:
-        return forward(*(values[leaf] for leaf in leaves))
-
-    try:
-        with jax_side.exactly(FLOAT64):
-            found = jax_side.to_numpy(jaxpr_paths.compiled(function)(leaves, douts))[name]
-    except Exception:  # an operation that cannot be run backwards alone has no paths
-        return {}
-    total = sum(found.values(), np.zeros_like(reference))
-    if distance(total, reference, sigma(problem.noise[1][name], FLOAT64)).sigmas > BOUND:
-        return {}
-    return without_end(found)[0]
+        paths = import_module(f"parity.frameworks.{PATHS[framework]}")
+        try:
+            with side.exactly(FLOAT64):
+                given = (
+                    dict(zip(own, side.from_numpy(tuple(own.values())), strict=True))
+                    for own in (leaves, douts)
+                )
+                found = side.to_numpy(paths.compiled(function)(*given))[name]
+        except Exception:  # an operation that cannot be run backwards alone has no paths
+            continue
+        total = sum(found.values(), np.zeros_like(reference))
+        if distance(total, reference, yard).sigmas <= BOUND:
+            return without_end(found)[0]
+    return {}
 
 
 def _rerun(
