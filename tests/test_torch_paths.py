@@ -22,6 +22,7 @@ def in_place(x):
     y = x.clone()
     y += x**2
     y.mul_(CLOSED_OVER)
+    y.mul_(x)
     return y * x
 
 
