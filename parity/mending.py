@@ -10,8 +10,10 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from copy import copy, deepcopy
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,8 @@ def mends(
 ) -> Iterator[Mend]:
     """Yield every edit of ``function`` after which ``right(function(*arguments))`` is not empty.
 
-    Nothing where its source cannot be had.
+    Nothing where its source cannot be had. Every run is given copies. Where there is a loop only
+    its body is edited, and nothing where it is a while loop: an edit must not keep it from ending.
     """
     definition = _definition(function)
     if definition is None:
@@ -61,7 +64,7 @@ def mends(
     names |= _defaults(function)
     kinds = _kinds(definition, names, arguments)
     ends = time.monotonic() + MOST_SECONDS
-    for statement in [node for node in ast.walk(definition) if isinstance(node, SIMPLE)]:
+    for statement in _editable(definition):
         for edit in edits(statement, kinds, MENDING):
             if time.monotonic() > ends:
                 return
@@ -70,6 +73,16 @@ def mends(
                 longer = len(ast.unparse(edit.statement)) - len(ast.unparse(statement))
                 place = f"{Path(function.__code__.co_filename).name}:{statement.lineno}"
                 yield Mend(edit, place, made, longer)
+
+
+def _editable(definition: ast.FunctionDef) -> list[ast.stmt]:
+    nodes = [*ast.walk(definition)]
+    if any(isinstance(node, ast.While) for node in nodes):
+        return []
+    loops = [node for node in nodes if isinstance(node, ast.For)]
+    within = {id(node) for loop in loops for part in loop.body for node in ast.walk(part)}
+    simple = [node for node in nodes if isinstance(node, SIMPLE)]
+    return [node for node in simple if not loops or id(node) in within]
 
 
 def _definition(function: Any) -> ast.FunctionDef | None:
@@ -121,7 +134,8 @@ def _kinds(
     if isinstance(last, ast.Return):
         last.value = ast.parse("locals()", mode="eval").body
     try:
-        found = _run(telling, names, arguments)
+        with redirect_stdout(StringIO()):
+            found = _run(telling, names, deepcopy(arguments))
     except Exception:
         found = None
     if not isinstance(found, dict):
@@ -158,9 +172,9 @@ def _made(
     right: Judge,
 ) -> tuple[str, ...]:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # a wrong line may well warn
-            return right(_run(definition, names, arguments))
+            return right(_run(definition, names, deepcopy(arguments)))
     except Exception:  # an edit may break anything
         return ()
 

@@ -74,6 +74,41 @@ def test_a_lambda_and_what_it_closes_over():
     assert [mend.line for mend in found[0]] == ["return x * dout"]
 
 
+def saved_value_changed(x, dout):
+    x *= dout
+    print("changed")
+    return -x
+
+
+def counted_in_a_while_loop(x, dout):
+    i = 0
+    while i < 3:
+        i += 1
+    return x * dout * i
+
+
+def added_in_a_loop(x, dout):
+    n = x.shape[0]
+    total = np.zeros_like(x[0])
+    for i in range(n):
+        total = x[i] * dout[i]
+    return total
+
+
+def test_every_run_has_its_own_values(capsys):
+    x = X.copy()
+    found = [*mends(saved_value_changed, (x, DOUT), right_as(X * DOUT))]
+    assert "return x" in [mend.line for mend in found]
+    assert np.array_equal(x, X)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_loop_is_left_to_end():
+    assert [*mends(counted_in_a_while_loop, (X, DOUT), right_as(X * DOUT))] == []
+    found = [*mends(added_in_a_loop, (X, DOUT), right_as((X * DOUT).sum(0)))]
+    assert "total = x[i] * dout[i] + total" in [mend.line for mend in found]
+
+
 def test_an_edit_that_would_need_another_is_not_found():
     assert [*mends(two_slips, (X, DOUT), right_as((1 - X**2) * DOUT.sum(1, keepdims=True)))] == []
 

@@ -198,7 +198,8 @@ def _powers(
 
 def _fraction(labels: list[Label], combo: tuple[int, ...]) -> str:
     """Return a product of powers as a person writes it."""
-    above, below = [], []
+    above: list[str] = []
+    below: list[str] = []
     for name, _, p in (labels[i] for i in combo):
         (above if p > 0 else below).append(name if abs(p) == 1 else f"{name}^{abs(p):g}")
     said = " * ".join(above) or "1"
