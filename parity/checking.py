@@ -69,7 +69,10 @@ def check(
         done(f"seed {seed}")
     section = _section(options.pair, judged)
     if legs is not None and len(problems) == len(judged):
-        section, said = reasoned(section, legs, problems, told)
+        try:
+            section, said = reasoned(section, legs, problems, told)
+        except Exception as error:  # the verdicts stand, whatever the search for reasons meets
+            said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said
     return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 

@@ -20,6 +20,7 @@ from parity.causes.edited import constants, edited
 from parity.causes.fitting import Candidate, Problem
 from parity.causes.paths import paths
 from parity.causes.products import products
+from parity.causes.upstream import upstream
 from parity.errors import UsageError
 
 __all__ = ["Cause", "Context", "Kind", "diagnose"]
@@ -79,6 +80,8 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = N
     found += _accepted(problem, EXACT)
     if not found:
         found += _accepted(problem, RATIOS)
+    if not found:
+        found += _accepted(problem, (upstream,))
     found += _accepted(problem, (partial(edited, pairs=False),))
     for rule in () if found else LOOSE:
         found = found or _accepted(problem, (rule,))

@@ -96,6 +96,7 @@ def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str]) -> Con
         gradients=others | douts,
         paths=_paths(name, legs, problem, _mean(problem, right, name)),
         upstream=tuple(douts),
+        right=partial(_rerun, legs, right[0], problem, name, leaves),
     )
 
 
@@ -147,7 +148,8 @@ def _rerun(
 ) -> np.ndarray:
     """Return a corner's gradient of other values."""
     leaves, douts = _given(legs, problem)
-    values = (*(tensors[leaf] for leaf in leaves), *(gradients[out] for out in douts))
+    given = (*(tensors[leaf] for leaf in leaves), *(gradients[out] for out in douts))
+    values = tuple(x.copy(order="C") for x in given)  # torch takes no flipped views
     return legs.run("compiled", legs.corners[corner], FLOAT64, values)[1][name]
 
 

@@ -65,6 +65,22 @@ def local(residual, dout):
     return (residual,)
 
 
+def softmax_forward(x):
+    e = torch.exp(x - x.amax(-1, keepdim=True))
+    p = e / e.sum(-1, keepdim=True)
+    return p, p
+
+
+def rms_forward(x, w):
+    inv = (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt()
+    return x * inv * w, (x, inv)
+
+
+def rms_without_weight(residual, g):
+    x, inv = residual
+    return inv * g - x * inv**3 * (g * x).mean(-1, keepdim=True), (g * x * inv).sum(0)
+
+
 def complex_normal(rng, *shape):
     return rng.normal(size=shape) + 1j * rng.normal(size=shape)
 
@@ -132,6 +148,25 @@ NAMED = {
         ),
         (Kind.EDIT, r"right if test_suspects.py:\d+ reads `da = dh \* \(1 - h \* h\)`"),
     ),
+    "weight forgotten": (
+        Pair(torch=Rule(rms_forward, rms_without_weight), inputs={"x": (7, 5), "w": (5,)}),
+        (Kind.UPSTREAM, "w is missing as a factor of the gradient of out from above"),
+    ),
+    "not transposed": (
+        Pair(
+            jax=Rule(lambda x: (jnp.cumsum(x, 0), ()), lambda _, g: (jnp.cumsum(g, 0),)),
+            inputs={"x": (7, 5)},
+        ),
+        (Kind.UPSTREAM, "applied forwards, where its transpose belongs"),
+    ),
+    "diagonal": (
+        Pair(torch=Rule(softmax_forward, lambda p, g: (p * (1 - p) * g,)), inputs={"x": (7, 5)}),
+        (Kind.UPSTREAM, "the derivative's diagonal alone"),
+    ),
+    "a path in torch": (
+        Pair(torch=Rule(softmax_forward, lambda p, g: (p * g,)), inputs={"x": (7, 5)}),
+        (Kind.PATHS, r"sum at test_suspects.py:\d+ is missing"),
+    ),
     "not conjugated": (
         Pair(
             torch=Rule(lambda x: (x * x, x), lambda x, dout: (2 * x * dout,)),
@@ -159,3 +194,16 @@ def test_the_report_names_the_cause(name):
     assert (first.kind, bool(re.search(says, first.sentence))) == (kind, True), report.text()
     assert first.tensor == f"{failed.odd[0]}'s gradient of {failed.name}"
     assert first.sentence in report.summary()
+    assert not any("why was not found" in note for note in report.notes)
+
+
+def test_a_search_that_fails_does_not_lose_the_result(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("in the search")
+
+    monkeypatch.setattr("parity.checking.reasoned", broken)
+    report = check(NAMED["no Bessel"][0], dtypes=["float64"])
+    assert str(report.verdict) == "different"
+    assert report.notes == (
+        "why was not found: ZeroDivisionError: in the search; please report this",
+    )

@@ -36,6 +36,7 @@ def real_context(context: Context) -> Context:
         gradients=real(context.gradients),
         paths=real(context.paths),
         rule=None,
+        right=None,
     )
 
 
