@@ -58,7 +58,12 @@ def causes_of(
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():
         problem = problems[next(row.batch for row in rows if row.name in references)][0]
-        for name, mend in _mended(corner, legs, problem, references).items():
+        kept = {
+            name: _mean(problem, [*problem.outcomes], name)
+            for name in legs.floating
+            if not any(corner in row.odd for row in rows if row.name == name)
+        }
+        for name, mend in _mended(corner, legs, problem, references, kept).items():
             known_too = (c for c in causes[name] if c.kind is not Kind.UNKNOWN)
             causes[name] = (*known_too, mend)
     return causes
@@ -153,16 +158,19 @@ def _rerun(
     return legs.run("compiled", legs.corners[corner], FLOAT64, values)[1][name]
 
 
-def _mended(corner: str, legs: Legs, problem: Exact, references: Arrays) -> dict[str, Cause]:
+def _mended(
+    corner: str, legs: Legs, problem: Exact, references: Arrays, kept: Arrays
+) -> dict[str, Cause]:
     """Return {gradient: the edit of the rule's backward pass that makes it right}, if any does.
 
-    An edit that makes more of them right goes before others, then the one that leaves the shortest
-    line: all that make one right give the same numbers here.
+    An edit must leave right what is, the gradients in ``kept``. One that makes more right goes
+    before others, then the one that leaves the shortest line: they give the same numbers.
     """
     rule, side = legs.pair.sides[corner.split(".")[0]], legs.corners[corner].side
     if not isinstance(rule, Rule):
         return {}
-    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in references}
+    wanted = {**references, **kept}
+    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in wanted}
     leaves, douts = _given(legs, problem)
     seen: dict[str, Any] = {}
 
@@ -184,12 +192,13 @@ def _mended(corner: str, legs: Legs, problem: Exact, references: Arrays) -> dict
 
         def right(found: Any) -> tuple[str, ...]:
             values = gradients(Rule(lambda *_: seen["forward"], lambda *_: found))
-            return tuple(
+            good = {
                 name
-                for name, reference in references.items()
+                for name, reference in wanted.items()
                 if values[name].shape == reference.shape
                 and distance(values[name], reference, yards[name]).sigmas <= BOUND
-            )
+            }
+            return tuple(name for name in references if name in good and good >= {*kept})
 
         gradients(Rule(forward, backward))
         found = [*mends(rule.backward, seen["backward"], right)]
