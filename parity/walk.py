@@ -271,8 +271,12 @@ def without_end(
 ) -> tuple[dict[str, np.ndarray], frozenset[str]]:
     """Return the terms without the tensor at their end if it is the same for all, and the ends."""
     ends = frozenset(label.split(" > ")[-1] for label in terms)
-    suffix = f" > {next(iter(ends))}" if len(ends) == 1 else ""
-    return {label.removesuffix(suffix): term for label, term in terms.items()}, ends
+    if len(ends) > 1 or len(terms) < 2:
+        return dict(terms), ends
+    (end,) = ends
+    straight = {end: f"{end} (straight)"}
+    cut = {label.removesuffix(f" > {end}"): term for label, term in terms.items()}
+    return {straight.get(label, label): term for label, term in cut.items()}, ends
 
 
 def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:
