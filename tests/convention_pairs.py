@@ -547,7 +547,7 @@ case(
     lambda x, w: x + jnp.tanh(x @ w),
     lambda x, w: torch.tanh(x @ w),
     {"x": (4, 3), "w": (3, 3)},
-    "y for x .. y",
+    "y for x . y",
 )
 case(
     "gate",

@@ -22,16 +22,14 @@ from parity.frameworks import jax_program
 X = {"x": (7, 5)}
 
 QUICK = [
-    "layer norm by hand, another eps",
     "eps outside the square root",
     "attention, scaled or not",
     "a square weight transposed",
     "momentum is the weight of the old, or of the new",
-    "label smoothing of another strength",
     "ignored index",
     "Adam, eps inside the root",
 ]
-"""One of each kind: constant, operation, factor, layout, weights, two at once, rows."""
+"""One of most kinds: operation, factor, layout, weights, rows; eps is in the pages' own test."""
 
 
 def causes(pair, **options):
@@ -172,9 +170,9 @@ def test_what_holds_on_one_seed_only_is_not_named():
     pair = Pair(jax=lambda x, k: x * k, torch=lambda x, k: x * (5 - k), inputs=inputs)
     one, _ = causes(pair, seeds=[0], dtypes=["float64"])
     assert any("multiplied by" in sentence for sentence in one)
-    several = check(pair, seeds=6, dtypes=["float64"])
-    ks = {float(pair.arguments(np.random.default_rng(s)).leaves[1]) for s in range(6)}
-    assert ks == {2, 3}
+    ks = [int(pair.arguments(np.random.default_rng(s)).leaves[1]) for s in range(6)]
+    other = next(s for s in range(6) if ks[s] != ks[0])
+    several = check(pair, seeds=[0, other], dtypes=["float64"])
     assert not any(row.causes for row in several.rows)
 
 
