@@ -7,7 +7,7 @@ what the operations are, never from what a function is called; `conventions.py` 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from parity.programs import UNCHANGED, Edit, Operation, Program, of_input
@@ -71,8 +71,17 @@ def left_out(program: Program) -> Iterator[Alternative]:
             yield Alternative(f"y for {written}", operation, lambda values, x: x[1])
 
 
-def put_in(program: Program, names: Sequence[str], m: Any) -> Iterator[Put]:
-    """Yield the functions that may stand around each input, by name, and each output."""
+def put_in(program: Program, names: Sequence[str], masks: Sequence[str], m: Any) -> Iterator[Put]:
+    """Yield the functions that may stand around each input, by name, and each output.
+
+    ``masks`` are the inputs of zeros and ones, whose mean may divide an output.
+    """
+    slots = dict(zip(names, program.inputs, strict=False))
+    outputs = [o for slot in dict.fromkeys(program.outputs) if (o := program.producer(slot))]
+    for name in masks:
+        for operation in outputs:
+            said = f"an output divided by the mean of input {name}"
+            yield Put(said, operation.place, _masked(operation, slots[name]))
     functions: dict[str, Callable[[Any], Any]] = {
         "exp": m.exp,
         "log": m.log,
@@ -80,12 +89,18 @@ def put_in(program: Program, names: Sequence[str], m: Any) -> Iterator[Put]:
         "square": lambda x: x * x,
     }
     for what, function in functions.items():
-        for name, slot in zip(names, program.inputs, strict=False):
+        for name, slot in slots.items():
             yield Put(f"the {what} of input {name}", of_input(slot), _by(function))
-        for slot in dict.fromkeys(program.outputs):
-            operation = program.producer(slot)
-            if operation is not None:
-                yield Put(f"the {what} of an output", operation.place, _around(operation, function))
+        for operation in outputs:
+            yield Put(f"the {what} of an output", operation.place, _around(operation, function))
+
+
+def _masked(o: Operation, slot: int) -> Edit:
+    def edit(values: Mapping[int, Any], x: list[Any]) -> Any:
+        mask = values[slot]
+        return o.apply(x, UNCHANGED)[0] * math.prod(mask.shape) / mask.sum()
+
+    return edit
 
 
 def _around(o: Operation, function: Callable[[Any], Any]) -> Edit:

@@ -39,6 +39,8 @@ def arrangements(pair: Pair, seed: int) -> tuple[Cause, ...]:
     if len(pair.sides) < 2:
         return ()
     arguments = pair.arguments(np.random.default_rng(seed))
+    if _fits(Legs(pair, arguments)):
+        return ()  # it is not the order of axes that keeps two sides apart
     found: list[Cause] = []
     for side in pair.sides:
         for said, arranged in _arranged(corners_of(pair, arguments)[side], arguments):
@@ -47,6 +49,15 @@ def arrangements(pair: Pair, seed: int) -> tuple[Cause, ...]:
             if len(found) < MOST:
                 found += _agreeing(f"{said} the {side} side", pair, seed, legs)
     return tuple(found[:MOST])
+
+
+def _fits(legs: Legs) -> bool:
+    """Return whether the pair can be run as it is, and returns the same shapes on both sides."""
+    try:
+        legs.check_structure(legs.arguments.leaves)
+    except (MisfitError, ParityError, UsageError):
+        return False
+    return True
 
 
 def _arranged(corner: Corner, arguments: Arguments) -> Iterator[tuple[str, Corner]]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from parity import proposals
 from parity.causes.cause import Cause, Kind
-from parity.legs import Arrays, Legs
+from parity.legs import LARGE, Arrays, Legs
 from parity.noise import BOUND
 from parity.parameters import (
     EPSILONS,
@@ -38,7 +38,7 @@ MOST_RUNS = 6000
 """Runs of changed functions in one search."""
 
 MOST_WORK = 2_000_000
-"""Operations in all those runs."""
+"""Operations in all those runs, on LARGE numbers each."""
 
 BASES = 8
 """Changes that help most, on top of which a second one is tried."""
@@ -116,6 +116,7 @@ class _Search:
         self.helped: list[tuple[float, Change]] = []
         """Single changes, and how far apart they leave the sides."""
         self.work = 0
+        self.numbers = sum(x.size for x in rerun.problems[0].values)
 
     def run(self) -> None:
         """Try everything, cheapest first; more than one change only where no single one will do."""
@@ -157,7 +158,6 @@ class _Search:
         for change in changes:
             if self._spent():
                 return
-            self._tell(what)
             whole = change if self.base is None else self.base + change
             if whole is None or self._named_already(change):
                 continue
@@ -195,14 +195,16 @@ class _Search:
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 
     def _forward(self, change: Change) -> Arrays | None:
+        self._tell()
         if change.program is not None:
-            self.work += len(self.rerun.programs(change.side)[change.program].operations)
+            operations = self.rerun.programs(change.side)[change.program].operations
+            self.work += len(operations) * (1 + self.numbers // LARGE)
         return self.rerun.forward(change.side, change)
 
-    def _tell(self, what: str) -> None:
+    def _tell(self) -> None:
         if time.monotonic() - self.since > QUIET:
             self.since = time.monotonic()
-            self.told(f"looking for what restores parity: {self.rerun.runs:,} runs, {what}")
+            self.told(f"looking for what restores parity: {self.rerun.runs:,} runs so far")
 
     def _spent(self) -> bool:
         return self.rerun.runs >= MOST_RUNS or self.work >= MOST_WORK

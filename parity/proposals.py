@@ -79,9 +79,11 @@ def otherwise(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
 def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
     """Yield functions put around inputs and outputs, and operations that one side may not have."""
     names = rerun.legs.arguments.names
+    leaves = zip(names, rerun.problems[0].values, strict=False)
+    masks = [name for name, x in leaves if x.ndim and x.size and np.all((x == 0) | (x == 1))]
     for side in sides:
         for number, program in enumerate(rerun.programs(side)):
-            for put in put_in(program, names, rerun.frameworks[side].Arithmetic):
+            for put in put_in(program, names, masks, rerun.frameworks[side].Arithmetic):
                 said = f"the {side} side has {put.words}"
                 yield Change(side, said, number, edits={put.place: put.edit}, key=(side, said))
             for words, operation, edit in left_out(program):

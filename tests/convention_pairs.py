@@ -372,6 +372,227 @@ case(
 )
 
 
+# --- written before the search was run on them (docs/conventions.md has the first rate) ---
+
+
+def _responded(x, k):
+    squares = jnp.pad(x * x, ((0, 0), (1, 1), (0, 0)))
+    near = (squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:]) / 3
+    return x / (k + 0.1 * near) ** 0.75
+
+
+def _shuffled(x, r):  # (n, r r c, h, w), c last
+    n, c, h, w = x.shape
+    y = x.reshape(n, r, r, c // (r * r), h, w).transpose(0, 3, 4, 1, 5, 2)
+    return y.reshape(n, c // (r * r), h * r, w * r)
+
+
+def _angles(m, n, half, dtype):
+    return m.arange(n, dtype=dtype)[:, None] * 0.3 ** m.arange(half, dtype=dtype)
+
+
+def _halves(x):
+    half = x.shape[1] // 2
+    a = _angles(jnp, x.shape[0], half, x.dtype)
+    left, right = x[:, :half], x[:, half:]
+    return jnp.concatenate(
+        [left * jnp.cos(a) - right * jnp.sin(a), left * jnp.sin(a) + right * jnp.cos(a)], 1
+    )
+
+
+def _interleaved(x):
+    half = x.shape[1] // 2
+    a = _angles(torch, x.shape[0], half, x.dtype)
+    left, right = x[:, ::2], x[:, 1::2]
+    return torch.stack(
+        [left * a.cos() - right * a.sin(), left * a.sin() + right * a.cos()], -1
+    ).reshape(x.shape)
+
+
+case(
+    "local response norm, another k",
+    lambda x: _responded(x, 2.0),
+    lambda x: F.local_response_norm(x, 3, alpha=0.1, beta=0.75, k=1.0),
+    {"x": (2, 5, 4)},
+    r"= 2 \(torch side has 1|= 1 \(jax side has 2",
+)
+case(
+    "pixel shuffle, channels first or last",
+    lambda x: _shuffled(x, 2),
+    lambda x: F.pixel_shuffle(x, 2),
+    {"x": (1, 12, 2, 3)},
+    "x is interleaved in 3 along axis 1",
+)
+case("rotation in halves or interleaved", _halves, _interleaved, {"x": (4, 6)}, "interleaved")
+case(
+    "gelu inside an MLP",
+    lambda x, w, u: jax.nn.gelu(x @ w) @ u,
+    lambda x, w, u: F.gelu(x @ w) @ u,
+    {"x": (4, 5), "w": (5, 6), "u": (6, 3)},
+    "approximat",
+)
+case(
+    "dropout scaled or not, the mask given",
+    lambda x, keep: jnp.where(keep, x / (1 - 0.25), 0.0),
+    lambda x, keep: torch.where(keep, x, torch.zeros_like(x)),
+    lambda rng: {"x": rng.normal(size=(7, 5)), "keep": rng.random((7, 5)) > 0.25},
+    r"divisor = 1 |multiplied by",
+)
+case(
+    "soft cap of logits",
+    lambda x, w: 30.0 * jnp.tanh(x @ w / 30.0),
+    lambda x, w: 50.0 * torch.tanh(x @ w / 50.0),
+    {"x": (4, 5), "w": (5, 3)},
+    "= 50 .*30|= 30 .*50",
+)
+case(
+    "unit length along the other axis",
+    lambda x: x / jnp.maximum(jnp.sqrt((x * x).sum(0, keepdims=True)), 1e-12),
+    lambda x: F.normalize(x, dim=1),
+    X,
+    "x is transposed .* put back",
+)
+case(
+    "causal mask off by one",
+    lambda q, k, v: jax.nn.softmax(jnp.where(jnp.tril(jnp.ones((5, 5), bool)), q @ k.T, -1e30)) @ v,
+    lambda q, k, v: (
+        (q @ k.T).masked_fill(~torch.ones(5, 5, dtype=torch.bool).tril(1), -1e30).softmax(-1) @ v
+    ),
+    {"q": (5, 4), "k": (5, 4), "v": (5, 3)},
+    "diagonal = 0|= 1 .*has 0",
+)
+case(
+    "key heads repeated or tiled",
+    lambda q, k: jnp.einsum("hqd,hkd->hqk", q, jnp.repeat(k, 2, 0)),
+    lambda q, k: torch.einsum("hqd,hkd->hqk", q, k.repeat(2, 1, 1)),
+    {"q": (4, 3, 2), "k": (2, 5, 2)},
+    "q is interleaved in 2 along axis 0",
+)
+case(
+    "weights around zero or one",
+    lambda x, w: x / jnp.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * (1 + w),
+    lambda x, w: x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * w,
+    {"x": (7, 5), "w": (5,)},
+    "term = 0|w is shifted by 1",
+)
+case(
+    "sums without or with the element itself",
+    lambda x: jnp.cumsum(x, 0) - x,
+    lambda x: x.cumsum(0),
+    X,
+    "has x for x - y",
+)
+
+# --- loops ---
+
+case(
+    "a loop as often as an input says",
+    lambda x, n: jax.lax.fori_loop(0, n, lambda i, h: jnp.tanh(0.3 * h + x), x),
+    lambda x, n: _turned(x, 0.5, int(n)),
+    lambda rng: {"x": rng.normal(size=(4, 3)), "n": np.array(6)},
+    "factor = 0.5 .jax side has 0.3",
+    forward_only=True,
+)
+case(
+    "a loop of so many turns",
+    lambda x: jax.lax.fori_loop(0, 6, lambda i, h: jnp.tanh(0.3 * h + x), x),
+    lambda x: _turned(x, 0.5, 6),
+    X,
+    "factor = 0.5 .jax side has 0.3",
+)
+case(
+    "a loop that ends when a count is met",
+    lambda x: jax.lax.while_loop(
+        lambda s: s[0] != 6, lambda s: (s[0] + 2, jnp.tanh(0.3 * s[1] + x)), (0, x)
+    )[1],
+    lambda x: _turned(x, 0.5, 3),
+    X,
+    "factor = 0.5 .jax side has 0.3",
+    forward_only=True,
+)
+
+# --- functions and operations that one side does not have ---
+
+
+def _rates(rng):
+    return {
+        "x": rng.uniform(0.2, 2, size=(4, 3)),
+        "y": rng.integers(0, 5, size=(4, 3)).astype(float),
+    }
+
+
+case(
+    "poisson log input",
+    lambda x, y: (jnp.exp(x) - y * x).mean(),
+    lambda x, y: F.poisson_nll_loss(x, y, log_input=False),
+    _rates,
+    "the exp of input x",
+)
+case(
+    "poisson by hand",
+    lambda x, y: (jnp.exp(x) - y * x).mean(),
+    lambda x, y: (x - y * x.log()).mean(),
+    _rates,
+    "the exp of input x",
+)
+case(
+    "squared distance",
+    lambda x, y: ((x[:, None] - y[None]) ** 2).sum(-1),
+    lambda x, y: torch.cdist(x, y),
+    {"x": (4, 3), "y": (5, 3)},
+    "the (square|sqrt) of an output",
+)
+case(
+    "residual or not",
+    lambda x, w: x + jnp.tanh(x @ w),
+    lambda x, w: torch.tanh(x @ w),
+    {"x": (4, 3), "w": (3, 3)},
+    "y for x . y",
+)
+case(
+    "gate",
+    lambda x, w: x * jax.nn.sigmoid(x @ w),
+    lambda x, w: x * (x @ w),
+    {"x": (4, 3), "w": (3, 3)},
+    "x for sigmoid",
+)
+case(
+    "adagrad",
+    lambda p, g, v: p - 0.1 * g / (jnp.sqrt(v + g * g) + 1e-7),
+    lambda p, g, v: p - 0.1 * g / (torch.sqrt(v + 0.1 + g * g) + 1e-10),
+    lambda rng: {"p": rng.normal(size=6), "g": rng.normal(size=6), "v": rng.uniform(0.1, 1, 6)},
+    "term = 0 .torch side has 0.1.* and epsilon",
+)
+case(
+    "adam coupled decay",
+    lambda p, g, m, v: (
+        p
+        - 0.1
+        * (0.9 * m + 0.1 * (g + 0.01 * p))
+        / (jnp.sqrt(0.99 * v + 0.01 * (g + 0.01 * p) ** 2) + 1e-8)
+    ),
+    lambda p, g, m, v: (
+        p - 0.1 * (0.9 * m + 0.1 * g) / ((0.99 * v + 0.01 * g * g).sqrt() + 1e-8) - 0.1 * 0.01 * p
+    ),
+    _positive,
+    "factor = 0 .* and input g . k p: k = 0.01",
+)
+case(
+    "masked mean",
+    lambda x, k: (x * k).sum() / k.sum(),
+    lambda x, k: (x * k).mean(),
+    lambda rng: {"x": rng.normal(size=(4, 3)), "k": (rng.random((4, 3)) > 0.4).astype(float)},
+    "divided by the mean of input k",
+)
+
+
+def _turned(x, k, turns):
+    h = x
+    for _ in range(turns):
+        h = torch.tanh(k * h + x)
+    return h
+
+
 def _recurrence(x):
     h, out = torch.zeros_like(x[0]), []
     for a in x:

@@ -12,28 +12,24 @@ import torch.nn.functional as F
 from convention_pairs import CASES
 from test_pairs import CONVENTION, EXPECTED, FOLDER
 
+import parity.conventions
 import parity.reasons
 from parity import Pair, check
 from parity.conventions import Explanation
 from parity.finding import find
+from parity.frameworks import jax_program
 
 X = {"x": (7, 5)}
 
 QUICK = [
-    "layer norm by hand, another eps",
     "eps outside the square root",
-    "variance by hand",
     "attention, scaled or not",
     "a square weight transposed",
-    "convolution and correlation",
     "momentum is the weight of the old, or of the new",
-    "label smoothing of another strength",
-    "gelu by hand",
-    "conjugated argument",
     "ignored index",
     "Adam, eps inside the root",
 ]
-"""One of each kind: constant, operation, divisor, factor, layout, weights, two, switch, rows."""
+"""One of most kinds: operation, factor, layout, weights, rows; eps is in the pages' own test."""
 
 
 def causes(pair, **options):
@@ -108,6 +104,45 @@ def test_the_examples_conventions_are_named(name):
         assert any(re.search(SAYS[name], sentence) for sentence in said), report.text()
 
 
+def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
+    """With another tolerance, or for a negative number, this never ends; both are tried."""
+    monkeypatch.setattr(jax_program, "TURNS", 100)
+    monkeypatch.setattr(parity.conventions, "BASES", 0)
+
+    def root(x):
+        return jax.lax.while_loop(
+            lambda s: jnp.abs(s * s - x - 5).max() > 1e-3, lambda s: (s + (x + 5) / s) / 2, x + 5
+        )
+
+    pair = Pair(jax=root, torch=lambda x: x.sin() - 1e-9, inputs={"x": (3,)}, forward_only=True)
+    said, report = causes(pair, dtypes=["float64"])
+    assert said == []
+    assert any("no change that was tried restores parity" in note for note in report.notes)
+
+
+def test_a_long_search_says_how_it_goes(monkeypatch):
+    monkeypatch.setattr(parity.conventions, "QUIET", 0.0)
+    heard = []
+    check(Pair(jax=jnp.sin, torch=torch.exp, inputs=X), dtypes=["float64"], told=heard.append)
+    assert any(re.search(r"looking for what restores parity: \d+ runs so far", x) for x in heard)
+
+
+def test_a_gradient_by_hand_is_not_replaced_unseen():
+    """torch's rule below is wrong; its program has autograd's gradient, and restores nothing."""
+
+    class Halved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 3.0
+
+        @staticmethod
+        def backward(ctx, dout):
+            return dout
+
+    report = check(Pair(jax=lambda x: x * 2.0, torch=Halved.apply, inputs=X), dtypes=["float64"])
+    assert not any(row.causes for row in report.rows), report.text()
+
+
 def test_where_nothing_is_found_nothing_is_named():
     said, report = causes(Pair(jax=jnp.sin, torch=torch.exp, inputs=X), dtypes=["float64"])
     assert said == []
@@ -132,12 +167,12 @@ def test_what_holds_on_one_seed_only_is_not_named():
     def inputs(rng):
         return {"x": rng.normal(size=(4, 3)), "k": np.array(2 if rng.random() > 0.5 else 3)}
 
-    pair = Pair(jax=lambda x, k: x * k, torch=lambda x, k: x + 0 * k, inputs=inputs)
+    pair = Pair(jax=lambda x, k: x * k, torch=lambda x, k: x * (5 - k), inputs=inputs)
     one, _ = causes(pair, seeds=[0], dtypes=["float64"])
     assert any("multiplied by" in sentence for sentence in one)
-    several = check(pair, seeds=6, dtypes=["float64"])
-    ks = {float(pair.arguments(np.random.default_rng(s)).leaves[1]) for s in range(6)}
-    assert ks == {2, 3}
+    ks = [int(pair.arguments(np.random.default_rng(s)).leaves[1]) for s in range(6)]
+    other = next(s for s in range(6) if ks[s] != ks[0])
+    several = check(pair, seeds=[0, other], dtypes=["float64"])
     assert not any(row.causes for row in several.rows)
 
 

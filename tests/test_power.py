@@ -22,7 +22,9 @@ def attention(m, softmax):
 
 
 NET = {"x": (7, 5), "w": (5, 6), "b": (6,), "u": (6, 3), "c": (3,)}
-PAIRS = [  # 26 tensors in all
+TENSORS = (7, 7, 4, 6, 2)
+"""Outputs and gradients of each pair: 26 in all."""
+PAIRS = [
     Pair(jax=lambda x, w, b, u, c: (jnp.tanh(x @ w + b) @ u + c, jnp.exp(b)),
          torch=lambda x, w, b, u, c: (torch.tanh(x @ w + b) @ u + c, torch.exp(b)), inputs=NET),
     Pair(jax=attention(jnp, lambda x: jax.nn.softmax(x, -1)),
@@ -35,6 +37,7 @@ PAIRS = [  # 26 tensors in all
     Pair(jax=lambda x, y, z: (jnp.log(x) * y, jnp.logaddexp(y, z), x @ z.T),
          torch=lambda x, y, z: (torch.log(x) * y, torch.logaddexp(y, z), x @ z.T),
          inputs=lambda rng: {k: rng.uniform(0.5, 3, (3, 4)) for k in "xyz"}),
+    Pair(jax=lambda x: jnp.exp(-x * x), torch=lambda x: torch.exp(-x * x), inputs={"x": (3, 4)}),
 ]  # fmt: skip
 
 
@@ -87,8 +90,9 @@ def judged(pair, legs, monkeypatch, tensor="", size=0.0):
 )
 def test_twice_the_stated_fault_is_caught_and_a_hundredth_is_not(pair, monkeypatch):
     names = pair.arguments(np.random.default_rng(0)).names
-    pair = spoiled(pair, names)
+    unspoiled, pair = pair, spoiled(pair, names)
     healthy, legs = judged(pair, None, monkeypatch)
+    assert len(healthy) == 2 * TENSORS[PAIRS.index(unspoiled)]
     for (tensor, dtype), row in healthy.items():
         assert row.verdict in ROUNDING
         assert 0 < row.power < 1e-11
