@@ -18,6 +18,8 @@ from parity import Pair, check
 from parity.conventions import Explanation
 from parity.finding import find
 from parity.frameworks import jax_program
+from parity.rerun import Change, Rerun
+from parity.trial import Trial
 
 X = {"x": (7, 5)}
 
@@ -176,6 +178,20 @@ def test_what_holds_on_one_seed_only_is_not_named():
     assert not any(row.causes for row in several.rows)
 
 
+def test_rows_are_left_out_by_each_problems_own_numbers():
+    pair = Pair(
+        jax=lambda x, y: jnp.sin(x).sum(0),
+        torch=lambda x, y: torch.sin(x[y != 3]).sum(0),
+        inputs=lambda rng: {"x": rng.normal(size=(9, 2)), "y": rng.permutation(9) % 5},
+    )
+    trials = [Trial(pair, seed, ("float64",)) for seed in (0, 1)]
+    rerun = Rerun(trials[0].legs, [problem for trial in trials for problem in trial.solved])
+    change = Change("jax", left_out=(("y", 3.0),))
+    with rerun.exactly():
+        assert rerun.far({}) == np.inf
+        assert rerun.far({"jax": change}) <= 32
+
+
 def test_nothing_is_searched_where_two_sides_agree(monkeypatch):
     def never(*_: object) -> Explanation:
         raise AssertionError("searched")
@@ -238,9 +254,6 @@ def test_the_report_shows_and_writes_the_cause():
 @pytest.mark.full
 def test_healthy_programs_are_recorded_as_they_are():
     """A program run unchanged gives the function's own outputs, on both sides of every case."""
-    from parity.rerun import Change, Rerun
-    from parity.trial import Trial
-
     for case in CASES.values():
         trial = Trial(case.pair, 0, ("float64",))
         rerun = Rerun(trial.legs, trial.solved)
