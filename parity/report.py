@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.causes.cause import Kind
 from parity.errors import ParityError
 from parity.files import write_json
 from parity.named_walk import INHERITED, INTRODUCED, Step
@@ -129,7 +130,8 @@ class Report:
         also = f", and in {more} more" if more else ""
         start = next((section.start for section in self.sections if section.start), None)
         begins = f", introduced in {start}" if start else ""
-        reason = first.causes[0].sentence if first.causes else first.reason
+        known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
+        reason = next(iter(known), first.reason)
         return f"first in {part}{first.name}{also}{begins}: {reason}"
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
