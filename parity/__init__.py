@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from parity.checking import check
     from parity.diagnosis import diagnose
     from parity.errors import ParityError, UsageError
+    from parity.naming import name
     from parity.pair import Pair, Rule
     from parity.report import Report
     from parity.verdict import Verdict
@@ -28,6 +29,7 @@ __all__ = [
     "Verdict",
     "check",
     "diagnose",
+    "name",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "Verdict": "verdict",
     "check": "checking",
     "diagnose": "diagnosis",
+    "name": "naming",
 }
 
 

@@ -88,7 +88,9 @@ def check(
     dtype: Annotated[
         list[Judged] | None, typer.Option(help="Precision; may be repeated. [float32, float64]")
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Fail on lost accuracy and on untested gradients, too.")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
     verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
 ) -> int:

@@ -6,13 +6,16 @@ Runs `trial.py` once a seed and keeps the worst of each tensor. Judges nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from parity.arranging import arrangements
 from parity.errors import ParityError, UsageError
 from parity.pair import Pair
+from parity.reasons import reasoned
 from parity.report import CHECK_SCHEMA, Report, Section
 from parity.structure import MisfitError
-from parity.trial import Trial
+from parity.suspects import causes_of_misfit
+from parity.trial import Exact, Trial
 from parity.verdict import Row, Verdict, worst_of
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
@@ -52,25 +55,50 @@ def check(
     if not dtypes:
         raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
     judged, notes, legs = [], [], None
+    problems: dict[int, list[Exact]] = {}
     for seed in chosen:
         try:
             trial = Trial(pair, seed, options.dtypes, legs, told)
             judged.append((trial.forward(), trial.gradients()))
-            legs, notes = trial.legs, trial.notes()
+            legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
+        except UsageError as error:
+            raise _hinted(error, pair, seed) from error.__cause__
         except (MisfitError, ParityError) as error:
-            judged.append(_cannot_compare(error, options.dtypes[0], seed))
+            judged.append(_cannot_compare(error, options.dtypes, pair, seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
-    return Report(options, (_section(options.pair, judged),), tuple(notes), schema=CHECK_SCHEMA)
+    section = _section(options.pair, judged)
+    if legs is not None and len(problems) == len(judged):
+        try:
+            section, said = reasoned(section, legs, problems, told)
+        except Exception as error:  # the verdicts stand, whatever the search for reasons meets
+            said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
+        notes += said
+    return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
 
 
-def _cannot_compare(error: Exception, dtype: str, seed: int) -> tuple[list[Row], list[Row]]:
+def _cannot_compare(
+    error: Exception, dtypes: tuple[str, ...], pair: Pair, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Return the row that says what keeps the two apart, with what would bring them together."""
     if isinstance(error, MisfitError) and error.corner:
-        odd = (error.corner,)
-        row = Row(error.tensor, dtype, Verdict.DIFFERENT, str(error), odd, batch=seed)
+        row = Row(
+            error.tensor, dtypes[0], Verdict.DIFFERENT, str(error), (error.corner,), batch=seed
+        )
+        if error.value is not None:
+            row = replace(row, causes=causes_of_misfit(error, pair, seed, dtypes))
         return ([row], []) if error.tensor == "gradients" else ([], [row])
     tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
-    return [Row(tensor, dtype, Verdict.NOT_COMPARABLE, str(error), batch=seed)], []
+    row = Row(tensor, dtypes[0], Verdict.NOT_COMPARABLE, str(error), batch=seed)
+    return [replace(row, causes=arrangements(pair, seed))], []
+
+
+def _hinted(error: UsageError, pair: Pair, seed: int) -> UsageError:
+    """Return the error of a function that cannot be called, with the order in which it can be."""
+    if error.__cause__ is None:
+        return error
+    found = arrangements(pair, seed)
+    return UsageError(f"{error}. {found[0].sentence}") if found else error
 
 
 def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:

@@ -35,7 +35,7 @@ def corners_of(pair: Pair, arguments: Arguments) -> dict[str, Corner]:
         primal = given
         if isinstance(given, Rule):
             name = f"{framework}.rule"
-            corners[name] = _by_rule(name, side, given, arguments)
+            corners[name] = by_rule(name, side, given, arguments)
 
             def primal(*inputs: Any, forward: Any = given.forward) -> Any:
                 return forward(*inputs)[0]
@@ -58,7 +58,9 @@ def _by_autodiff(name: str, side: Any, function: Any, arguments: Arguments) -> C
     return Corner(name, side, forward, gradients)
 
 
-def _by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
+def by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
+    """Return the corner that differentiates by hand."""
+
     def forward(*leaves: Any) -> dict[str, Any]:
         return _outputs(side, rule.forward(*arguments.build(leaves))[0])
 

@@ -8,17 +8,19 @@ reproduces the wrong tensor within the yardstick, element by element, and not by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from parity.causes import indexing, layout, places, scale
+from parity.causes import complexes, indexing, layout, places, scale
 from parity.causes.cause import Cause, Context, Kind
 from parity.causes.conduct import conduct
 from parity.causes.edited import constants, edited
 from parity.causes.fitting import Candidate, Problem
 from parity.causes.paths import paths
 from parity.causes.products import products
+from parity.causes.upstream import upstream
 from parity.errors import UsageError
 
 __all__ = ["Cause", "Context", "Kind", "diagnose"]
@@ -63,10 +65,12 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = N
 
     ``got`` is what is wrong, in the dtype under test; ``reference`` is right, in float64. Any
     shape; forward values or gradients. Every cause but one of kind unknown restores parity by
-    itself. Raises UsageError where they are not arrays of real numbers.
+    itself. Raises UsageError where they are not arrays of numbers.
     """
-    got, reference = _real("got", got), _real("reference", reference)
+    got, reference = _numbers("got", got), _numbers("reference", reference)
     context = context or Context()
+    if "c" in (got.dtype.kind, reference.dtype.kind):
+        return _of_complex(got, reference, context)
     problem = Problem(got, reference, context)
     found = list(conduct(context, np.asarray(reference, np.float64)))
     if not problem.differs or any(cause.kind is Kind.RAISES for cause in found):
@@ -76,6 +80,8 @@ def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = N
     found += _accepted(problem, EXACT)
     if not found:
         found += _accepted(problem, RATIOS)
+    if not found:
+        found += _accepted(problem, (upstream,))
     found += _accepted(problem, (partial(edited, pairs=False),))
     for rule in () if found else LOOSE:
         found = found or _accepted(problem, (rule,))
@@ -92,10 +98,18 @@ def _accepted(problem: Problem, rules: tuple[Rule, ...]) -> list[Cause]:
     return causes
 
 
-def _real(name: str, array: np.ndarray) -> np.ndarray:
+def _of_complex(got: np.ndarray, reference: np.ndarray, context: Context) -> list[Cause]:
+    known = complexes.real_context(context)
+    if got.shape != reference.shape:  # is said of the real parts alike
+        return diagnose(got.real, reference.real, replace(known, noise=context.noise))
+    conjugated = [*complexes.conjugated(got, reference, context)]
+    return conjugated or diagnose(complexes.as_real(got), complexes.as_real(reference), known)
+
+
+def _numbers(name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        raise UsageError(f"{name} is {array.dtype}; give an array of real numbers")
+    if array.dtype.kind not in "fiubc":
+        raise UsageError(f"{name} is {array.dtype}; give an array of numbers")
     return array
 
 

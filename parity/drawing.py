@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from parity.named_walk import INHERITED, INTRODUCED, Step
 from parity.verdict import Row, Verdict
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST = 6
 """Reasons shown below a table unless all are asked for."""
+
+ROOMY = 3
+"""Corners up to which a table has room for the smallest fault that it would have caught."""
 
 COLOURS = {
     Verdict.IDENTICAL: "green",
@@ -55,14 +59,56 @@ def draw(report: Report, console: Console, verbose: bool = False) -> None:
                 console.print(_table("forward", section.forward))
             if section.gradients:
                 console.print(_table("gradient of", section.gradients))
+        _causes(console, section, verbose)
         _reasons(console, section, verbose)
+        if section.walk:
+            console.print(_walk(section.walk))
         if verbose:
             console.print(_pairs(section.gradients))
-    for note in report.notes:
+    for note in (*report.notes, *_untested(report)):
         console.print(Text(f"Note: {note}."))
     if any(section.exercise is not None for section in report.sections):
         for line in verdict_lines:
             console.print(line)
+
+
+def _untested(report: Report) -> Iterator[str]:
+    if report.vacuous:
+        names = ", ".join(report.vacuous)
+        yield f"zeros would pass for the gradient of {names}: nothing is tested by these inputs"
+
+
+def _causes(console: Console, section: Section, verbose: bool) -> None:
+    """Print each cause once, though it explains many tensors; the first few unless asked."""
+    from rich.text import Text
+
+    causes = {str(cause): cause for row in section.rows for cause in row.causes}
+    asked: set[str] = set()
+    for said, cause in list(causes.items())[: None if verbose else MOST]:
+        console.print(Text(f"  {said}", style="bold"))
+        if section.exercise is not None and cause.tensor not in asked:  # a learner is asked
+            asked.add(cause.tensor)
+            console.print(Text(f"    {cause.hint}", style="italic"))
+    if len(causes) > MOST and not verbose:
+        console.print(f"  and {len(causes) - MOST} more (--verbose shows them)")
+
+
+def _walk(steps: tuple[Step, ...]) -> Table:
+    """Return one line a step: how far the sides are, how far by this step alone, and the place."""
+    from rich.text import Text
+
+    table = _grid()
+    table.add_column("where it starts")
+    table.add_column("apart", justify="right")
+    table.add_column("this step", justify="right")
+    table.add_column("")
+    for step in steps:
+        name = f"gradient of {step.name}" if step.gradient else step.name
+        place = f"{step.place}, on the way back from {step.into}" if step.into else step.place
+        style = {INTRODUCED: "bold red", INHERITED: "dim"}.get(step.place, "")
+        apart, alone = _short(step.apart.sigmas), _short(step.alone.sigmas)
+        table.add_row(name, apart, alone, Text(place), style=style)
+    return table
 
 
 def _reasons(console: Console, section: Section, verbose: bool) -> None:
@@ -71,7 +117,7 @@ def _reasons(console: Console, section: Section, verbose: bool) -> None:
 
     told: dict[str, Verdict] = {}
     for row in section.rows:
-        if row.reason:
+        if row.reason and (verbose or row.place != INHERITED):
             told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
     lines = list(told.items())
     for line, verdict in lines if verbose else lines[:MOST]:
@@ -101,7 +147,8 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
     table.add_column(title)
     if corners:
         table.add_column(f"= {corners[-1]}")
-        for header in ("max diff", "ULP", *corners, *dtypes[1:]):
+        catches = ["catches"] if len(corners) <= ROOMY else []
+        for header in ("max diff", "ULP", *corners, *dtypes[1:], *catches):
             table.add_column(header, justify="right")
     table.add_column("verdict")
     by_name: dict[str, list[Row]] = {}
@@ -112,7 +159,10 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
         if same[0].zero and worst.verdict.passes:
             verdict.append(" ~0", style="dim")
-        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict)
+        style = ""
+        if worst.place == INHERITED:
+            verdict, style = Text(INHERITED), "dim"
+        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
     return table
 
 
@@ -127,6 +177,8 @@ def _cells(same: list[Row], corners: list[str]) -> Iterator[str]:
         yield _short(max(modes, default=math.nan))
     for other in same[1:]:
         yield _short(other.sigmas)
+    if len(corners) <= ROOMY:
+        yield "-" if shown.vacuous else _short(shown.power)
 
 
 def _grid() -> Table:

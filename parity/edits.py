@@ -318,3 +318,44 @@ def _twice(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 
 SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
 """What a search for the edit behind a wrong value tries."""
+
+
+# Rules that put in what may have been left out: of use where a wrong line is to be set right.
+
+
+def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """a: a**2, a**3, 2 * a, a / 2, a - 1, a.T, a.conj(), a.sum(0), a.sum(0, keepdims=True)."""
+    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
+        a = ast.unparse(node)
+        a = f"({a})" if isinstance(node, ast.BinOp) else a
+        for new in (
+            *(f"{a} ** 2", f"{a} ** 3", f"2 * {a}", f"{a} / 2", f"{a} - 1", f"{a} + 1", f"{a}.T"),
+            *(f"{a}.conj()", f"{a}.sum(0)", f"{a}.sum(0, keepdims=True)"),
+            *(f"{a}.sum(-1, keepdims=True)", f"{a}.sum(1)"),
+        ):
+            yield ast.parse(new, mode="eval").body
+
+
+def _factor(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """a: a * b and a / b for any name b; of a whole number n also a * (n / (n - 1)) and back."""
+    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
+        for name in kinds:
+            factors = [name]
+            if kinds[name] == kind(1):
+                factors += [f"({name} / ({name} - 1))"]
+            for b in (ast.parse(text, mode="eval").body for text in factors):
+                yield ast.BinOp(node, ast.Mult(), b)
+                yield ast.BinOp(node, ast.Div(), b)
+
+
+def _sum(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """a: a + b and a - b for any name b."""
+    if isinstance(node, ast.BinOp | ast.Call):
+        for name in kinds:
+            b = ast.Name(name, ast.Load())
+            yield ast.BinOp(node, ast.Add(), b)
+            yield ast.BinOp(node, ast.Sub(), b)
+
+
+MENDING: tuple[Rule, ...] = (*SEARCHED, _left_out, _factor, _sum)
+"""What a search for the edit that sets a wrong line right tries."""

@@ -40,6 +40,8 @@ class Exercise:
     rows: tuple[str, ...]
     by_hand: Callable[[ModuleType], Callable[..., Any]]
     by_autodiff: Callable[[ModuleType], Callable[..., Any]]
+    above: str = "loss"
+    """The tensor whose gradient the exercise starts from."""
 
     def take(self, batch: Arrays, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         """Return this exercise's inputs in order, floats in ``dtype``; exact, they are float32."""
@@ -145,6 +147,7 @@ BATCHNORM = Exercise(
     ("hprebn", "bngain", "bnbias"),
     _batchnorm_by_hand,
     _batchnorm_by_autodiff,
+    above="hpreact",
 )
 EXERCISES = {exercise.number: exercise for exercise in (CHUNKED, CROSS_ENTROPY, BATCHNORM)}
 

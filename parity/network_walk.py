@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +19,8 @@ import numpy as np
 from parity import recipe
 from parity.causes.cause import Arrays
 from parity.edits import needed, parse, statements, targets
-from parity.exercises import ROWS
+from parity.exercises import CHUNKED, ROWS, Exercise
+from parity.legs import call
 from parity.variants import Formula
 from parity.walk import FLOAT64, Bench, Line, Rule, Walk, judge_rule
 
@@ -95,17 +97,20 @@ def walk_gradients(got: Arrays, batch: Arrays) -> list[Line]:
 def walk_pass(backward: Callable[[Arrays], Arrays], batch: Arrays) -> list[Line]:
     """Walk a whole backward pass, a function of the inputs, on ``batch``.
 
-    The causes are those of the diagnosis batch, where they are told apart best.
+    The causes are those of the diagnosis batch, where they are told apart best, with the numbers
+    of ``batch`` where it shows them too.
     """
     lines = walk_gradients(backward(batch), batch)
     probe = diagnosis_batch()
     named = {line.tensor: line for line in walk_gradients(backward(probe), probe)}
-    return [
-        Line(line.tensor, line.status, named[line.tensor].causes or line.causes, line.sigmas)
-        if line.causes and line.tensor in named
-        else line
-        for line in lines
-    ]
+
+    def merged(line: Line) -> Line:
+        here = {(cause.kind, cause.key): cause for cause in line.causes}
+        there = named[line.tensor].causes if line.tensor in named else ()
+        causes = tuple(here.get((cause.kind, cause.key), cause) for cause in there)
+        return replace(line, causes=causes or line.causes)
+
+    return [merged(line) if line.causes else line for line in lines]
 
 
 def walk_rules(
@@ -126,6 +131,30 @@ def walk_rules(
         walk = network() if exercise == 1 else fused()
         bench = walk.bench(_exact(batch), given=given)
         lines.append(judge_rule(name, rule, side, dtype, bench, probe(given)))
+    return lines
+
+
+def walk_exercise(exercise: Exercise, side: ModuleType, batch: Arrays) -> list[Line]:
+    """Walk one exercise as a framework's twin has it, on ``batch``."""
+    function = exercise.by_hand(side)
+    if exercise is CHUNKED:
+        return walk_pass(
+            lambda inputs: call(side, FLOAT64, function, exercise.take({**inputs}, FLOAT64))[1],
+            batch,
+        )
+
+    def rule_of(name: str) -> Rule:
+        return lambda values: function(*(values[given] for given in exercise.inputs))[1][name]
+
+    given = (exercise.above,)
+    lines = []
+    for name in exercise.rows:
+        walk = fused() if name in FUSED else network()
+        benches = (
+            walk.bench(_exact(batch), given=given),
+            walk.bench(diagnosis_batch(), random=True, given=given),
+        )
+        lines.append(judge_rule(name, rule_of(name), side, FLOAT64, *benches))
     return lines
 
 

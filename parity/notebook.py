@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,12 @@ from parity.errors import require_at_least, require_batch, require_seed
 from parity.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs
 from parity.legs import Arrays, Outcome, call
 from parity.noise import TINY
+from parity.progress import Advance
 from parity.report import Report, Section
 from parity.seeds import Generator
 from parity.training import Config
 from parity.verdict import Row, judge, worst_of
+from parity.walk import Line
 
 TRAINING = 4
 """The exercise that trains; the others compare gradients of one batch at a time."""
@@ -140,17 +142,42 @@ class Bench:
             if "loss" in reference[0]
         }
         return Judged(
+            batch,
             rows(0, in_order),
             rows(1, self.exercise.rows),
             losses,
             _ties(reference[0]),
         )
 
+    def explained(
+        self, rows: tuple[Row, ...], batches: list[Arrays], done: Advance
+    ) -> tuple[Row, ...]:
+        """Return the rows with the place and the causes of what a pass by hand has wrong."""
+        from parity.network_walk import walk_exercise
+
+        for corner in dict.fromkeys(c.split()[0] for row in rows for c in row.odd):
+            side = self.corners[corner][0]
+            if corner == side.HAND:
+                done(f"looking for why {corner} differs", by=0)
+                first = next(row for row in rows if corner in row.odd)
+                lines = walk_exercise(self.exercise, side, batches[first.batch])
+                rows = tuple(_with_line(row, corner, lines) for row in rows)
+        return rows
+
+
+def _with_line(row: Row, corner: str, lines: list[Line]) -> Row:
+    line = next(line for line in lines if line.tensor == row.name)
+    if corner not in row.odd or row.verdict.passes:
+        return row
+    causes = (replace(c, tensor=f"{corner}'s gradient of {row.name}") for c in line.causes)
+    return replace(row, place=str(line.status), causes=(*row.causes, *causes))
+
 
 @dataclass(frozen=True)
 class Judged:
     """One exercise on one batch: its judged tensors, losses by dtype and corner, tied maxima."""
 
+    batch: Arrays
     forward: list[Row]
     gradients: list[Row]
     losses: dict[str, dict[str, float]]
@@ -194,7 +221,7 @@ def batches(options: Options, dataset: Dataset) -> Iterator[Arrays]:
 def run(
     options: Options,
     dataset: Dataset | None = None,
-    done: Callable[[str], None] = lambda what: None,
+    done: Advance = lambda what, by=1: None,
 ) -> Report:
     """Run the exercises and judge every tensor; ``done`` hears of each step that is finished.
 
@@ -212,7 +239,7 @@ def run(
             kept.append(bench.judge(batch, options.dtypes, index))
             done(f"exercise {bench.exercise.number}, batch {index + 1}")
     ties = sum(found.ties for kept in judged for found in kept)
-    sections = [_section(b.exercise, kept) for b, kept in zip(benches, judged, strict=True)]
+    sections = [_section(b, kept, done) for b, kept in zip(benches, judged, strict=True)]
     if TRAINING in options.exercises:
         sections.append(_training(options, dataset, done))
     return Report(options, tuple(sections), (TIES.format(ties),) if ties else ())
@@ -225,7 +252,7 @@ def turns(options: Options) -> int:
     return compared + walked
 
 
-def _training(options: Options, dataset: Dataset, done: Callable[[str], None]) -> Section:
+def _training(options: Options, dataset: Dataset, done: Advance) -> Section:
     """Let the four sources train from the options' parameters."""
     config = Config(
         steps=options.steps,
@@ -242,14 +269,16 @@ def _training(options: Options, dataset: Dataset, done: Callable[[str], None]) -
     return Section(title, forward=rows, gradients=(), exercise=TRAINING)
 
 
-def _section(exercise: Exercise, judged: list[Judged]) -> Section:
+def _section(bench: Bench, judged: list[Judged], done: Advance) -> Section:
     """Keep the worst row of each tensor over all batches."""
+    exercise = bench.exercise
     forward = zip(*(found.forward for found in judged), strict=True)
     gradients = zip(*(found.gradients for found in judged), strict=True)
+    worst = tuple(worst_of(rows) for rows in gradients)
     return Section(
         f"Exercise {exercise.number}: {exercise.title}",
         forward=tuple(worst_of(rows) for rows in forward),
-        gradients=tuple(worst_of(rows) for rows in gradients),
+        gradients=bench.explained(worst, [found.batch for found in judged], done),
         exercise=exercise.number,
         losses=judged[0].losses,
     )

@@ -11,7 +11,10 @@ QUIET = 2.0
 """Seconds between plain lines."""
 
 Advance = Callable[..., None]
-"""``advance(word, by=1)``: ``by`` more of the total are done, and a word on how it goes."""
+"""``advance(word, by=1)``: ``by`` more of the total are done, and a word on how it goes.
+
+By 0: something else is begun.
+"""
 
 
 @contextmanager
@@ -44,7 +47,9 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
         nonlocal last, done
         done += by
         now = time.monotonic()
-        if done < total and now - last >= QUIET:
+        if not by:
+            print(f"parity: {word}", file=sys.stderr, flush=True)
+        elif done < total and now - last >= QUIET:
             last = now
             passed = now - started
             left = passed * (total - done) / (done - first)

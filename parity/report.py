@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.causes.cause import Kind
 from parity.errors import ParityError
 from parity.files import write_json
+from parity.named_walk import INHERITED, INTRODUCED, Step
 from parity.noise import BOUND
 from parity.verdict import Row, Verdict
 
@@ -34,6 +36,13 @@ class Section:
     """Its number, where it is one of the notebook's."""
     losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By dtype and corner, of the first batch."""
+    walk: tuple[Step, ...] = ()
+    """Where a difference starts, if the functions name what is inside them."""
+
+    @property
+    def start(self) -> Step | None:
+        """The first step that introduces a difference, forwards first."""
+        return next((step for step in self.walk if step.place == INTRODUCED), None)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -60,10 +69,20 @@ class Report:
         """The most severe verdict of any row."""
         return max((row.verdict for row in self.rows), key=lambda v: v.severity)
 
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """The gradients of a pair for which zeros would have passed: nothing was tested."""
+        pairs = (section for section in self.sections if section.exercise is None)
+        rows = (row for section in pairs for row in section.gradients)
+        return tuple(dict.fromkeys(row.name for row in rows if row.vacuous))
+
     def exit_code(self, strict: bool = False) -> int:
-        """Return 0 where everything agrees, else 1; ``strict`` fails lost accuracy too."""
-        failed = not self.verdict.passes or (strict and self.verdict is Verdict.LESS_ACCURATE)
-        return int(failed)
+        """Return 0 where everything agrees, else 1.
+
+        ``strict`` fails lost accuracy too, and a gradient of which nothing was tested.
+        """
+        dubious = self.verdict is Verdict.LESS_ACCURATE or bool(self.vacuous)
+        return int(not self.verdict.passes or (strict and dubious))
 
     def __bool__(self) -> bool:
         """Whether everything agrees, so that `assert parity.check(pair)` means what it says."""
@@ -106,10 +125,14 @@ class Report:
                 f"({corner.split()[0]})"
             )
         bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
-        part, first = bad[0]
+        part, first = next((b for b in bad if b[1].place != INHERITED), bad[0])
         more = len({(part, row.name) for part, row in bad}) - 1
         also = f", and in {more} more" if more else ""
-        return f"first in {part}{first.name}{also}: {first.reason}"
+        start = next((section.start for section in self.sections if section.start), None)
+        begins = f", introduced in {start}" if start else ""
+        known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
+        reason = next(iter(known), first.reason)
+        return f"first in {part}{first.name}{also}{begins}: {reason}"
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
@@ -164,9 +187,24 @@ def _section(section: Section) -> dict[str, Any]:
             dtype: {corner: _plain(loss) for corner, loss in losses.items()}
             for dtype, losses in section.losses.items()
         },
+        "walk": [_step(step) for step in section.walk],
         "forward": [_row(row) for row in section.forward],
         "gradients": [_row(row) for row in section.gradients],
     }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "tensor": step.name,
+        "gradient": step.gradient,
+        "place": step.place,
+        "into": step.into,
+        "sigmas": _plain(step.apart.sigmas),
+        "alone": _plain(step.alone.sigmas),
+    }
+
+
+CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -176,6 +214,17 @@ def _row(row: Row) -> dict[str, Any]:
         "verdict": str(row.verdict),
         "reason": row.reason,
         "odd": list(row.odd),
+        "causes": [
+            {
+                key: str(getattr(cause, key))
+                for key in ("kind", "key", "sentence", "hint", "evidence", "tensor")
+            }
+            for cause in row.causes
+        ],
+        "place": row.place,
+        "power": _plain(row.power),
+        "power_here": _plain(row.power_here),
+        "vacuous": row.vacuous,
         "zero": row.zero,
         "batch": row.batch,
         "sigmas": {

@@ -15,12 +15,15 @@ from parity.compare import FLOAT64
 class MisfitError(Exception):
     """Two sides cannot be compared; the message says which, where and what to do.
 
-    ``corner`` is the one that breaks a contract, if it is one's fault alone.
+    ``corner`` is the one that breaks a contract, if it is one's fault alone; ``value`` what it
+    returned, if that is a gradient of another shape.
     """
 
-    def __init__(self, tensor: str, message: str, corner: str = "") -> None:
+    def __init__(
+        self, tensor: str, message: str, corner: str = "", value: np.ndarray | None = None
+    ) -> None:
         super().__init__(message)
-        self.tensor, self.corner = tensor, corner
+        self.tensor, self.corner, self.value = tensor, corner, value
 
 
 def fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> np.ndarray:
@@ -33,6 +36,7 @@ def fitting(corner: str, name: str, grad: np.ndarray | None, x: np.ndarray) -> n
             f"{corner}'s gradient of {name} has shape {list(grad.shape)}, {name} has "
             f"{list(x.shape)}; {_reshaping(grad.shape, x.shape)}",
             corner,
+            grad,
         )
     if grad.dtype != x.dtype:
         raise MisfitError(

@@ -117,6 +117,11 @@ class Trial:
             self._exact[key] = Exact(values, outcomes, _together(list(own.values())), own)
         return self._exact[key]
 
+    @property
+    def solved(self) -> list[Exact]:
+        """The float64 problems that were run: one for all dtypes that hold the same numbers."""
+        return [*self._exact.values()]
+
     def forward(self) -> list[Row]:
         """Judge every output in every dtype."""
         return [self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes]

@@ -12,8 +12,10 @@ from itertools import combinations
 
 import numpy as np
 
+from parity.causes.cause import Cause
 from parity.compare import Difference, Distance, compare, distance, structure, wide
 from parity.noise import BOUND, U0, roundoff, sigma
+from parity.power import smallest_fault
 
 LOST = 0.05
 """An error of this share of an element leaves nothing that could be called rounding."""
@@ -56,6 +58,19 @@ class Row:
     zero: bool = False
     """True where a tensor of zeros would pass too: this loss says nothing about it."""
     batch: int = 0
+    power: float = 0.0
+    """The smallest relative fault in the mathematics that would not be called rounding."""
+    power_here: float = 0.0
+    """The smallest if it were in this dtype alone."""
+    causes: tuple[Cause, ...] = ()
+    """What explains the difference, most telling first."""
+    place: str = ""
+    """Where the difference starts: "introduced" here, or "inherited"; empty where none is known."""
+
+    @property
+    def vacuous(self) -> bool:
+        """Whether even zeros would pass for this tensor: nothing was tested."""
+        return self.power >= 1
 
     @property
     def sigmas(self) -> float:
@@ -107,7 +122,8 @@ def judge(
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
-    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch)
+    power, here = smallest_fault(reference, fine), smallest_fault(reference, yard)
+    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
 
 
 Finding = tuple[Verdict, str, tuple[str, ...]]

@@ -160,7 +160,7 @@ class Walk:
         answer = bench.answers[name]
         tensors = _cast(bench.tensors, dtype)
         gradients = _cast({k: v for k, v in bench.above.items() if k != name}, dtype)
-        paths, ends = _without_end(bench.paths[name])
+        paths, ends = without_end(bench.paths[name])
         free = ends <= self._assumed  # nothing comes from above but a 1
         return Context(
             noise=answer.noise,
@@ -266,13 +266,17 @@ def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
     }
 
 
-def _without_end(
+def without_end(
     terms: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray], frozenset[str]]:
     """Return the terms without the tensor at their end if it is the same for all, and the ends."""
     ends = frozenset(label.split(" > ")[-1] for label in terms)
-    suffix = f" > {next(iter(ends))}" if len(ends) == 1 else ""
-    return {label.removesuffix(suffix): term for label, term in terms.items()}, ends
+    if len(ends) > 1 or len(terms) < 2:
+        return dict(terms), ends
+    (end,) = ends
+    straight = {end: f"{end} (straight)"}
+    cut = {label.removesuffix(f" > {end}"): term for label, term in terms.items()}
+    return {straight.get(label, label): term for label, term in cut.items()}, ends
 
 
 def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:

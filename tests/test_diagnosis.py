@@ -443,10 +443,31 @@ def test_where_wrong_entries_are() -> None:
 
 
 def test_what_is_no_number_is_refused() -> None:
-    with pytest.raises(UsageError, match="got is complex128; give an array of real numbers"):
-        diagnose(X * 1j, X)
+    with pytest.raises(UsageError, match="got is <U1; give an array of numbers"):
+        diagnose(np.array("a"), X)
     with pytest.raises(UsageError, match="reference is <U1"):
         diagnose(X, np.array("a"))
+
+
+@pytest.mark.parametrize("way", ["conj", "-conj", "i", "-i", "real", "imag", "2", "shape"])
+def test_complex_numbers(way: str) -> None:
+    right = X + 1j * noise_like(X, 7)
+    got = {
+        "conj": right.conj(),
+        "-conj": -right.conj(),
+        "i": 1j * right,
+        "-i": -1j * right,
+        "real": right.real + 0j,
+        "imag": 1j * right.imag,
+        "2": 2 * right,
+        "shape": right[None],
+    }[way]
+    (cause,) = diagnose(got, right)
+    if way in ("2", "shape"):
+        assert cause.kind is (Kind.FACTOR if way == "2" else Kind.SHAPE)
+    else:
+        assert (cause.kind, cause.key) == (Kind.CONJUGATED, way)
+    assert diagnose(right * (1 + 1e-16), right) == []
 
 
 def test_the_page_prints_what_it_says() -> None:

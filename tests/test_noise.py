@@ -51,6 +51,9 @@ FUNCTIONS = {
     "scan": rolled,
     "gradient of scan": lambda x: jax.grad(lambda y: rolled(y)[1].sum())(x),
     "while": looped,
+    "while, each row its own turns": lambda x: jax.vmap(
+        lambda r: lax.while_loop(lambda s: jnp.sum(s * s) > 1, lambda s: s * 0.7 + 0.01 * r, r)
+    )(x),
     "cond": lambda x: lax.cond(x[0, 0] > 0, lambda y: y * 3, lambda y: jnp.cos(y), x),
     "switch": lambda x: lax.switch(1, [jnp.sin, jnp.cos, jnp.tan], x),
     "scatter": lambda x: jnp.zeros(8).at[jnp.array([1, 1, 2, 7, 0, 1])].add(x[:, 0]),
@@ -113,6 +116,17 @@ FUNCTIONS = {
 @pytest.fixture
 def x():
     return np.random.default_rng(0).normal(size=(6, 6))
+
+
+def test_what_is_rematerialised_has_the_noise_of_what_is_not(x):
+    """jax.checkpoint is a call like jit: what it holds rounds, operation by operation."""
+
+    def through(y):
+        return jnp.exp(y) - jnp.exp(y - 1e-3) @ (y / 7)
+
+    for function in (through, jax.grad(lambda y: through(y).sum())):
+        kept, again = noise_of(function, x), noise_of(jax.checkpoint(function), x)
+        np.testing.assert_array_equal(again, kept)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

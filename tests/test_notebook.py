@@ -1,5 +1,7 @@
 """The notebook's own batch and constructed ones: what is shown, what passes, what is said."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from parity.notebook import FLOAT32, FLOAT64, Bench, Options, batches, run
 from parity.published import NOTEBOOK, read
 from parity.reproduce import exercise_1
 from parity.verdict import Verdict
+from torch_ref import chunked, ops
 
 NOTEBOOK_ORDER = (  # as its cells compare them
     "logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h W2 b2 "
@@ -185,6 +188,37 @@ def test_a_function_that_changes_its_inputs_is_refused(benches, batch, corner, m
     monkeypatch.setitem(bench.corners, corner, (side, function, careless))
     with pytest.raises(ParityError, match="torch changed its own inputs"):
         bench.judge(batch, BOTH, 0)
+
+
+def edited(module, function, old, new, monkeypatch):
+    """Put a module's function in place as it is with one edit of the source."""
+    source = inspect.getsource(module)
+    assert old in source
+    names = dict(vars(module))
+    exec(compile(source.replace(old, new), module.__file__, "exec"), names)
+    monkeypatch.setattr(module, function, names[function])
+
+
+def test_a_wrong_line_is_introduced_what_follows_inherited_and_the_cause_named(monkeypatch):
+    edited(chunked, "backward", "1 / (n - 1) * torch.ones", "1 / n * torch.ones", monkeypatch)
+    edited(ops, "batchnorm_backward", "(n * dhpreact - ", "(dhpreact - ", monkeypatch)
+    report = run(Options(n_hidden=16, batch_size=7, exercises=(1, 3), dtype="float64"))
+    first, third = report.sections
+    places = {row.name: row.place for row in first.gradients if row.place}
+    follow = "bndiff hprebn embcat W1 emb C".split()
+    assert places == {"bndiff2": "introduced"} | dict.fromkeys(follow, "inherited")
+    causes = {row.name: row.causes for row in first.gradients if row.causes}
+    assert [*causes] == ["bndiff2"]
+    assert causes["bndiff2"][0].key == "(n-1)/n"
+    assert "factor 0.857143 = (n-1)/n" in causes["bndiff2"][0].evidence  # of this batch of 7
+    assert {r.name: r.place for r in third.gradients if r.place} == {"hprebn": "introduced"}
+    assert any(
+        "`dhpreact` where `n * dhpreact` belongs" in str(c) for c in third.gradients[0].causes
+    )
+    said = report.text()
+    assert "first in the gradient of bndiff2, and in 6 more: exactly (n-1)/n times" in said
+    assert said.count("inherited") == len(follow)
+    assert causes["bndiff2"][0].hint in said
 
 
 def test_repeated_and_absent_letters(benches, batch):

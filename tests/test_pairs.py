@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import parity.reasons
 from parity import Pair, check
+from parity.conventions import Explanation
 from parity.finding import find
 
 FOLDER = Path(__file__).parents[1] / "examples" / "pairs"
@@ -74,6 +76,12 @@ CASES = [(file, name) for file, names in EXPECTED.items() for name in names]
 
 # torch says so of reduction="mean", which is the point of that pair
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+
+
+@pytest.fixture(autouse=True)
+def verdicts_alone(monkeypatch):
+    """Causes are test_conventions.py's, and take their time; they change no verdict."""
+    monkeypatch.setattr(parity.reasons, "explain", lambda *_: Explanation((), ""))
 
 
 def shapes(file: str, name: str) -> list[Pair]:

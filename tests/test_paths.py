@@ -78,7 +78,8 @@ def test_the_terms_add_up_to_the_gradient(name: str) -> None:
 
 def test_both_factors_of_a_square_are_uses() -> None:
     terms = in_float64(paths, FUNCTIONS["a square"], {"x": X}, {"y": np.ones_like(X)})["x"]
-    assert list(terms) == ["mul 1, factor 1 > y", "mul 1, factor 2 > y"]
+    line = FUNCTIONS["a square"].__code__.co_firstlineno
+    assert list(terms) == [f"mul at test_paths.py:{line}, factor {i} > y" for i in (1, 2)]
     for term in terms.values():
         np.testing.assert_array_equal(term, X)
 

@@ -138,7 +138,7 @@ def test_a_broken_twin_is_caught():
 def test_a_check_that_is_never_called_is_caught(monkeypatch, capsys):
     """A run that judges nothing has no verdict and cannot pass."""
     monkeypatch.setattr(
-        parity.notebook.Bench, "judge", lambda *_: parity.notebook.Judged([], [], {}, 0)
+        parity.notebook.Bench, "judge", lambda *_: parity.notebook.Judged({}, [], [], {}, 0)
     )
     with pytest.raises((ValueError, AssertionError)):
         parity.notebook.run(parity.notebook.Options(exercises=(2,))).exit_code()

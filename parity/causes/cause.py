@@ -23,6 +23,7 @@ class Kind(StrEnum):
     NOT_FINITE = "not finite"
     SHAPE = "shape"
     ZEROS = "zeros"
+    CONJUGATED = "conjugated"
     FACTOR = "factor"
     PATHS = "paths"
     SAME = "another tensor"
@@ -33,10 +34,12 @@ class Kind(StrEnum):
     PRODUCT = "product"
     POWER = "power"
     ELEMENTWISE = "elementwise"
+    UPSTREAM = "upstream"
     SLICES = "slices"
     OFFSET = "offset"
     EDIT = "edit"
     CONSTANT = "constant"
+    CONVENTION = "convention"
     UNKNOWN = "unknown"
 
 
@@ -84,5 +87,7 @@ class Context:
     """The rule that gave ``got``, as a function of ``tensors`` and ``gradients``."""
     upstream: tuple[str, ...] = ()
     """The gradients in which the rule must be linear."""
+    right: Callable[[Arrays], np.ndarray] | None = None
+    """The right rule, as a function of ``gradients``."""
     tensor: str = ""
     """What the compared tensor is called."""

@@ -66,6 +66,10 @@ class Problem:
             return True
         return distance(self.got, self.reference, self.sigma).sigmas > BOUND
 
+    def apart(self, value: np.ndarray) -> bool:
+        """Return whether ``value`` is not the reference, as far as rounding can tell."""
+        return distance(value, self.reference, self.yard(self.reference)).sigmas > BOUND
+
     def yard(self, value: np.ndarray, noise: np.ndarray | None = None) -> np.ndarray:
         """Return the sigma of a candidate's elements.
 

@@ -120,8 +120,8 @@ def indices(problem: Problem) -> Iterator[Candidate]:
         return
     for name, rows, index in _scatters(problem):
         ways = list(_scattered(rows, index, reference.shape))
-        for key, sentence, value in ways:
-            yield Candidate(
+        candidates = [
+            Candidate(
                 Kind.INDICES,
                 key,
                 f"rows that {name} reads more than once: {sentence}",
@@ -129,7 +129,10 @@ def indices(problem: Problem) -> Iterator[Candidate]:
                 value,
                 tried=len(ways),
             )
-        yield from _one_of_each(problem, name, rows, index, got)
+            for key, sentence, value in ways
+        ]
+        fitting = [candidate for candidate in candidates if problem.accepts(candidate)]
+        yield from fitting or _one_of_each(problem, name, rows, index, got)
 
 
 def _scatters(problem: Problem) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

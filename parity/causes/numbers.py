@@ -16,7 +16,7 @@ def named(sizes: Mapping[str, int]) -> Iterator[list[tuple[str, float]]]:
     """Yield (name, number) in tiers, the plainest names first; positive numbers only."""
     yield [(str(f), float(f)) for f in SIMPLE[:3]] + list(_single(sizes))
     yield list(_around_one(sizes))
-    yield list(_pairs(sizes)) + [(str(f), float(f)) for f in SIMPLE[3:]]
+    yield [(str(f), float(f)) for f in SIMPLE[3:]] + list(_pairs(sizes))
 
 
 def names_of(value: float, tolerance: float, sizes: Mapping[str, int]) -> list[tuple[str, float]]:

@@ -52,9 +52,25 @@ def _levels(problem: Problem) -> Iterator[dict[str, np.ndarray]]:
             if np.all(np.abs(term) <= 32 * problem.sigma):
                 dead.append(name)
                 del joined[name]
-        if 2 <= len(joined) <= MOST and len(joined) not in seen:
-            seen.append(len(joined))
-            yield {" > ".join(name): term for name, term in joined.items()}
+        alike = _alike(problem, joined)
+        if 2 <= len(alike) <= MOST and len(alike) not in seen:
+            seen.append(len(alike))
+            yield alike
+
+
+def _alike(problem: Problem, joined: Mapping[tuple[str, ...], np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the terms with those added up that are equal: the two factors of x * x."""
+    found: list[tuple[str, np.ndarray, int]] = []
+    for name, term in joined.items():
+        said = " > ".join(name)
+        for i, (other, first, count) in enumerate(found):
+            if np.all(np.abs(term - first) <= 32 * problem.sigma):
+                one, two = (text.partition(", factor")[0] for text in (other, said))
+                found[i] = one if one == two else f"{other} and {said}", first, count + 1
+                break
+        else:
+            found.append((said, term, 1))
+    return {said: count * term for said, term, count in found}
 
 
 def _coefficients(problem: Problem, terms: Mapping[str, np.ndarray]) -> Iterator[Candidate]:

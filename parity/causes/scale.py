@@ -186,13 +186,24 @@ def _powers(
             yield Candidate(
                 Kind.POWER,
                 f"{times}{text}",
-                f"{times}{text} times the right value: {_meaning(labels, combo)}",
+                f"{times}{_fraction(labels, combo)} times the right value: "
+                + _meaning(labels, combo),
                 "Which forward tensor multiplies this in the forward pass, and how often should it "
                 "appear in the derivative?",
                 exact * problem.reference * product,
-                evidence=f"ratio {times}{text}",
+                evidence="the ratio fits",
                 tried=tried * numbers.count(problem.sizes),
             )
+
+
+def _fraction(labels: list[Label], combo: tuple[int, ...]) -> str:
+    """Return a product of powers as a person writes it."""
+    above: list[str] = []
+    below: list[str] = []
+    for name, _, p in (labels[i] for i in combo):
+        (above if p > 0 else below).append(name if abs(p) == 1 else f"{name}^{abs(p):g}")
+    said = " * ".join(above) or "1"
+    return f"{said} / {' / '.join(below)}" if below else said
 
 
 def _meaning(labels: list[Label], combo: tuple[int, ...]) -> str:

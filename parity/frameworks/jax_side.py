@@ -56,6 +56,11 @@ def is_float(x: Any) -> bool:
     return bool(jnp.issubdtype(x.dtype, jnp.inexact))
 
 
+def permuted(x: Any, order: tuple[int, ...]) -> Any:
+    """Return an array with its axes in another order."""
+    return jnp.transpose(x, order)
+
+
 def conj(x: Any) -> Any:
     """Return the conjugate: JAX's gradient of a real loss is the conjugate of torch's."""
     return jnp.conj(x)

@@ -2,8 +2,8 @@
 
 A function is traced to its jaxpr and interpreted in float64; every operation that rounds gets
 random noise of the size that rounding to float32 would have. The rms over several seeds of the
-distance to the noiseless run is the yardstick. With `jaxpr_paths.py` the only file of the harness
-that knows what a jaxpr is made of.
+distance to the noiseless run is the yardstick. With `jaxpr_paths.py`, `jax_program.py` and
+`jax_taps.py` the only file of the harness that knows what a jaxpr is made of.
 
 It estimates; it bounds nothing. It refuses a jaxpr that hides a narrower float inside float64.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
+from parity.frameworks.jaxpr_paths import CUSTOM, INLINED
 from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
@@ -51,9 +52,7 @@ COMPONENTWISE = SERIES.keys() | frozenset(
 )
 # Whole numbers stay whole, and exact in any float, through moving, choosing and these.
 WHOLE = EXACT | frozenset("add add_any cumsum dot_general mul reduce_sum scatter-add sub".split())
-CALLS = frozenset(
-    """checkpoint closed_call core_call custom_jvp_call custom_vjp_call jit pjit remat""".split()
-)
+CALLS = INLINED | CUSTOM
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -355,15 +354,29 @@ def _while(params: dict[str, Any], inputs: list[Any], noise: _Noise) -> list[Any
     first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
     condition_consts, body_consts, start = inputs[:first], inputs[first:last], inputs[last:]
 
-    def condition(carry: Any) -> Any:
-        return _interpret(params["cond_jaxpr"], [*condition_consts, *carry[1:]], None)[0]
+    def going_on(state: Sequence[Any]) -> Any:
+        return _interpret(params["cond_jaxpr"], [*condition_consts, *state], None)[0]
 
     def body(carry: Any) -> Any:
         turn, *state = carry
-        inner = noise.inside(turn)
-        return (turn + 1, *_interpret(params["body_jaxpr"], [*body_consts, *state], inner))
+        new = _interpret(params["body_jaxpr"], [*body_consts, *state], noise.inside(turn))
+        return (turn + 1, *chosen(going_on(state), new, state))
+
+    def condition(carry: Any) -> Any:
+        return jnp.any(going_on(carry[1:]))
 
     return list(lax.while_loop(condition, body, (jnp.uint32(1), *start))[1:])
+
+
+def chosen(going_on: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """Return the new state of a while loop; under vmap, what has ended keeps the old one."""
+    if not going_on.ndim:
+        return [*new]
+    axes = going_on.ndim
+    return [
+        jnp.where(going_on.reshape(going_on.shape + (1,) * (jnp.ndim(y) - axes)), y, x)
+        for y, x in zip(new, old, strict=True)
+    ]
 
 
 def _held(equation: Any) -> list[Any]:

@@ -8,47 +8,28 @@ JAX's own rule; refuses nothing and judges nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
+import parity
+from parity.tape import Pull, Step, Terms, Value, send_back
+
 INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
+"""What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""
 
-MOST = 24
-"""Terms of one value at most; beyond, they are added up and the finer paths are lost."""
+CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
+"""A custom rule gives way to what its function itself says."""
 
-Label = tuple[str, ...]
-Terms = dict[Label, Any]
-
-
-@dataclass(eq=False)
-class _Value:
-    """One value of the run: what it is, what it is called, and the step of each of its uses."""
-
-    value: Any
-    name: str = ""
-    uses: list[_Step] = field(default_factory=list)
-    terms: Terms = field(default_factory=dict)
-
-    @property
-    def differentiable(self) -> bool:
-        return bool(jnp.issubdtype(jnp.result_type(self.value), jnp.inexact))
-
-
-@dataclass(eq=False)
-class _Step:
-    """One primitive's application."""
-
-    equation: Any
-    inputs: list[_Value]
-    outputs: list[_Value]
-
+JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
+HARNESS = str(Path(parity.__file__ or "").parent)
 
 Function = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Tensors by name from inputs by name."""
@@ -65,7 +46,7 @@ def paths(
     ``"bndiff > bnvar > hpreact"``.
     """
 
-    def held(value: _Value) -> Terms:
+    def held(value: Value) -> Terms:
         if value.name in cotangents:
             return {(value.name,): _cast(cotangents[value.name], value.value)}
         return value.terms
@@ -97,7 +78,7 @@ def totals(
     the whole pass and its single steps alike.
     """
 
-    def held(value: _Value) -> Terms:
+    def held(value: Value) -> Terms:
         if value.name not in cotangents:
             return value.terms
         cotangent = _cast(cotangents[value.name], value.value)
@@ -107,20 +88,16 @@ def totals(
 
 
 def _backward(
-    function: Function, inputs: Mapping[str, Any], held: Callable[[_Value], Terms]
-) -> dict[str, _Value]:
+    function: Function, inputs: Mapping[str, Any], held: Callable[[Value], Terms]
+) -> dict[str, Value]:
     """Run a function, then send back through every step what ``held`` says its outputs hold."""
     traced, shape = jax.make_jaxpr(function, return_shape=True)(inputs)
-    tape: list[_Step] = []
-    leaves = [_Value(inputs[name], name) for name in sorted(inputs)]
+    tape: list[Step] = []
+    leaves = [_value(inputs[name], name) for name in sorted(inputs)]
     results = dict(zip(sorted(shape), _run(traced, leaves, tape), strict=True))
     for name, value in results.items():
         value.name = value.name or name
-    for step in tape:
-        for value in step.inputs:
-            value.uses.append(step)
-    for step in reversed(tape):
-        _send_back(step, held)
+    send_back(tape, held)
     named = {value.name: value for value in (*leaves, *results.values())}
     return {name: value for name, value in named.items() if value.differentiable}
 
@@ -129,29 +106,35 @@ def _cast(cotangent: Any, like: Any) -> Any:
     return jnp.asarray(cotangent, jnp.result_type(like))
 
 
-def _total(held: _Value) -> Any:
+def _total(held: Value) -> Any:
     return sum(held.terms.values(), jnp.zeros(jnp.shape(held.value), jnp.result_type(held.value)))
 
 
-def _run(closed: Any, arguments: list[_Value], tape: list[_Step]) -> list[_Value]:
+def _value(value: Any, name: str = "") -> Value:
+    return Value(value, bool(jnp.issubdtype(jnp.result_type(value), jnp.inexact)), name)
+
+
+def _run(closed: Any, arguments: list[Value], tape: list[Step]) -> list[Value]:
     """Evaluate a closed jaxpr and write down every step; calls are opened."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
-    values = dict(zip(jaxpr.constvars, map(_Value, consts), strict=True))
+    values = dict(zip(jaxpr.constvars, map(_value, consts), strict=True))
     values |= dict(zip(jaxpr.invars, arguments, strict=True))
 
-    def read(atom: Any) -> _Value:
-        return _Value(atom.val) if isinstance(atom, Literal) else values[atom]
+    def read(atom: Any) -> Value:
+        return _value(atom.val) if isinstance(atom, Literal) else values[atom]
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
-        if equation.primitive.name in INLINED:
+        if equation.primitive.name in INLINED | CUSTOM:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
             outputs = _run(inner, inputs, tape)
         else:
             found = _bind(equation)(*(held.value for held in inputs))
-            outputs = [_Value(x) for x in found]
-            tape.append(_Step(equation, inputs, outputs))
+            outputs = [_value(x) for x in found]
+            pull = _pull(equation, inputs, outputs)
+            name = str(equation.primitive.name)
+            tape.append(Step(name, user_line(equation), inputs, outputs, pull))
         values |= dict(zip(equation.outvars, outputs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
@@ -166,24 +149,23 @@ def _bind(equation: Any) -> Callable[..., list[Any]]:
     return bind
 
 
-def _send_back(step: _Step, held: Callable[[_Value], Terms]) -> None:
-    """Add, to every float input's terms, what each of the outputs' terms sends back to it."""
-    places = [i for i, value in enumerate(step.inputs) if value.differentiable]
-    bind = _bind(step.equation)
+def _pull(equation: Any, inputs: list[Value], outputs: list[Value]) -> Pull:
+    """Return the step's derivative, by JAX's own rule for the primitive, made when first asked."""
+    places = [i for i, value in enumerate(inputs) if value.differentiable]
+    bind, made = _bind(equation), list[Any]()
 
     def of_floats(*floats: Any) -> list[Any]:
         values = dict(zip(places, floats, strict=True))
-        return bind(*(values.get(i, x.value) for i, x in enumerate(step.inputs)))
+        return bind(*(values.get(i, x.value) for i, x in enumerate(inputs)))
 
-    pull = None
-    for place, output in enumerate(step.outputs):
-        for label, term in held(output).items() if output.differentiable else ():
-            if pull is None:
-                _, pull = jax.vjp(of_floats, *(step.inputs[i].value for i in places))
-            douts = [_zero(x.value) for x in step.outputs]
-            douts[place] = term
-            for i, sent in zip(places, pull(douts), strict=True):
-                _add(step.inputs[i], _label(step, i, output, label), sent)
+    def pull(place: int, term: Any) -> Iterator[tuple[int, Any]]:
+        if not made:
+            made.append(jax.vjp(of_floats, *(inputs[i].value for i in places))[1])
+        douts = [_zero(x.value) for x in outputs]
+        douts[place] = term
+        yield from zip(places, made[0](douts), strict=True)
+
+    return pull
 
 
 def _zero(value: Any) -> Any:
@@ -193,35 +175,10 @@ def _zero(value: Any) -> Any:
     return np.zeros(jnp.shape(value), jax.dtypes.float0)
 
 
-def _label(step: _Step, place: int, output: _Value, label: Label) -> Label:
-    """Return a term's label one step earlier: longer only where the input is used elsewhere too."""
-    value = step.inputs[place]
-    if len(value.uses) < 2:
-        return label
-    here = _toward(output)
-    if not here or sum(_toward(use.outputs[0]) == here for use in value.uses) > 1:
-        alike = [use for use in value.uses if _operation(use) == _operation(step)]
-        here = _operation(step) + (f" {1 + alike.index(step)}" if len(alike) > 1 else "")
-        if step.inputs.count(value) > 1:  # x * x: both factors are uses
-            here += f", factor {place + 1}"
-    return label if label[:1] == (here,) else (here, *label)
-
-
-def _operation(step: _Step) -> str:
-    return str(step.equation.primitive.name)
-
-
-def _toward(output: _Value) -> str:
-    """Return the name of the first named tensor after a value, if one way alone leads on."""
-    while not output.name and len(output.uses) == 1:
-        output = output.uses[0].outputs[0]
-    return output.name
-
-
-def _add(held: _Value, label: Label, term: Any) -> None:
-    held.terms[label] = held.terms[label] + term if label in held.terms else term
-    if len(held.terms) > MOST:
-        joined: Terms = {}
-        for name, part in held.terms.items():
-            joined[name[:1]] = joined[name[:1]] + part if name[:1] in joined else part
-        held.terms = joined
+def user_line(equation: Any) -> str:
+    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
+    for frame in getattr(equation.source_info.traceback, "frames", ()):
+        name = frame.file_name
+        if not name.startswith(JAX) and "contextlib" not in name:
+            return "" if name.startswith(HARNESS) else f"{Path(name).name}:{frame.line_num}"
+    return ""

@@ -76,6 +76,11 @@ def is_float(x: Any) -> bool:
     return bool(x.is_floating_point() or x.is_complex())
 
 
+def permuted(x: Any, order: tuple[int, ...]) -> Any:
+    """Return a tensor with its axes in another order."""
+    return x.permute(order)
+
+
 def conj(x: Any) -> Any:
     """Return the tensor itself: gradients are compared as torch defines them."""
     return x

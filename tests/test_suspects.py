@@ -1,0 +1,209 @@
+"""Why a pair's gradient is wrong: the report names each mistake in a rule that a user wrote."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+
+from parity import Pair, Rule, check
+from parity.causes.cause import Kind
+
+EPS = 1e-5
+
+
+def forward(x, gain):
+    d = x - x.mean(0, keepdims=True)
+    inv = ((d**2).sum(0, keepdims=True) / (x.shape[0] - 1) + EPS) ** -0.5
+    return gain * d * inv, (d * inv, inv, gain)
+
+
+def backward(*, bessel=True, mean=True, times=1, keep=True):
+    def run(residual, dout):
+        raw, inv, gain = residual
+        n = raw.shape[0]
+        ratio = n / (n - 1) if bessel else 1
+        total = dout.sum(0) if mean else 0
+        dx = times * gain * inv / n * (n * dout - total - ratio * raw * (dout * raw).sum(0))
+        dgain = (dout * raw).sum(0)
+        return dx, dgain[None] if keep else dgain
+
+    return run
+
+
+def tanh_backward(residual, dh):
+    x, w, h = residual
+    da = dh * (1 - h)
+    return da @ w.T, x.T @ da
+
+
+def tanh_forward(x, w):
+    h = jnp.tanh(x @ w)
+    return h, (x, w, h)
+
+
+def plain(x, gain):
+    return forward(x, gain)[0]
+
+
+def linear_backward(residual, dout):
+    x, w = residual
+    return dout @ w.T, (x.T @ dout).T
+
+
+def looked_up(i, C):
+    return C[i], (i, C)
+
+
+def set_not_add(residual, dout):
+    i, C = residual
+    return None, jnp.zeros_like(C).at[i].set(dout)
+
+
+def local(residual, dout):
+    return (residual,)
+
+
+def softmax_forward(x):
+    e = torch.exp(x - x.amax(-1, keepdim=True))
+    p = e / e.sum(-1, keepdim=True)
+    return p, p
+
+
+def rms_forward(x, w):
+    inv = (x.pow(2).mean(-1, keepdim=True) + 1e-6).rsqrt()
+    return x * inv * w, (x, inv)
+
+
+def rms_without_weight(residual, g):
+    x, inv = residual
+    return inv * g - x * inv**3 * (g * x).mean(-1, keepdim=True), (g * x * inv).sum(0)
+
+
+def complex_normal(rng, *shape):
+    return rng.normal(size=shape) + 1j * rng.normal(size=shape)
+
+
+def torchs_product(residual, dout):
+    """Right for torch; JAX's gradients are not conjugated."""
+    x, w = residual
+    return dout @ w.conj().T, x.conj().T @ dout
+
+
+@jax.custom_vjp
+def squares(x):
+    return (x**2).sum(1)
+
+
+squares.defvjp(lambda x: (squares(x), x), lambda x, dout: (x * dout[:, None],))
+
+BATCH = {"x": (7, 5), "gain": (1, 5)}
+NAMED = {
+    "no Bessel": (
+        Pair(jax=Rule(forward, backward(bessel=False)), torch=plain, inputs=BATCH),
+        (Kind.PATHS, r"\(x.shape\[0\]-1\)/x.shape\[0\]"),
+    ),
+    "no mean": (
+        Pair(jax=plain, torch=Rule(forward, backward(mean=False)), inputs=BATCH),
+        (Kind.PATHS, r"reduce_sum at test_suspects.py:\d+.* missing"),
+    ),
+    "twice, without a second framework": (
+        Pair(torch=Rule(forward, backward(times=2)), inputs=BATCH),
+        (Kind.FACTOR, "exactly 2 times"),
+    ),
+    "an axis dropped": (
+        Pair(torch=Rule(forward, backward(keep=False)), jax=plain, inputs=BATCH),
+        (Kind.SHAPE, "an axis of size 1 is kept or dropped"),
+    ),
+    "transposed": (
+        Pair(
+            jax=Rule(lambda x, w: (x @ w, (x, w)), linear_backward),
+            torch=torch.matmul,
+            inputs={"x": (7, 5), "w": (5, 3)},
+        ),
+        (Kind.SHAPE, "transposed, the numbers are right"),
+    ),
+    "set, not add": (
+        Pair(
+            jax=Rule(looked_up, set_not_add),
+            torch=lambda i, C: C[i],
+            inputs=lambda rng: {"i": rng.integers(0, 6, (9,)), "C": rng.normal(size=(6, 4))},
+        ),
+        (Kind.INDICES, "only the last use is kept"),
+    ),
+    "no gradient from above": (
+        Pair(torch=Rule(lambda x: (x**2 / 2, x), local), inputs={"x": (7, 5)}),
+        (Kind.NOT_LINEAR, "does not depend on the gradient from above"),
+    ),
+    "JAX's own custom rule": (
+        Pair(jax=squares, torch=lambda x: (x**2).sum(1), inputs={"x": (7, 5)}),
+        (Kind.FACTOR, "exactly 1/2 times"),
+    ),
+    "a slip that no number shows": (
+        Pair(
+            jax=Rule(tanh_forward, tanh_backward),
+            torch=lambda x, w: torch.tanh(x @ w),
+            inputs={"x": (7, 5), "w": (5, 3)},
+        ),
+        (Kind.EDIT, r"right if test_suspects.py:\d+ reads `da = dh \* \(1 - h \* h\)`"),
+    ),
+    "weight forgotten": (
+        Pair(torch=Rule(rms_forward, rms_without_weight), inputs={"x": (7, 5), "w": (5,)}),
+        (Kind.UPSTREAM, "w is missing as a factor of the gradient of out from above"),
+    ),
+    "not transposed": (
+        Pair(
+            jax=Rule(lambda x: (jnp.cumsum(x, 0), ()), lambda _, g: (jnp.cumsum(g, 0),)),
+            inputs={"x": (7, 5)},
+        ),
+        (Kind.UPSTREAM, "applied forwards, where its transpose belongs"),
+    ),
+    "diagonal": (
+        Pair(torch=Rule(softmax_forward, lambda p, g: (p * (1 - p) * g,)), inputs={"x": (7, 5)}),
+        (Kind.UPSTREAM, "the derivative's diagonal alone"),
+    ),
+    "a path in torch": (
+        Pair(torch=Rule(softmax_forward, lambda p, g: (p * g,)), inputs={"x": (7, 5)}),
+        (Kind.PATHS, r"sum at test_suspects.py:\d+ is missing"),
+    ),
+    "not conjugated": (
+        Pair(
+            torch=Rule(lambda x: (x * x, x), lambda x, dout: (2 * x * dout,)),
+            inputs=lambda rng: {"x": complex_normal(rng, 4, 3)},
+        ),
+        (Kind.CONJUGATED, "x where its conjugate belongs"),
+    ),
+    "not conjugated in a product": (
+        Pair(
+            jax=Rule(lambda x, w: (x @ w, (x, w)), torchs_product),
+            torch=torch.matmul,
+            inputs=lambda rng: {"x": complex_normal(rng, 7, 5), "w": complex_normal(rng, 5, 3)},
+        ),
+        (Kind.CONJUGATED, "in a product, w is conjugated"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_the_report_names_the_cause(name):
+    pair, (kind, says) = NAMED[name]
+    report = check(pair, dtypes=["float64"])
+    failed = next(row for row in report.rows if not row.verdict.passes)
+    first = failed.causes[0]
+    assert (first.kind, bool(re.search(says, first.sentence))) == (kind, True), report.text()
+    assert first.tensor == f"{failed.odd[0]}'s gradient of {failed.name}"
+    assert first.sentence in report.summary()
+    assert not any("why was not found" in note for note in report.notes)
+
+
+def test_a_search_that_fails_does_not_lose_the_result(monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("in the search")
+
+    monkeypatch.setattr("parity.checking.reasoned", broken)
+    report = check(NAMED["no Bessel"][0], dtypes=["float64"])
+    assert str(report.verdict) == "different"
+    assert report.notes == (
+        "why was not found: ZeroDivisionError: in the search; please report this",
+    )
