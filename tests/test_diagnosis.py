@@ -112,7 +112,7 @@ def test_a_mistake_is_caught_and_named(side: ModuleType, mistake: Mistake) -> No
     check_named(side, mistake, 7, FLOAT32)
 
 
-@pytest.mark.open
+@pytest.mark.full
 @pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
 @pytest.mark.parametrize("n", [7, 32])
 @each(TABLE)
@@ -128,7 +128,7 @@ def test_what_is_right_is_accepted(side: ModuleType, mistake: Mistake) -> None:
         assert judged(mistake, 7, side, dtype).status is Status.RIGHT
 
 
-@pytest.mark.open
+@pytest.mark.full
 @each(BENIGN)
 def test_what_is_right_is_accepted_at_32(side: ModuleType, mistake: Mistake) -> None:
     for dtype in (FLOAT32, FLOAT64):
@@ -160,7 +160,7 @@ def test_unseen_mistakes_are_caught_most_are_named_none_wrongly() -> None:
     assert named >= 46
 
 
-@pytest.mark.open
+@pytest.mark.full
 def test_mistakes_thought_of_later_are_caught_most_are_named_none_wrongly() -> None:
     """After these no rule was added."""
     caught, named, wrong = rates(LATER)

@@ -68,7 +68,7 @@ def test_the_command_fails_where_a_fault_is_missed(monkeypatch, capsys):
     assert "miss: none at all" in said
 
 
-@pytest.mark.open
+@pytest.mark.full
 def test_no_false_alarm_and_no_miss():
     rates = measure()
     assert rates.alarms.names == []
