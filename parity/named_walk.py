@@ -90,11 +90,10 @@ class _Walker:
     def labels(self, side: str) -> Arrays:
         """Return {name: value} of what a side names, in the order in which it is computed."""
         corner = self.legs.corners[side]
-        visited = self.taps[side].visited(corner.forward, {}, False)
         order: list[str] = []
 
         def run(*leaves: Any) -> dict[str, Any]:
-            _, found = visited(*leaves)
+            found: dict[str, Any] = self.taps[side].labelled(corner.forward, *leaves)
             order.extend(found)
             return found
 

@@ -36,6 +36,13 @@ def visited(
     return run
 
 
+def labelled(forward: Callable[..., dict[str, Any]], *inputs: Any) -> dict[str, Any]:
+    """Return {name: value} of what a function names; one that names nothing is only traced."""
+    if not _labels(jax.make_jaxpr(forward)(*inputs)):
+        return {}
+    return visited(forward, {}, False)(*inputs)[1]
+
+
 class _Taps:
     """What is put in place of named values, and what they were."""
 

@@ -52,6 +52,11 @@ def visited(
     return run
 
 
+def labelled(forward: Callable[..., dict[str, Any]], *inputs: Any) -> dict[str, Any]:
+    """Return {name: value} of what a function names."""
+    return visited(forward, {}, False)(*inputs)[1]
+
+
 def _uncompiled() -> Any:
     """Keep what torch.compile made eager; where nothing was compiled, its import is saved."""
     if "torch._dynamo" in sys.modules:
