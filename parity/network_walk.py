@@ -18,11 +18,12 @@ import numpy as np
 
 from parity import recipe
 from parity.causes.cause import Arrays
+from parity.compare import FLOAT64
 from parity.edits import needed, parse, statements, targets
 from parity.exercises import CHUNKED, ROWS, Exercise
 from parity.legs import call
 from parity.variants import Formula
-from parity.walk import FLOAT64, Bench, Line, Rule, Walk, judge_rule
+from parity.walk import Bench, Line, Rule, Walk, judge_rule
 
 LETTERS = (3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0)
 """How often each letter of the diagnosis batch is read."""

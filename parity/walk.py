@@ -18,12 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.causes.cause import Arrays, Cause, Context, Kind
-from parity.compare import distance
+from parity.compare import FLOAT64, distance
 from parity.diagnosis import diagnose
 from parity.noise import BOUND, sigma
 from parity.variants import Formula
-
-FLOAT64 = np.dtype(np.float64)
 
 BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
 """What is wrong with a rule whatever it computes."""

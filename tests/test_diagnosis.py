@@ -27,6 +27,7 @@ from mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 
 from parity.causes.cause import Context
 from parity.causes.fitting import Problem
+from parity.compare import FLOAT32, FLOAT64
 from parity.data import load
 from parity.diagnosis import Cause, Kind, diagnose
 from parity.errors import UsageError
@@ -35,9 +36,8 @@ from parity.frameworks import jax_side, torch_side
 from parity.network_walk import FUSED, diagnosis_batch, fused, network, probe, walk_pass
 from parity.notebook import Options, batches
 from parity.variants import Formula
-from parity.walk import FLOAT64, Bench, Line, Status, judge_rule
+from parity.walk import Bench, Line, Status, judge_rule
 
-FLOAT32 = np.dtype(np.float32)
 WORDS = {jax_side: jnp, torch_side: torch}
 
 
