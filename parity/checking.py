@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from parity.arranging import arrangements
+from parity.conventions.arranging import arrangements
 from parity.errors import ParityError, UsageError
 from parity.pair import Pair
 from parity.reasons import reasoned

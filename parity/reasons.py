@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from parity.conventions import explain
+from parity.conventions.search import explain
 from parity.legs import Legs
 from parity.named_walk import walk
 from parity.report import Section

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from convention_pairs import CASES
 from test_pairs import CONVENTION, EXPECTED, FOLDER
 
-import parity.conventions
+import parity.conventions.search
 import parity.reasons
 from parity import Pair, check
 from parity.causes.cause import Kind
-from parity.conventions import Explanation
+from parity.conventions.rerun import Change, Rerun
+from parity.conventions.search import Explanation
 from parity.finding import find
 from parity.frameworks import jax_program
-from parity.rerun import Change, Rerun
 from parity.trial import Trial
 
 X = {"x": (7, 5)}
@@ -110,7 +110,7 @@ def test_the_examples_conventions_are_named(name):
 def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
     """With another tolerance, or for a negative number, this never ends; both are tried."""
     monkeypatch.setattr(jax_program, "TURNS", 100)
-    monkeypatch.setattr(parity.conventions, "BASES", 0)
+    monkeypatch.setattr(parity.conventions.search, "BASES", 0)
 
     def root(x):
         return jax.lax.while_loop(
@@ -124,7 +124,7 @@ def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
 
 
 def test_a_long_search_says_how_it_goes(monkeypatch):
-    monkeypatch.setattr(parity.conventions, "QUIET", 0.0)
+    monkeypatch.setattr(parity.conventions.search, "QUIET", 0.0)
     heard = []
     check(Pair(jax=jnp.sin, torch=torch.exp, inputs=X), dtypes=["float64"], told=heard.append)
     assert any(re.search(r"looking for what restores parity: \d+ runs so far", x) for x in heard)

@@ -10,7 +10,7 @@ import pytest
 
 import parity.reasons
 from parity import Pair, check
-from parity.conventions import Explanation
+from parity.conventions.search import Explanation
 from parity.finding import find
 
 FOLDER = Path(__file__).parents[1] / "examples" / "pairs"

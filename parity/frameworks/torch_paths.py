@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from parity.conventions.programs import UNCHANGED, Operation, Program
 from parity.frameworks.torch_program import record
-from parity.programs import UNCHANGED, Operation, Program
 from parity.tape import Pull, Step, Terms, Value, send_back
 
 Function = Callable[[Mapping[str, Any]], Mapping[str, Any]]

@@ -22,8 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
+from parity.conventions.programs import Changes, Constant, Operation, Program
 from parity.frameworks.torch_noise import _name, _Open, _rule, _written
-from parity.programs import Changes, Constant, Operation, Program
 
 NO_CONSTANTS = frozenset(
     """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k

@@ -15,11 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity import proposals
 from parity.causes.cause import Cause, Kind
-from parity.legs import LARGE, Arrays, Legs
-from parity.noise import BOUND
-from parity.parameters import (
+from parity.conventions import proposals
+from parity.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
     Parameter,
@@ -29,10 +27,12 @@ from parity.parameters import (
     of_side,
     plausible,
 )
+from parity.conventions.rerun import Change, Problem, Rerun
+from parity.conventions.solving import solve, solve_two
+from parity.conventions.spelling import Spelled, spellings
+from parity.legs import LARGE, Arrays, Legs
+from parity.noise import BOUND
 from parity.progress import QUIET
-from parity.rerun import Change, Problem, Rerun
-from parity.solving import solve, solve_two
-from parity.spelling import Spelled, spellings
 
 MOST_RUNS = 6000
 """Runs of changed functions in one search."""

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from parity.compare import FLOAT64, distance
-from parity.layouts import Layout
+from parity.conventions.layouts import Layout
+from parity.conventions.programs import Changes, Edit, Program
 from parity.legs import Arrays, Legs, Outcome
 from parity.noise import BOUND, sigma
-from parity.programs import Changes, Edit, Program
 
 
 class Problem(Protocol):

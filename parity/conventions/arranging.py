@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from parity.causes.cause import Cause
-from parity.conventions import convention, explain
+from parity.conventions.search import convention, explain
 from parity.corners import Corner, corners_of
 from parity.errors import ParityError, UsageError
 from parity.legs import Legs

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from parity.programs import UNCHANGED, Edit, Operation, Program, of_input
+from parity.conventions.programs import UNCHANGED, Edit, Operation, Program, of_input
 
 OTHER_COMPARISON = {"gt": "ge", "ge": "gt", "lt": "le", "le": "lt"}
 SAID = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}

@@ -11,10 +11,10 @@ from functools import partial
 from itertools import permutations
 from typing import Any
 
-from parity.layouts import Layout, scaled, shifted
-from parity.programs import Constant, Operation, Program, read_by, role, uses
-from parity.rerun import Change, Rerun
-from parity.spelling import written
+from parity.conventions.layouts import Layout, scaled, shifted
+from parity.conventions.programs import Constant, Operation, Program, read_by, role, uses
+from parity.conventions.rerun import Change, Rerun
+from parity.conventions.spelling import written
 
 EPSILONS = frozenset(("epsilon", "eps"))
 NEUTRAL = {

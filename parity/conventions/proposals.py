@@ -12,13 +12,13 @@ from itertools import combinations
 
 import numpy as np
 
-from parity.alternatives import Alternative, alternatives, left_out, put_in
-from parity.layouts import Layout, rearranged, regrouped, scaled, shifted
+from parity.conventions.alternatives import Alternative, alternatives, left_out, put_in
+from parity.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
+from parity.conventions.parameters import Parameter, numbers, others
+from parity.conventions.programs import Operation
+from parity.conventions.rerun import Change, Rerun
+from parity.conventions.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
 from parity.legs import Arrays
-from parity.parameters import Parameter, numbers, others
-from parity.programs import Operation
-from parity.rerun import Change, Rerun
-from parity.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
 
 Parameters = Mapping[str, Sequence[Parameter]]
 """By side."""

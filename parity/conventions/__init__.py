@@ -1,0 +1,1 @@
+"""Why two right functions differ: one is changed until it is the other. `search.py` begins."""
