@@ -83,7 +83,7 @@ class Pair:
         given = self.inputs(rng) if callable(self.inputs) else self.inputs
         if isinstance(given, dict):
             names, values = [str(name) for name in given], list(given.values())
-            values = [short_decimals(rng, v) if _is_shape(v) else v for v in values]
+            values = [short_decimals(rng, v) if is_shape(v) else v for v in values]
         else:
             values = list(given) if type(given) in (tuple, list) else [given]
             names = self._names(len(values))
@@ -143,7 +143,8 @@ def short_decimals(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray
     return (drawn * SPREAD / steps).reshape(shape)
 
 
-def _is_shape(value: Any) -> bool:
+def is_shape(value: Any) -> bool:
+    """Return whether an input is given as a shape, for random numbers."""
     return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
 
 

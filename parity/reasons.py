@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from parity.causes.cause import Kind
 from parity.conventions.search import explain
 from parity.legs import Legs
 from parity.named_walk import walk
 from parity.report import Section
+from parity.smallest import smallest_case
 from parity.suspects import causes_of
 from parity.trial import Exact
 from parity.verdict import Row, Verdict
@@ -38,7 +40,16 @@ def reasoned(
         notes += said
     section = _diagnosed(section, legs, problems)
     section, said = _placed(section, legs, problems[failed[0].batch][0])
+    unnamed = next(filter(_is_unnamed, section.rows), None)
+    if unnamed is not None and (case := smallest_case(legs.pair, unnamed)):
+        notes.append(case)
     return section, notes + said
+
+
+def _is_unnamed(row: Row) -> bool:
+    """Return whether two things differ and nothing was found that restores parity."""
+    apart = row.verdict in (Verdict.DIFFERENT, Verdict.CONVENTION)
+    return apart and all(cause.kind is Kind.UNKNOWN for cause in row.causes)
 
 
 def _explained(

@@ -207,3 +207,34 @@ def test_a_search_that_fails_does_not_lose_the_result(monkeypatch):
     assert report.notes == (
         "why was not found: ZeroDivisionError: in the search; please report this",
     )
+
+
+def test_what_has_no_name_is_shown_in_its_smallest_case():
+    def backward(residual, dout):
+        return (torch.where(residual.sum(0) > -99, torch.sin(3 * residual), 0) * dout,)
+
+    rule = Rule(lambda x: (torch.tanh(x), x), backward)
+    report = check(Pair(torch=rule, inputs={"x": (7, 5)}), dtypes=["float64"])
+    (row,) = report.sections[0].gradients
+    assert [cause.kind for cause in row.causes] == [Kind.UNKNOWN]
+    assert "35 of 35 entries are wrong" in row.causes[0].sentence
+    (note,) = report.notes
+    assert note.startswith("the smallest failing case is x [1, 1]: x: torch.rule's gradient is not")
+    assert "is not the derivative" in report.summary()  # what is known, not what is unknown
+
+
+def test_a_named_cause_needs_no_smallest_case():
+    assert check(NAMED["no Bessel"][0], dtypes=["float64"]).notes == ()
+
+
+def test_a_smaller_case_that_cannot_be_run_or_does_not_fail_is_passed_over():
+    """It takes two rows for this to be wrong, and five columns to be run at all."""
+
+    source = "lambda x, g: (g * (torch.sin(3 * x) if len(x) > 1 else 1 - torch.tanh(x) ** 2),)"
+    backward = eval(source, {"torch": torch})  # without a source that could be mended
+    rule = Rule(lambda x: (torch.tanh(x), x), backward)
+    report = check(Pair(torch=rule, inputs={"x": (3, 3)}), dtypes=["float64"])
+    assert report.notes[0].startswith("the smallest failing case is x [2, 2]")
+    rule = Rule(lambda x: (torch.tanh(x.reshape(-1, 5)), x.reshape(-1, 5)), backward)
+    report = check(Pair(torch=rule, inputs={"x": (4, 5)}), dtypes=["float64"])
+    assert report.notes == ()
