@@ -18,6 +18,7 @@ from parity.causes.edited import HINTS, OTHER
 from parity.compare import FLOAT64, distance
 from parity.corners import by_rule
 from parity.diagnosis import diagnose
+from parity.errors import ParityError, UsageError
 from parity.legs import Legs
 from parity.mending import Mend, mends
 from parity.noise import BOUND, sigma
@@ -35,12 +36,15 @@ def causes_of(
 ) -> dict[str, tuple[Cause, ...]]:
     """Return {gradient: why each odd corner has it wrong}, against the others in float64.
 
-    Nothing for a gradient that every corner has wrong, or none in float64.
+    Asked of the first row's problem. Nothing for a gradient that every corner has wrong there, or
+    none.
     """
     causes: dict[str, tuple[Cause, ...]] = {}
     wrong: dict[str, dict[str, np.ndarray]] = {}
+    if not rows:
+        return causes
+    problem = problems[rows[0].batch][0]
     for row in {row.name: row for row in reversed(rows)}.values():
-        problem = problems[row.batch][0]
         right = [corner for corner in problem.outcomes if corner not in row.odd]
         if not right:
             continue
@@ -57,7 +61,6 @@ def causes_of(
             if found:
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():
-        problem = problems[next(row.batch for row in rows if row.name in references)][0]
         kept = {
             name: _mean(problem, [*problem.outcomes], name)
             for name in legs.floating
@@ -72,11 +75,17 @@ def causes_of(
 def causes_of_misfit(
     misfit: MisfitError, pair: Pair, seed: int, dtypes: tuple[str, ...]
 ) -> tuple[Cause, ...]:
-    """Return why a corner's gradient has another shape than its input, against the others'."""
-    assert misfit.value is not None
+    """Return why a corner's gradient has another shape than its input, against the others'.
+
+    Nothing where the others cannot be run without it.
+    """
     legs = Legs(pair, pair.arguments(np.random.default_rng(seed)))
     del legs.corners[misfit.corner]
-    problem = Trial(pair, seed, dtypes, legs).problems[dtypes[0]]
+    try:
+        problem = Trial(pair, seed, dtypes, legs).problems[dtypes[0]]
+    except (MisfitError, ParityError, UsageError):
+        return ()
+    assert misfit.value is not None
     context = _context(misfit.tensor, legs, problem, [*problem.outcomes])
     known = replace(context, tensor=f"{misfit.corner}'s gradient of {misfit.tensor}")
     reference = _mean(problem, [*problem.outcomes], misfit.tensor)

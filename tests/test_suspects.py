@@ -238,3 +238,17 @@ def test_a_smaller_case_that_cannot_be_run_or_does_not_fail_is_passed_over():
     rule = Rule(lambda x: (torch.tanh(x.reshape(-1, 5)), x.reshape(-1, 5)), backward)
     report = check(Pair(torch=rule, inputs={"x": (4, 5)}), dtypes=["float64"])
     assert report.notes == ()
+
+
+def test_two_rules_of_a_wrong_shape():
+    wrong = Rule(lambda x: (x * x, x), lambda x, dout: ((2 * x * dout).sum(0),))
+    report = check(Pair(jax=wrong, torch=wrong, inputs={"x": (4, 3)}))
+    assert report.summary().startswith("different: first in the gradient of x")
+    assert "shape [3]" in report.summary()
+
+
+def test_several_seeds_are_asked_about_one_problem():
+    pair = Pair(torch=Rule(forward, backward(times=2)), inputs=BATCH)
+    row = check(pair, seeds=4, dtypes=["float64"]).sections[0].gradients[0]
+    assert row.causes[0].sentence == "exactly 2 times the right value"
+    assert any("dx = gain * inv" in cause.sentence for cause in row.causes)
