@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from parity.named_walk import INHERITED, INTRODUCED, Step
-from parity.verdict import Row, Verdict
+from parity.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from parity.named_walk import Step
     from parity.report import Report, Section
 
 MOST = 6
@@ -34,6 +34,8 @@ COLOURS = {
     Verdict.NOT_COMPARABLE: "red",
     Verdict.DIFFERENT: "bold red",
 }
+
+PLACES: dict[str, str] = {Status.INTRODUCED: "bold red", Status.INHERITED: "dim"}
 
 
 def draw(report: Report, console: Console, verbose: bool = False) -> None:
@@ -105,7 +107,7 @@ def _walk(steps: tuple[Step, ...]) -> Table:
     for step in steps:
         name = f"gradient of {step.name}" if step.gradient else step.name
         place = f"{step.place}, on the way back from {step.into}" if step.into else step.place
-        style = {INTRODUCED: "bold red", INHERITED: "dim"}.get(step.place, "")
+        style = PLACES.get(step.place, "")
         apart, alone = _short(step.apart.sigmas), _short(step.alone.sigmas)
         table.add_row(name, apart, alone, Text(place), style=style)
     return table
@@ -117,7 +119,7 @@ def _reasons(console: Console, section: Section, verbose: bool) -> None:
 
     told: dict[str, Verdict] = {}
     for row in section.rows:
-        if row.reason and (verbose or row.place != INHERITED):
+        if row.reason and (verbose or row.place != Status.INHERITED):
             told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
     lines = list(told.items())
     for line, verdict in lines if verbose else lines[:MOST]:
@@ -160,8 +162,8 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         if same[0].zero and worst.verdict.passes:
             verdict.append(" ~0", style="dim")
         style = ""
-        if worst.place == INHERITED:
-            verdict, style = Text(INHERITED), "dim"
+        if worst.place == Status.INHERITED:
+            verdict, style = Text(Status.INHERITED), PLACES[Status.INHERITED]
         table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
     return table
 

@@ -16,8 +16,7 @@ import numpy as np
 from parity.compare import FLOAT64, Distance, distance
 from parity.legs import Arrays, Legs, call
 from parity.noise import BOUND, sigma
-
-INTRODUCED, INHERITED = "introduced", "inherited"
+from parity.verdict import Status
 
 
 class Step(NamedTuple):
@@ -162,7 +161,7 @@ class _Walker:
         forward = [self._step(0, key, whole, alone, own) for key in floats]
         behind = [*reversed(common), *self.legs.floating] if gradients else []
         backward = [self._step(1, key, whole, alone, own) for key in behind]
-        if any(step.place == INTRODUCED for step in backward):
+        if any(step.place == Status.INTRODUCED for step in backward):
             backward = self._by_origin(forward, backward, named, upstream, own)
         return forward + backward
 
@@ -172,8 +171,8 @@ class _Walker:
         first, second = (whole[side][part][key] for side in self.sides)
         yard = _yard(part, key, own)
         apart, left = distance(second, first, yard), distance(alone[part][key], first, yard)
-        place = INHERITED if apart.sigmas > BOUND else ""
-        place = INTRODUCED if left.sigmas > BOUND else place
+        place = Status.INHERITED if apart.sigmas > BOUND else ""
+        place = Status.INTRODUCED if left.sigmas > BOUND else place
         return Step(key.removeprefix(PREFIX), part == 1, apart, left, place)
 
     def _by_origin(
@@ -189,19 +188,19 @@ class _Walker:
         One wrong step spoils the gradient of all that goes into it: the first of them introduces
         the fault. Where the step's forward differs already, none does.
         """
-        suspects = [step for step in backward if step.place == INTRODUCED]
+        suspects = [step for step in backward if step.place == Status.INTRODUCED]
         origins: dict[str, str] = {}
         followers: set[str] = set()
         for target in reversed(forward):
             spoiled = self._spoiled(target.name, suspects, named, upstream, own)
-            if spoiled and target.place != INTRODUCED:
+            if spoiled and target.place != Status.INTRODUCED:
                 origins.setdefault(spoiled[0], target.name)
             followers |= set(spoiled)
         return [
             step._replace(into=origins[step.name])
-            if step.name in origins and step.place == INTRODUCED
-            else step._replace(place=INHERITED)
-            if step.name in followers and step.place == INTRODUCED
+            if step.name in origins and step.place == Status.INTRODUCED
+            else step._replace(place=Status.INHERITED)
+            if step.name in followers and step.place == Status.INTRODUCED
             else step
             for step in backward
         ]

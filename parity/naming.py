@@ -1,7 +1,7 @@
 """`parity.name(x, "h")`: a name for an intermediate, in either framework, that changes nothing.
 
-Where a pair differs, the named intermediates are walked (`walk.py`): the first that differs is
-where the difference starts. Imports neither framework: x brings its own.
+Where a pair differs, the named intermediates are walked (`named_walk.py`): the first that differs
+is where the difference starts. Imports neither framework: x brings its own.
 """
 
 from __future__ import annotations

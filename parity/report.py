@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from parity.causes.cause import Kind
 from parity.errors import ParityError
 from parity.files import write_json
-from parity.named_walk import INHERITED, INTRODUCED, Step
 from parity.noise import BOUND
-from parity.verdict import Row, Verdict
+from parity.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from parity.named_walk import Step
 
 SCHEMA = "backprop-parity/notebook/1"
 CHECK_SCHEMA = "backprop-parity/check/1"
@@ -42,7 +43,7 @@ class Section:
     @property
     def start(self) -> Step | None:
         """The first step that introduces a difference, forwards first."""
-        return next((step for step in self.walk if step.place == INTRODUCED), None)
+        return next((step for step in self.walk if step.place == Status.INTRODUCED), None)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -125,7 +126,7 @@ class Report:
                 f"({corner.split()[0]})"
             )
         bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
-        part, first = next((b for b in bad if b[1].place != INHERITED), bad[0])
+        part, first = next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
         more = len({(part, row.name) for part, row in bad}) - 1
         also = f", and in {more} more" if more else ""
         start = next((section.start for section in self.sections if section.start), None)
@@ -205,6 +206,7 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
+"""What of a cause is written."""
 
 
 def _row(row: Row) -> dict[str, Any]:
@@ -214,13 +216,7 @@ def _row(row: Row) -> dict[str, Any]:
         "verdict": str(row.verdict),
         "reason": row.reason,
         "odd": list(row.odd),
-        "causes": [
-            {
-                key: str(getattr(cause, key))
-                for key in ("kind", "key", "sentence", "hint", "evidence", "tensor")
-            }
-            for cause in row.causes
-        ],
+        "causes": [{key: str(getattr(cause, key)) for key in CAUSE} for cause in row.causes],
         "place": row.place,
         "power": _plain(row.power),
         "power_here": _plain(row.power_here),

@@ -43,6 +43,14 @@ class Verdict(StrEnum):
         return self.severity <= Verdict.LESS_ACCURATE.severity
 
 
+class Status(StrEnum):
+    """Where a difference starts: what one step has to do with it."""
+
+    RIGHT = "right"
+    INHERITED = "inherited"
+    INTRODUCED = "introduced"
+
+
 @dataclass(frozen=True)
 class Row:
     """One tensor in one dtype: every corner's distance from the reference, and the verdict."""
@@ -65,7 +73,7 @@ class Row:
     causes: tuple[Cause, ...] = ()
     """What explains the difference, most telling first."""
     place: str = ""
-    """Where the difference starts: "introduced" here, or "inherited"; empty where none is known."""
+    """A `Status`: where the difference starts; empty where that is not known."""
 
     @property
     def vacuous(self) -> bool:

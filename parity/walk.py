@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -22,20 +21,13 @@ from parity.compare import FLOAT64, distance
 from parity.diagnosis import diagnose
 from parity.noise import BOUND, sigma
 from parity.variants import Formula
+from parity.verdict import Status
 
 BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
 """What is wrong with a rule whatever it computes."""
 
 Rule = Callable[[Mapping[str, Any]], Any]
 """One gradient as a function of the tensors by name and of their gradients as d + name."""
-
-
-class Status(StrEnum):
-    """What a step of the backward pass is."""
-
-    RIGHT = "right"
-    INHERITED = "inherited"
-    INTRODUCED = "introduced"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Operations that are often done in one of two ways: where eps stands, which rule a kink follows.
 
 Each alternative is one operation of a recorded program done the other way. They are proposed from
-what the operations are, never from what a function is called; `conventions.py` tries them.
+what the operations are, never from what a function is called; `search.py` tries them.
 """
 
 from __future__ import annotations

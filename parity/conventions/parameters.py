@@ -1,6 +1,6 @@
 """What can be turned on one side of a pair: a constant, one and its complement, a factor put in.
 
-A parameter knows its value and how to change it; `conventions.py` decides what to try.
+A parameter knows its value and how to change it; `search.py` decides what to try.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Single changes that might make two functions one: what a search tries. Runs nothing.
 
 A constant gets one of the other side's, a switch is turned, an operation done the other way, an
-array laid out otherwise, rows are left out. `conventions.py` tries them in order of cost.
+array laid out otherwise, rows are left out. `search.py` tries them in order of cost.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.frameworks.jaxpr_paths import CUSTOM, INLINED
+from parity.frameworks.jaxpr_paths import CALLS
 from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
@@ -52,7 +52,6 @@ COMPONENTWISE = SERIES.keys() | frozenset(
 )
 # Whole numbers stay whole, and exact in any float, through moving, choosing and these.
 WHOLE = EXACT | frozenset("add add_any cumsum dot_general mul reduce_sum scatter-add sub".split())
-CALLS = INLINED | CUSTOM
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:

@@ -28,6 +28,8 @@ INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".spl
 CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
 """A custom rule gives way to what its function itself says."""
 
+CALLS = INLINED | CUSTOM
+
 JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
 HARNESS = str(Path(parity.__file__ or "").parent)
 
@@ -126,7 +128,7 @@ def _run(closed: Any, arguments: list[Value], tape: list[Step]) -> list[Value]:
 
     for equation in jaxpr.eqns:
         inputs = [read(atom) for atom in equation.invars]
-        if equation.primitive.name in INLINED | CUSTOM:
+        if equation.primitive.name in CALLS:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
             outputs = _run(inner, inputs, tape)
         else:
