@@ -20,19 +20,13 @@ from parity import recipe
 from parity.causes.cause import Arrays
 from parity.compare import FLOAT64
 from parity.edits import needed, parse, statements, targets
-from parity.exercises import CHUNKED, ROWS, Exercise
+from parity.exercises import CHUNKED, EXERCISES, ROWS, Exercise
 from parity.legs import call
 from parity.variants import Formula
 from parity.walk import Bench, Line, Rule, Walk, judge_rule
 
 LETTERS = (3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0)
 """How often each letter of the diagnosis batch is read."""
-
-FUSED = {
-    "logits": ("loss",),
-    "hprebn": ("hpreact",),
-}
-"""Exercises 2 and 3: a tensor, and what its rule starts from."""
 
 FUSED_FORMULAS = {
     "logits": ("dlogits = (softmax(logits, 1) - one_hot(Yb, vocab)) / n",),
@@ -41,7 +35,7 @@ FUSED_FORMULAS = {
         " - n / (n - 1) * bnraw * (dhpreact * bnraw).sum(0))",
     ),
 }
-"""Right lines as people write them, to be edited."""
+"""Exercises 2 and 3: right lines as people write them, to be edited."""
 
 
 def diagnosis_batch(seed: int = 0) -> dict[str, np.ndarray]:
@@ -126,13 +120,16 @@ def walk_rules(
 
     Judged on ``batch`` in ``dtype``, named on the diagnosis batch in float64.
     """
-    lines = []
-    for name, rule in rules.items():
-        given = None if exercise == 1 else FUSED[name]
-        walk = network() if exercise == 1 else fused()
-        bench = walk.bench(_exact(batch), given=given)
-        lines.append(judge_rule(name, rule, side, dtype, bench, probe(given)))
-    return lines
+    given = starts_from(exercise)
+    bench = (fused() if given else network()).bench(_exact(batch), given=given)
+    return [
+        judge_rule(name, rule, side, dtype, bench, probe(given)) for name, rule in rules.items()
+    ]
+
+
+def starts_from(exercise: int) -> tuple[str, ...] | None:
+    """Return the tensors whose gradients a rule is given: all, None, where it is one step."""
+    return None if exercise == CHUNKED.number else (EXERCISES[exercise].above,)
 
 
 def walk_exercise(exercise: Exercise, side: ModuleType, batch: Arrays) -> list[Line]:
@@ -147,16 +144,8 @@ def walk_exercise(exercise: Exercise, side: ModuleType, batch: Arrays) -> list[L
     def rule_of(name: str) -> Rule:
         return lambda values: function(*(values[given] for given in exercise.inputs))[1][name]
 
-    given = (exercise.above,)
-    lines = []
-    for name in exercise.rows:
-        walk = fused() if name in FUSED else network()
-        benches = (
-            walk.bench(_exact(batch), given=given),
-            walk.bench(diagnosis_batch(), random=True, given=given),
-        )
-        lines.append(judge_rule(name, rule_of(name), side, FLOAT64, *benches))
-    return lines
+    rules = {name: rule_of(name) for name in exercise.rows}
+    return walk_rules(rules, batch, side, exercise=exercise.number)
 
 
 @cache
@@ -215,6 +204,8 @@ def _one_step(name: str, tensors: Arrays, gradients: Arrays) -> tuple[Formula, .
 
 
 def _fused_steps(name: str, tensors: Arrays, gradients: Arrays) -> tuple[Formula, ...]:
+    if name not in FUSED_FORMULAS:  # one step, in the fused exercises too
+        return _one_step(name, tensors, gradients)
     torch = import_module("torch")
     namespace = dict(_backward()[0]) | {"softmax": torch.softmax}
     values = _values(tensors, gradients)

@@ -28,6 +28,9 @@ from parity.trial import Exact, Trial
 from parity.verdict import Row
 from parity.walk import without_end
 
+Paths = list[dict[str, dict[str, np.ndarray]]]
+"""Of each function that has some: {input: {path: term}}."""
+
 PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
 
@@ -44,12 +47,13 @@ def causes_of(
     if not rows:
         return causes
     problem = problems[rows[0].batch][0]
+    paths = _paths(legs, problem)
     for row in {row.name: row for row in reversed(rows)}.values():
         right = [corner for corner in problem.outcomes if corner not in row.odd]
         if not right:
             continue
         reference = _mean(problem, right, row.name)
-        context = _context(row.name, legs, problem, right)
+        context = _context(row.name, legs, problem, right, paths)
         for corner in (corner for corner in problem.outcomes if corner in row.odd):
             known = replace(
                 context,
@@ -86,7 +90,8 @@ def causes_of_misfit(
     except (MisfitError, ParityError, UsageError):
         return ()
     assert misfit.value is not None
-    context = _context(misfit.tensor, legs, problem, [*problem.outcomes])
+    paths = _paths(legs, problem)
+    context = _context(misfit.tensor, legs, problem, [*problem.outcomes], paths)
     known = replace(context, tensor=f"{misfit.corner}'s gradient of {misfit.tensor}")
     reference = _mean(problem, [*problem.outcomes], misfit.tensor)
     return tuple(diagnose(misfit.value, reference, known))
@@ -97,7 +102,7 @@ def _mean(problem: Exact, corners: Sequence[str], name: str) -> np.ndarray:
     return found
 
 
-def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str]) -> Context:
+def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str], paths: Paths) -> Context:
     leaves, douts = _given(legs, problem)
     noise = problem.noise[1][name]
     if {*leaves} & {*douts}:  # an input is called like an output
@@ -108,7 +113,7 @@ def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str]) -> Con
         sizes=_sizes(leaves),
         tensors=leaves | problem.outcomes[right[0]][0],
         gradients=others | douts,
-        paths=_paths(name, legs, problem, _mean(problem, right, name)),
+        paths=_adding_up(name, paths, _mean(problem, right, name), noise),
         upstream=tuple(douts),
         right=partial(_rerun, legs, right[0], problem, name, leaves),
     )
@@ -130,16 +135,16 @@ def _sizes(leaves: Arrays) -> dict[str, int]:
     return sizes
 
 
-def _paths(name: str, legs: Legs, problem: Exact, reference: np.ndarray) -> Arrays:
-    """Return the terms of a gradient by path, of the first function whose terms add up to it."""
-    yard = sigma(problem.noise[1][name], FLOAT64)
+def _paths(legs: Legs, problem: Exact) -> Paths:
+    """Return each function's terms of every gradient by path, where it has some."""
     leaves, douts = _given(legs, problem)
+    found: Paths = []
     for framework in legs.pair.sides:
         side, forward = (getattr(legs.corners[framework], part) for part in ("side", "forward"))
 
         def function(values: Arrays, forward: Any = forward) -> Arrays:
-            found: Arrays = forward(*(values[leaf] for leaf in leaves))
-            return found
+            outputs: Arrays = forward(*(values[leaf] for leaf in leaves))
+            return outputs
 
         paths = import_module(f"parity.frameworks.{PATHS[framework]}")
         try:
@@ -148,12 +153,19 @@ def _paths(name: str, legs: Legs, problem: Exact, reference: np.ndarray) -> Arra
                     dict(zip(own, side.from_numpy(tuple(own.values())), strict=True))
                     for own in (leaves, douts)
                 )
-                found = side.to_numpy(paths.compiled(function)(*given))[name]
+                found.append(side.to_numpy(paths.compiled(function)(*given)))
         except Exception:  # an operation that cannot be run backwards alone has no paths
             continue
-        total = sum(found.values(), np.zeros_like(reference))
+    return found
+
+
+def _adding_up(name: str, paths: Paths, reference: np.ndarray, noise: np.ndarray) -> Arrays:
+    """Return the terms of a gradient of the first function whose terms add up to it."""
+    yard = sigma(noise, FLOAT64)
+    for terms in (own[name] for own in paths):
+        total = sum(terms.values(), np.zeros_like(reference))
         if distance(total, reference, yard).sigmas <= BOUND:
-            return without_end(found)[0]
+            return without_end(terms)[0]
     return {}
 
 

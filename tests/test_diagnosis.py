@@ -33,7 +33,7 @@ from parity.diagnosis import Cause, Kind, diagnose
 from parity.errors import UsageError
 from parity.exercises import ROWS
 from parity.frameworks import jax_side, torch_side
-from parity.network_walk import FUSED, diagnosis_batch, fused, network, probe, walk_pass
+from parity.network_walk import diagnosis_batch, fused, network, probe, starts_from, walk_pass
 from parity.notebook import Options, batches
 from parity.variants import Formula
 from parity.walk import Bench, Line, Status, judge_rule
@@ -51,7 +51,7 @@ def bench(n: int, given: tuple[str, ...] | None) -> Bench:
 
 
 def given(mistake: Mistake) -> tuple[str, ...] | None:
-    return None if mistake.exercise == 1 else FUSED[mistake.tensor]
+    return starts_from(mistake.exercise)
 
 
 def rule(mistake: Mistake, side: ModuleType) -> Any:
