@@ -285,28 +285,43 @@ class _Pool:
         return self.row[start : start + y.numel()].reshape(y.shape).to(y.device)
 
 
-class _Noise(TorchDispatchMode):
+class Opening(TorchDispatchMode):
+    """A mode that opens fused kernels by torch's own table of decompositions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opening: list[Any] = []
+
+    def opens(self, func: Any) -> bool:
+        """Return whether an operation is made of others, and is not being opened already."""
+        return isinstance(_rule(func), _Open) and func not in self.opening
+
+    def opened(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Return what an operation gives by the others that it is made of."""
+        self.opening.append(func)
+        try:
+            with self:
+                return _rule(func).decomposition(*args, **kwargs)
+        finally:
+            self.opening.pop()
+
+
+class _Noise(Opening):
     """The function with fused kernels opened and, given a pool, every rounding disturbed."""
 
     def __init__(self, pool: _Pool | None) -> None:
         super().__init__()
         self.pool = pool
-        self.opening: list[Any] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        rule = _rule(func)
-        if isinstance(rule, _Open) and func not in self.opening:
+        if self.opens(func):
             if self.pool is not None and _name(func) in NORMALIZATIONS:
                 place = 1 if _name(func).endswith("backward") else 0
                 moved = args[place] * _factor(self.pool, args[place])
                 args = (*args[:place], moved, *args[place + 1 :])
-            self.opening.append(func)
-            try:
-                with self:
-                    return rule.decomposition(*args, **kwargs)
-            finally:
-                self.opening.pop()
+            return self.opened(func, args, kwargs)
+        rule = _rule(func)
         if self.pool is None or rule is _exact:
             return func(*args, **kwargs)
         if isinstance(rule, _Open):  # its decomposition came back to it

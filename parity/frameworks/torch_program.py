@@ -18,12 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
 from parity.conventions.programs import Changes, Constant, Operation, Program
-from parity.frameworks.torch_noise import _name, _Open, _rule, _written
+from parity.frameworks.torch_noise import Opening, _name, _written
 
 NO_CONSTANTS = frozenset(
     """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
@@ -90,12 +89,12 @@ def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool)
     )
 
 
-class _Tape(TorchDispatchMode):
+class _Tape(Opening):
     """Writes down what is dispatched."""
 
     def __init__(self, opened: bool) -> None:
         super().__init__()
-        self.opened, self.opening = opened, []  # type: ignore[var-annotated]
+        self.inside = opened
         self.counter, self.places = count(), count()
         self.known: dict[int, int] = {}
         self.kept: list[Tensor] = []  # alive, so that no id is used twice
@@ -126,14 +125,8 @@ class _Tape(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        rule = _rule(func) if self.opened else None
-        if isinstance(rule, _Open) and func not in self.opening:
-            self.opening.append(func)
-            try:
-                with self:
-                    return rule.decomposition(*args, **kwargs)
-            finally:
-                self.opening.pop()
+        if self.inside and self.opens(func):
+            return self.opened(func, args, kwargs)
         args, kwargs = _with_defaults(func, args, kwargs)
         read = self._inputs(func, args, kwargs)
         leaves = tree_flatten((args, kwargs))[0]
