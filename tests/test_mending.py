@@ -95,6 +95,14 @@ def added_in_a_loop(x, dout):
     return total
 
 
+def one_turn_short(x, dout):
+    n = x.shape[0] - 1
+    total = np.zeros_like(x[0])
+    for i in range(n):
+        total = total + x[i] * dout[i]
+    return total
+
+
 def test_every_run_has_its_own_values(capsys):
     x = X.copy()
     found = [*mends(saved_value_changed, (x, DOUT), right_as(X * DOUT))]
@@ -107,6 +115,7 @@ def test_a_loop_is_left_to_end():
     assert [*mends(counted_in_a_while_loop, (X, DOUT), right_as(X * DOUT))] == []
     found = [*mends(added_in_a_loop, (X, DOUT), right_as((X * DOUT).sum(0)))]
     assert "total = x[i] * dout[i] + total" in [mend.line for mend in found]
+    assert [*mends(one_turn_short, (X, DOUT), right_as((X * DOUT).sum(0)))] == []  # n is its length
 
 
 def test_an_edit_that_would_need_another_is_not_found():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -178,6 +179,17 @@ def test_what_only_one_side_names_is_said():
         Pair(jax=lambda x: jnp.sin(name(x, "h")), torch=lambda x: torch.cos(x), inputs={"x": (3,)})
     )
     assert "h is named on the jax side alone" in report.notes
+
+
+def test_the_summary_passes_over_what_is_inherited():
+    pair = Pair(jax=jnp.sin, torch=torch.cos, inputs={"x": (3,)})
+    report = check(pair, dtypes=["float64"])
+    (section,) = report.sections
+    (out,), (grad,) = section.forward, section.gradients
+    follows = replace(section, forward=(replace(out, place="inherited"),), gradients=(grad,))
+    assert report.summary().startswith("convention: first in out, and in 1 more")
+    said = replace(report, sections=(follows,)).summary()
+    assert said.startswith("convention: first in the gradient of x, and in 1 more")
 
 
 def test_the_report_says_where_it_starts():

@@ -81,6 +81,17 @@ def rms_without_weight(residual, g):
     return inv * g - x * inv**3 * (g * x).mean(-1, keepdim=True), (g * x * inv).sum(0)
 
 
+def scores(q, k):
+    s = q @ k.T / q.shape[-1] ** 0.5
+    return s, (q, k)
+
+
+def scores_backward(residual, ds):
+    q, k = residual
+    ds = ds / q.shape[-1] ** 0.5
+    return ds @ k, ds @ q
+
+
 def complex_normal(rng, *shape):
     return rng.normal(size=shape) + 1j * rng.normal(size=shape)
 
@@ -166,6 +177,10 @@ NAMED = {
     "a path in torch": (
         Pair(torch=Rule(softmax_forward, lambda p, g: (p * g,)), inputs={"x": (7, 5)}),
         (Kind.PATHS, r"sum at test_suspects.py:\d+ is missing"),
+    ),
+    "an edit that would spoil another gradient": (
+        Pair(torch=Rule(scores, scores_backward), inputs={"q": (7, 5), "k": (7, 5)}),
+        (Kind.EDIT, r"reads `return \(ds @ k, ds\.T @ q\)`"),
     ),
     "not conjugated": (
         Pair(
