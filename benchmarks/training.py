@@ -26,10 +26,10 @@ from typing import Any
 import contenders
 import numpy as np
 
-from parity import recipe
-from parity.data import load
+from parity.makemore import recipe
+from parity.makemore.data import load
+from parity.makemore.seeds import Generator
 from parity.progress import progress
-from parity.seeds import Generator
 
 HIDDEN, BATCH = 200, 32
 CHECKED = 1000

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parity.causes.cause import Cause, Context
-    from parity.checking import check
-    from parity.diagnosis import diagnose
+    from parity.checking.check import check
     from parity.errors import ParityError, UsageError
-    from parity.naming import name
-    from parity.pair import Pair, Rule
-    from parity.report import Report
-    from parity.verdict import Verdict
+    from parity.judge.verdict import Verdict
+    from parity.pairs.naming import name
+    from parity.pairs.pair import Pair, Rule
+    from parity.show.report import Report
+    from parity.why.causes.cause import Cause, Context
+    from parity.why.diagnosis import diagnose
 
 __all__ = [
     "Cause",
@@ -33,17 +33,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cause": "causes.cause",
-    "Context": "causes.cause",
-    "Pair": "pair",
+    "Cause": "why.causes.cause",
+    "Context": "why.causes.cause",
+    "Pair": "pairs.pair",
     "ParityError": "errors",
-    "Report": "report",
-    "Rule": "pair",
+    "Report": "show.report",
+    "Rule": "pairs.pair",
     "UsageError": "errors",
-    "Verdict": "verdict",
-    "check": "checking",
-    "diagnose": "diagnosis",
-    "name": "naming",
+    "Verdict": "judge.verdict",
+    "check": "checking.check",
+    "diagnose": "why.diagnosis",
+    "name": "pairs.naming",
 }
 
 

@@ -95,7 +95,7 @@ def check(
     verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
 ) -> int:
     """Check every Pair of a file or module; without one, the notebook's exercises."""
-    from parity.check_command import Request, run
+    from parity.commands.check import Request, run
     from parity.errors import UsageError
 
     dtypes = tuple(d.value for d in dict.fromkeys(dtype or (Judged.float32, Judged.float64)))
@@ -130,9 +130,9 @@ def notebook(
     strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
 ) -> int:
     """Run the notebook's exercises four ways and judge every gradient."""
-    from parity.data import load
     from parity.files import check_writable
-    from parity.notebook import Options, run, turns
+    from parity.makemore.data import load
+    from parity.makemore.notebook import Options, run, turns
     from parity.progress import progress
 
     options = Options(
@@ -182,9 +182,9 @@ def train(
     chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 5000,
 ) -> int:
     """Train with our own backward pass: the notebook's Exercise 4, or any other run."""
+    from parity.commands.train import run
     from parity.errors import UsageError
-    from parity.train_command import run
-    from parity.training import Config
+    from parity.makemore.training import Config
 
     if global_seed != "same" and not global_seed.lstrip("-").isdecimal():
         raise UsageError(f"--global-seed is {global_seed!r}; give a number, or same")
@@ -217,9 +217,9 @@ def evaluate(
     json: JSONOption = None,
 ) -> int:
     """Print the train, val and test loss of a training run, after calibrating batchnorm."""
-    from parity.checkpoint import Folder
+    from parity.commands.train import evaluated
     from parity.files import write_json
-    from parity.train_command import evaluated
+    from parity.makemore.checkpoint import Folder
 
     step, losses = evaluated(Folder(run), framework and framework.value, names)
     if json is not None:
@@ -243,8 +243,8 @@ def sample(
     names: NamesOption = None,
 ) -> int:
     """Print names drawn from a training run's network."""
-    from parity.checkpoint import Folder
-    from parity.train_command import sampled
+    from parity.commands.train import sampled
+    from parity.makemore.checkpoint import Folder
 
     drawn = sampled(Folder(run), framework and framework.value, names, sampler, seed, count)
     with _readers_may_leave():
@@ -264,7 +264,7 @@ def reproduce(
     json: JSONOption = None,
 ) -> int:
     """Reproduce published figures: the notebook's Exercises 1 to 4, its losses and its names."""
-    from parity.reproduce_command import run as reproduce_run
+    from parity.commands.reproduce import run as reproduce_run
 
     _round_alike_everywhere()
     frameworks = ("jax", "torch") if framework is Frameworks.both else (framework.value,)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from parity.noise import BOUND, sigma
+from parity.judge.noise import BOUND, sigma
 
 PACKAGES = ("jax_impl", "torch_ref")
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.edits import needed, parse, reads, statements, targets
 from parity.frameworks import jax_side, jaxpr_noise, torch_side
-from parity.verdict import Verdict, judge
+from parity.judge.verdict import Verdict, judge
+from parity.why.edits import needed, parse, reads, statements, targets
 
 SIDES = (jax_side, torch_side)
 FLOAT64 = np.dtype(np.float64)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parity.arbitration import ELEMENTS, Witness, arbitrate, slope
+from parity.judge.arbitration import ELEMENTS, Witness, arbitrate, slope
 
 
 def decide(loss, x, truth, **claims):

@@ -6,7 +6,7 @@ import pytest
 
 from parity.__main__ import main
 from parity.errors import UsageError
-from parity.finding import find
+from parity.pairs.finding import find
 
 PAIRS = """
 import jax.numpy as jnp

@@ -14,9 +14,9 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 
-from parity import recipe
 from parity.__main__ import main
-from parity.checkpoint import Folder
+from parity.makemore import recipe
+from parity.makemore.checkpoint import Folder
 
 SMALL = ["--n-hidden", "8", "--batch-size", "5", "--n-embd", "3", "--block-size", "2"]
 
@@ -25,7 +25,7 @@ DIES = '''
 import os, signal, sys
 from pathlib import Path
 
-import parity.checkpoint
+import parity.makemore.checkpoint
 from parity.__main__ import main
 
 point, left = sys.argv[1], int(sys.argv[2])
@@ -80,7 +80,7 @@ elif point == "in the metrics":
 elif point == "between write and rename":
     before(os, "replace")
 elif point == "between metrics and model":
-    before(parity.checkpoint.Folder, "save_model")
+    before(parity.makemore.checkpoint.Folder, "save_model")
 sys.exit(main(sys.argv[3:]))
 '''
 POINTS = (

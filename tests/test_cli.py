@@ -100,9 +100,9 @@ def test_the_users_mistakes_exit_2_with_one_sentence(words, sentence, capsys):
 
 @pytest.mark.parametrize("path", ["no/report.json", "."])
 def test_an_unwritable_json_is_said_before_the_work(path, tmp_path, capsys, monkeypatch):
-    import parity.notebook
+    import parity.makemore.notebook
 
-    monkeypatch.setattr(parity.notebook, "run", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr(parity.makemore.notebook, "run", lambda *_: pytest.fail("started"))
     assert main(["check", "--json", str(tmp_path / path)]) == 2
     assert "cannot write" in capsys.readouterr().err
 
@@ -137,7 +137,7 @@ def test_a_reader_who_stops_early_is_no_error():
 
 
 def test_disagreement_exits_1_our_errors_3_and_an_interrupt_130(capsys, monkeypatch):
-    import parity.notebook
+    import parity.makemore.notebook
 
     def raising(error):
         def run(*_):
@@ -152,12 +152,12 @@ def test_disagreement_exits_1_our_errors_3_and_an_interrupt_130(capsys, monkeypa
         (RuntimeError("our bug"), 3, "internal error, RuntimeError: our bug"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ):
-        monkeypatch.setattr(parity.notebook, "run", raising(error))
+        monkeypatch.setattr(parity.makemore.notebook, "run", raising(error))
         assert main(["check"]) == code
         said = capsys.readouterr().err
         assert words in said
         assert "Traceback" not in said
-    monkeypatch.setattr(parity.notebook, "run", raising(RuntimeError("our bug")))
+    monkeypatch.setattr(parity.makemore.notebook, "run", raising(RuntimeError("our bug")))
     main(["check"])
     path = capsys.readouterr().err.split("details: ")[1].strip().rstrip(")")
     with open(path) as file:
@@ -166,8 +166,8 @@ def test_disagreement_exits_1_our_errors_3_and_an_interrupt_130(capsys, monkeypa
 
 
 def test_a_report_that_fails_exits_1(monkeypatch, capsys):
-    import parity.exercises
-    from parity.exercises import CROSS_ENTROPY
+    import parity.makemore.exercises
+    from parity.makemore.exercises import CROSS_ENTROPY
 
     def doubled(side):
         way = CROSS_ENTROPY.by_hand(side)
@@ -180,7 +180,9 @@ def test_a_report_that_fails_exits_1(monkeypatch, capsys):
 
     from dataclasses import replace
 
-    monkeypatch.setitem(parity.exercises.EXERCISES, 2, replace(CROSS_ENTROPY, by_hand=doubled))
+    monkeypatch.setitem(
+        parity.makemore.exercises.EXERCISES, 2, replace(CROSS_ENTROPY, by_hand=doubled)
+    )
     assert main(["notebook", "--exercise", "2", "--n-hidden", "5", "--batch-size", "7"]) == 1
     shown = capsys.readouterr().out
     assert "different" in shown

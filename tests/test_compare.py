@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from parity.compare import compare, distance, structure, ulps
+from parity.judge.compare import compare, distance, structure, ulps
 
 DTYPES = [np.float32, np.float64]
 

@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from convention_pairs import CASES
 from test_pairs import CONVENTION, EXPECTED, FOLDER
 
-import parity.conventions.search
-import parity.reasons
+import parity.checking.reasons
+import parity.why.conventions.search
 from parity import Pair, check
-from parity.causes.cause import Kind
-from parity.conventions.rerun import Change, Rerun
-from parity.conventions.search import Explanation
-from parity.finding import find
 from parity.frameworks import jax_program
-from parity.trial import Trial
+from parity.pairs.finding import find
+from parity.trial.trial import Trial
+from parity.why.causes.cause import Kind
+from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.search import Explanation
 
 X = {"x": (7, 5)}
 
@@ -110,7 +110,7 @@ def test_the_examples_conventions_are_named(name):
 def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
     """With another tolerance, or for a negative number, this never ends; both are tried."""
     monkeypatch.setattr(jax_program, "TURNS", 100)
-    monkeypatch.setattr(parity.conventions.search, "BASES", 0)
+    monkeypatch.setattr(parity.why.conventions.search, "BASES", 0)
 
     def root(x):
         return jax.lax.while_loop(
@@ -124,7 +124,7 @@ def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
 
 
 def test_a_long_search_says_how_it_goes(monkeypatch):
-    monkeypatch.setattr(parity.conventions.search, "QUIET", 0.0)
+    monkeypatch.setattr(parity.why.conventions.search, "QUIET", 0.0)
     heard = []
     check(Pair(jax=jnp.sin, torch=torch.exp, inputs=X), dtypes=["float64"], told=heard.append)
     assert any(re.search(r"looking for what restores parity: \d+ runs so far", x) for x in heard)
@@ -201,7 +201,7 @@ def test_nothing_is_searched_where_two_sides_agree(monkeypatch):
     def never(*_: object) -> Explanation:
         raise AssertionError("searched")
 
-    monkeypatch.setattr(parity.reasons, "explain", never)
+    monkeypatch.setattr(parity.checking.reasons, "explain", never)
     assert check(Pair(jax=jnp.tanh, torch=torch.tanh, inputs=X))
     assert check(Pair(jax=jnp.abs, torch=torch.abs, inputs=lambda rng: {"x": np.zeros(3)}))
     notes = check(Pair(jax=jnp.tanh, torch=torch.sin, inputs=X)).notes

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity import names
-from parity.data import Dataset, Split, load
 from parity.errors import UsageError
+from parity.makemore import names
+from parity.makemore.data import Dataset, Split, load
 
 LETTERS = st.characters(categories=["L"], include_characters="-'é ", max_codepoint=0x1FFFF)
 NAMES = st.text(LETTERS, min_size=1, max_size=9).filter(lambda name: name == name.strip())

@@ -21,8 +21,8 @@ import torch
 
 from jax_impl import chunked
 from jax_impl.params import EPS, Params
-from parity.data import load
-from parity.notebook import Options, batches
+from parity.makemore.data import load
+from parity.makemore.notebook import Options, batches
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "derivations.md"

@@ -25,18 +25,25 @@ import pytest
 import torch
 from mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 
-from parity.causes.cause import Context
-from parity.causes.fitting import Problem
-from parity.compare import FLOAT32, FLOAT64
-from parity.data import load
-from parity.diagnosis import Cause, Kind, diagnose
 from parity.errors import UsageError
-from parity.exercises import ROWS
 from parity.frameworks import jax_side, torch_side
-from parity.network_walk import diagnosis_batch, fused, network, probe, starts_from, walk_pass
-from parity.notebook import Options, batches
-from parity.variants import Formula
-from parity.walk import Bench, Line, Status, judge_rule
+from parity.judge.compare import FLOAT32, FLOAT64
+from parity.makemore.data import load
+from parity.makemore.exercises import ROWS
+from parity.makemore.network_walk import (
+    diagnosis_batch,
+    fused,
+    network,
+    probe,
+    starts_from,
+    walk_pass,
+)
+from parity.makemore.notebook import Options, batches
+from parity.why.causes.cause import Context
+from parity.why.causes.fitting import Problem
+from parity.why.diagnosis import Cause, Kind, diagnose
+from parity.why.variants import Formula
+from parity.why.walk import Bench, Line, Status, judge_rule
 
 WORDS = {jax_side: jnp, torch_side: torch}
 

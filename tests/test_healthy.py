@@ -15,7 +15,7 @@ import torch
 from healthy import CASES
 
 from parity.frameworks import jax_side, jaxpr_noise, torch_noise, torch_side
-from parity.noise import BOUND, U0, sigma
+from parity.judge.noise import BOUND, U0, sigma
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parity.mending import mends
+from parity.why.mending import mends
 
 X, DOUT = np.random.default_rng(0).standard_normal((2, 7, 5))
 N = 7

@@ -34,8 +34,8 @@ from stepwise import (
     source,
 )
 
-from parity.edits import RULES, Mutant, edits, mutants, parse, targets
 from parity.frameworks import jax_side, torch_side
+from parity.why.edits import RULES, Mutant, edits, mutants, parse, targets
 
 FUNCTIONS = ("backward", *(f"{op}_backward" for op in LAYERS), "loss_and_grads")
 WORD = {jax_side: "jnp", torch_side: "torch"}

@@ -13,8 +13,8 @@ import torch
 import parity
 from parity import Pair, check, name
 from parity.frameworks import jax_taps, torch_taps
-from parity.named_walk import walk
-from parity.trial import Trial
+from parity.trial.trial import Trial
+from parity.where.named_walk import walk
 
 LAYERS = 10
 INPUTS = {"x": (5, 4), "w": (4, 4)}

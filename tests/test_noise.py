@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from parity.frameworks.jaxpr_noise import cost, yardstick
-from parity.noise import BOUND, SEEDS, Cost, plan, sigma
+from parity.judge.noise import BOUND, SEEDS, Cost, plan, sigma
 
 
 @jax.custom_vjp

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from parity.data import load
 from parity.errors import ParityError, UsageError
-from parity.exercises import EXERCISES, layer_inputs
-from parity.notebook import FLOAT32, FLOAT64, Bench, Options, batches, run
-from parity.published import NOTEBOOK, read
-from parity.reproduce import exercise_1
-from parity.verdict import Verdict
+from parity.judge.verdict import Verdict
+from parity.makemore.data import load
+from parity.makemore.exercises import EXERCISES, layer_inputs
+from parity.makemore.notebook import FLOAT32, FLOAT64, Bench, Options, batches, run
+from parity.makemore.published import NOTEBOOK, read
+from parity.makemore.reproduce import exercise_1
 from torch_ref import chunked, ops
 
 NOTEBOOK_ORDER = (  # as its cells compare them

@@ -93,7 +93,7 @@ for name in sys.argv[1:]:
     path = pathlib.Path(importlib.import_module(name).__file__)
     assert path.parents[1] == pathlib.Path.cwd(), path
 from parity.__main__ import main
-from parity.data import load
+from parity.makemore.data import load
 print(main, len(load().words))
 """
     done = subprocess.run(

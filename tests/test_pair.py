@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from parity.errors import UsageError
-from parity.legs import cast, in_precision
-from parity.pair import Pair, Rule, short_decimals
-from parity.tree import flatten, positions, rebuild
+from parity.pairs.legs import cast, in_precision
+from parity.pairs.pair import Pair, Rule, short_decimals
+from parity.pairs.tree import flatten, positions, rebuild
 
 
 class Point(NamedTuple):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import parity.reasons
+import parity.checking.reasons
 from parity import Pair, check
-from parity.conventions.search import Explanation
-from parity.finding import find
+from parity.pairs.finding import find
+from parity.why.conventions.search import Explanation
 
 FOLDER = Path(__file__).parents[1] / "examples" / "pairs"
 
@@ -81,7 +81,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWa
 @pytest.fixture(autouse=True)
 def verdicts_alone(monkeypatch):
     """Causes are test_conventions.py's, and take their time; they change no verdict."""
-    monkeypatch.setattr(parity.reasons, "explain", lambda *_: Explanation((), ""))
+    monkeypatch.setattr(parity.checking.reasons, "explain", lambda *_: Explanation((), ""))
 
 
 def shapes(file: str, name: str) -> list[Pair]:

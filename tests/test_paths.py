@@ -14,8 +14,8 @@ import stepwise
 from jax_impl import ops
 from parity.frameworks import jax_side
 from parity.frameworks.jaxpr_paths import paths, totals
-from parity.network_walk import diagnosis_batch, network
-from parity.noise import BOUND, sigma
+from parity.judge.noise import BOUND, sigma
+from parity.makemore.network_walk import diagnosis_batch, network
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((5, 7)), RNG.standard_normal((7, 7))

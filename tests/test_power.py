@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from parity import Pair, check
-from parity.power import smallest_fault
-from parity.trial import Trial
+from parity.judge.power import smallest_fault
+from parity.trial.trial import Trial
 
 
 def attention(m, softmax):

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 
 from parity.__main__ import main
-from parity.data import load
 from parity.errors import UsageError
-from parity.published import NOTEBOOK, RUNS, read
-from parity.reproduce import figure
-from parity.sampling import SAMPLERS, jax_random, torch_2_5
+from parity.makemore.data import load
+from parity.makemore.published import NOTEBOOK, RUNS, read
+from parity.makemore.reproduce import figure
+from parity.makemore.sampling import SAMPLERS, jax_random, torch_2_5
 
 HIDDEN, EMBD, BLOCK, N, STEPS = 24, 7, 2, 9, 60
 

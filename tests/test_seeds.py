@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parity.data import load
-from parity.seeds import Generator
+from parity.makemore.data import load
+from parity.makemore.seeds import Generator
 
 SEEDS = st.integers(-(2**63), 2**64 - 1) | st.integers(-3, 3) | st.just(2147483647)
 HIGHS = st.integers(1, 2**28 - 1) | st.sampled_from([1, 2, 2**24, 2**24 + 1, 2**28 - 1])

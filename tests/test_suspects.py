@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from parity import Pair, Rule, check
-from parity.causes.cause import Kind
+from parity.why.causes.cause import Kind
 
 EPS = 1e-5
 
@@ -216,7 +216,7 @@ def test_a_search_that_fails_does_not_lose_the_result(monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("in the search")
 
-    monkeypatch.setattr("parity.checking.reasoned", broken)
+    monkeypatch.setattr("parity.checking.check.reasoned", broken)
     report = check(NAMED["no Bessel"][0], dtypes=["float64"])
     assert str(report.verdict) == "different"
     assert report.notes == (

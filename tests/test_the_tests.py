@@ -15,10 +15,10 @@ import twins
 import jax_impl
 import parity.frameworks.jaxpr_noise as jaxpr_noise
 import parity.frameworks.torch_noise as torch_noise
-import parity.notebook
-import parity.verdict
+import parity.judge.verdict
+import parity.makemore.notebook
 import torch_ref
-from parity.compare import Difference, Distance
+from parity.judge.compare import Difference, Distance
 
 failure = pytest.raises((AssertionError, pytest.fail.Exception))
 
@@ -28,7 +28,7 @@ def test_a_comparator_that_lets_nan_pass_is_caught(monkeypatch):
         ratio = np.nan_to_num(np.abs(value - reference) / sigma, nan=0.0, posinf=0.0)
         return Distance(float(ratio.max()), (0, 0))
 
-    monkeypatch.setattr(parity.verdict, "distance", lenient)
+    monkeypatch.setattr(parity.judge.verdict, "distance", lenient)
     with failure:
         test_verdict.test_not_finite_in_one_corner_fails("jax", np.nan)
 
@@ -37,7 +37,7 @@ def test_a_comparator_of_means_is_caught(monkeypatch):
     def means(value, reference, sigma):
         return Distance(float(abs(value.mean() - reference.mean()) / sigma.mean()), (0, 0))
 
-    monkeypatch.setattr(parity.verdict, "distance", means)
+    monkeypatch.setattr(parity.judge.verdict, "distance", means)
     with failure:
         test_verdict.test_reversed_rows_fail_although_every_mean_agrees()
 
@@ -46,19 +46,19 @@ def test_a_comparator_satisfied_by_any_element_is_caught(monkeypatch):
     def anywhere(value, reference, sigma):
         return Distance(float((np.abs(value - reference) / sigma).min()), (0, 0))
 
-    monkeypatch.setattr(parity.verdict, "distance", anywhere)
+    monkeypatch.setattr(parity.judge.verdict, "distance", anywhere)
     with failure:
         test_verdict.test_a_row_of_one_wrong_element_fails()
 
 
 def test_a_tolerance_that_grows_with_the_array_is_caught(monkeypatch):
-    monkeypatch.setattr(parity.verdict, "BOUND", 32.0 * 2.0**45)
+    monkeypatch.setattr(parity.judge.verdict, "BOUND", 32.0 * 2.0**45)
     with failure:
         test_verdict.test_one_wrong_corner_is_named("torch", 1 + 1e-5)
 
 
 def test_a_comparator_that_skips_structure_is_caught(monkeypatch):
-    monkeypatch.setattr(parity.verdict, "structure", lambda *_: "")
+    monkeypatch.setattr(parity.judge.verdict, "structure", lambda *_: "")
     with pytest.raises((AssertionError, ValueError)):
         test_verdict.test_shape_comes_before_any_number()
 
@@ -138,10 +138,12 @@ def test_a_broken_twin_is_caught():
 def test_a_check_that_is_never_called_is_caught(monkeypatch, capsys):
     """A run that judges nothing has no verdict and cannot pass."""
     monkeypatch.setattr(
-        parity.notebook.Bench, "judge", lambda *_: parity.notebook.Judged({}, [], [], {}, 0)
+        parity.makemore.notebook.Bench,
+        "judge",
+        lambda *_: parity.makemore.notebook.Judged({}, [], [], {}, 0),
     )
     with pytest.raises((ValueError, AssertionError)):
-        parity.notebook.run(parity.notebook.Options(exercises=(2,))).exit_code()
+        parity.makemore.notebook.run(parity.makemore.notebook.Options(exercises=(2,))).exit_code()
 
 
 def test_an_import_that_brings_the_other_framework_is_caught(tmp_path):

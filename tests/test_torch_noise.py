@@ -10,10 +10,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
-from parity import noise
 from parity.frameworks import torch_noise, torch_side
 from parity.frameworks.torch_noise import yardstick
-from parity.noise import BOUND, sigma
+from parity.judge import noise
+from parity.judge.noise import BOUND, sigma
 
 torch.manual_seed(0)
 LSTM = nn.LSTM(4, 3, num_layers=2, bidirectional=True, dtype=torch.float64)

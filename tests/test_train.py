@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from parity import recipe
-from parity.compare import ulps
-from parity.data import load
 from parity.frameworks import jax_side, torch_side
-from parity.seeds import Generator
+from parity.judge.compare import ulps
+from parity.makemore import recipe
+from parity.makemore.data import load
+from parity.makemore.seeds import Generator
 from torch_ref.ops import (
     batchnorm_forward,
     cross_entropy_forward,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 import jax_impl.train
-from parity import trajectory
-from parity.data import load
 from parity.frameworks import torch_side
-from parity.notebook import Options, run
-from parity.training import Config, initial
-from parity.verdict import Verdict
+from parity.judge.verdict import Verdict
+from parity.makemore import trajectory
+from parity.makemore.data import load
+from parity.makemore.notebook import Options, run
+from parity.makemore.training import Config, initial
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 SMALL = {"n_hidden": 6, "batch_size": 7, "exercises": (4,)}

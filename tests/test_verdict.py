@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from parity.noise import BOUND, U0, sigma
-from parity.verdict import Verdict, judge, worst_of
+from parity.judge.noise import BOUND, U0, sigma
+from parity.judge.verdict import Verdict, judge, worst_of
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 CORNERS = ("jax", "jax.grad", "torch", "autograd")
@@ -229,7 +229,7 @@ def test_sigma_scales_with_the_roundoff_and_never_vanishes():
 
 
 def rough(noise, reference, row=None, **own):
-    from parity.verdict import Row, rougher
+    from parity.judge.verdict import Row, rougher
 
     row = row or Row("t", "float32", Verdict.ROUNDING)
     corners = {"jax": reference.astype(np.float32), "torch": (reference + noise).astype(np.float32)}

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from parity.noise import U0
+from parity.judge.noise import U0
 
 
 def nudged_descent(loss_and_grads: Callable[..., Any]) -> Callable[..., Any]:

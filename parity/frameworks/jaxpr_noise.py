@@ -22,7 +22,7 @@ from jax import Array, lax
 from jax.extend.core import ClosedJaxpr, Literal
 
 from parity.frameworks.jaxpr_paths import CALLS
-from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
+from parity.judge.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
 EXACT = frozenset(

@@ -20,7 +20,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
 import parity
-from parity.tape import Pull, Step, Terms, Value, send_back
+from parity.frameworks.tape import Pull, Step, Terms, Value, send_back
 
 INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
 """What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""

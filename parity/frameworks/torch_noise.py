@@ -29,7 +29,7 @@ from torch.utils._pytree import (
     tree_unflatten,
 )
 
-from parity.noise import SEEDS, SERIES, U0, Cost, matrix_growth
+from parity.judge.noise import SEEDS, SERIES, U0, Cost, matrix_growth
 
 # Making, moving, choosing, comparing and changing the sign are exact in every floating format.
 EXACT = frozenset(

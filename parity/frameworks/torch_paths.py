@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from parity.conventions.programs import UNCHANGED, Operation, Program
+from parity.frameworks.programs import UNCHANGED, Operation, Program
+from parity.frameworks.tape import Pull, Step, Terms, Value, send_back
 from parity.frameworks.torch_program import record
-from parity.tape import Pull, Step, Terms, Value, send_back
 
 Function = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Tensors by name from inputs by name."""

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
-from parity.conventions.programs import Changes, Constant, Operation, Program
+from parity.frameworks.programs import Changes, Constant, Operation, Program
 from parity.frameworks.torch_noise import Opening, _name, _written
 
 NO_CONSTANTS = frozenset(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.pair import Pair
+from parity.pairs.pair import Pair
 
 Rng = np.random.Generator
 Inputs = Callable[[Rng], dict[str, np.ndarray]]

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from parity.compare import wide
 from parity.errors import ParityError
-from parity.pair import Pair
+from parity.judge.compare import wide
+from parity.judge.verdict import Verdict
+from parity.pairs.pair import Pair
+from parity.pairs.structure import MisfitError
 from parity.selftest.cases import CASES, healthy
-from parity.structure import MisfitError
-from parity.trial import Trial
-from parity.verdict import Verdict
+from parity.trial.trial import Trial
 
 SEEDS = 20
 

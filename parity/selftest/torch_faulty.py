@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
-from parity.pair import Rule
+from parity.pairs.pair import Rule
 from parity.selftest import torch_healthy as right
 
 

@@ -1,0 +1,114 @@
+"""`parity.check`: a pair on seeded inputs, every output and gradient judged.
+
+Runs `trial.py` once a seed and keeps the worst of each tensor. Judges nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from parity.checking.reasons import reasoned
+from parity.errors import ParityError, UsageError
+from parity.judge.verdict import Row, Verdict, worst_of
+from parity.pairs.pair import Pair
+from parity.pairs.structure import MisfitError
+from parity.show.report import CHECK_SCHEMA, Report, Section
+from parity.trial.trial import Exact, Trial
+from parity.why.conventions.arranging import arrangements
+from parity.why.suspects import causes_of_misfit
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a check was run with."""
+
+    pair: str
+    seeds: tuple[int, ...]
+    dtypes: tuple[str, ...]
+
+
+def check(
+    pair: Pair,
+    *,
+    seeds: int | Sequence[int] = 1,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    done: Callable[[str], None] = lambda what: None,
+    told: Callable[[str], None] = lambda what: None,
+) -> Report:
+    """Run a pair on seeded inputs, compare every output and gradient, and return the report.
+
+    ``seeds`` is how many (0, 1, ...) or which. ``dtypes``: float32, float64, bfloat16, float16.
+    Cotangents are random. ``done`` hears of every seed that is finished, ``told`` how long it
+    will take where that is long. Raises UsageError where a
+    function cannot be called or an argument makes no sense; disagreement is in the report.
+    """
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    options = Options(pair.name or "pair", chosen, tuple(dtypes))
+    if not chosen:
+        raise UsageError("no seed to run; give seeds=1 or more")
+    for dtype in dtypes:
+        if dtype not in DTYPES:
+            raise UsageError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if not dtypes:
+        raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
+    judged, notes, legs = [], [], None
+    problems: dict[int, list[Exact]] = {}
+    for seed in chosen:
+        try:
+            trial = Trial(pair, seed, options.dtypes, legs, told)
+            judged.append((trial.forward(), trial.gradients()))
+            legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
+        except UsageError as error:
+            raise _hinted(error, pair, seed) from error.__cause__
+        except (MisfitError, ParityError) as error:
+            judged.append(_cannot_compare(error, options.dtypes, pair, seed))
+            break  # what keeps two sides apart does not depend on the numbers
+        done(f"seed {seed}")
+    section = _section(options.pair, judged)
+    if legs is not None and len(problems) == len(judged):
+        try:
+            section, said = reasoned(section, legs, problems, told)
+        except Exception as error:  # the verdicts stand, whatever the search for reasons meets
+            said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
+        notes += said
+    return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
+
+
+def _cannot_compare(
+    error: Exception, dtypes: tuple[str, ...], pair: Pair, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Return the row that says what keeps the two apart, with what would bring them together."""
+    if isinstance(error, MisfitError) and error.corner:
+        row = Row(
+            error.tensor, dtypes[0], Verdict.DIFFERENT, str(error), (error.corner,), batch=seed
+        )
+        if error.value is not None:
+            row = replace(row, causes=causes_of_misfit(error, pair, seed, dtypes))
+        return ([row], []) if error.tensor == "gradients" else ([], [row])
+    tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
+    row = Row(tensor, dtypes[0], Verdict.NOT_COMPARABLE, str(error), batch=seed)
+    return [replace(row, causes=arrangements(pair, seed))], []
+
+
+def _hinted(error: UsageError, pair: Pair, seed: int) -> UsageError:
+    """Return the error of a function that cannot be called, with the order in which it can be."""
+    if error.__cause__ is None:
+        return error
+    found = arrangements(pair, seed)
+    return UsageError(f"{error}. {found[0].sentence}") if found else error
+
+
+def _section(title: str, judged: list[tuple[list[Row], list[Row]]]) -> Section:
+    """Keep the worst row of each tensor over all seeds."""
+
+    def worst(part: int) -> tuple[Row, ...]:
+        rows: dict[tuple[str, str], list[Row]] = {}
+        for found in judged:
+            for row in found[part]:
+                rows.setdefault((row.name, row.dtype), []).append(row)
+        return tuple(worst_of(same) for same in rows.values())
+
+    return Section(title, worst(0), worst(1))

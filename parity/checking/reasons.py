@@ -1,0 +1,94 @@
+"""Why a pair fails and where that starts: a finished section, completed with both.
+
+Looks only at what failed; changes no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from parity.judge.verdict import Row, Verdict
+from parity.pairs.legs import Legs
+from parity.show.report import Section
+from parity.trial.trial import Exact
+from parity.where.named_walk import walk
+from parity.why.causes.cause import Kind
+from parity.why.conventions.search import explain
+from parity.why.smallest import smallest_case
+from parity.why.suspects import causes_of
+
+
+def reasoned(
+    section: Section,
+    legs: Legs,
+    problems: Mapping[int, Sequence[Exact]],
+    told: Callable[[str], None],
+) -> tuple[Section, list[str]]:
+    """Return the section with causes and places for what failed, and notes on what was not found.
+
+    ``problems`` are the float64 problems of every seed.
+    """
+    failed = [row for row in section.rows if not row.verdict.passes]
+    if not failed:
+        return section, []
+    notes: list[str] = []
+    if any(row.verdict is Verdict.CONVENTION for row in failed):
+        section, said = _explained(
+            section, legs, [p for own in problems.values() for p in own], told
+        )
+        notes += said
+    section = _diagnosed(section, legs, problems)
+    section, said = _placed(section, legs, problems[failed[0].batch][0])
+    unnamed = next(filter(_is_unnamed, section.rows), None)
+    if unnamed is not None and (case := smallest_case(legs.pair, unnamed)):
+        notes.append(case)
+    return section, notes + said
+
+
+def _is_unnamed(row: Row) -> bool:
+    """Return whether two things differ and nothing was found that restores parity."""
+    apart = row.verdict in (Verdict.DIFFERENT, Verdict.CONVENTION)
+    return apart and all(cause.kind is Kind.UNKNOWN for cause in row.causes)
+
+
+def _explained(
+    section: Section, legs: Legs, problems: Sequence[Exact], told: Callable[[str], None]
+) -> tuple[Section, list[str]]:
+    found = explain(legs, problems, told)
+    if not found.causes:
+        said = f"no change that was tried restores parity ({found.tried})"
+        return section, [said] if found.tried else []
+
+    def caused(row: Row) -> Row:
+        return replace(row, causes=found.causes) if row.verdict is Verdict.CONVENTION else row
+
+    forward, gradients = (tuple(map(caused, rows)) for rows in (section.forward, section.gradients))
+    return replace(section, forward=forward, gradients=gradients), []
+
+
+def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
+    """Return the section with causes for the gradients of which a corner is known to be wrong."""
+    blamed = [r for r in section.gradients if r.verdict is Verdict.DIFFERENT and r.odd]
+    found = causes_of([row for row in blamed if not row.causes], legs, problems)
+
+    def diagnosed(row: Row) -> Row:
+        return replace(row, causes=found.get(row.name, ())) if row in blamed else row
+
+    return replace(section, gradients=tuple(map(diagnosed, section.gradients)))
+
+
+def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:
+    found = walk(legs, problem.values)
+    if found is None:
+        return section, []
+
+    def placed(rows: Sequence[Row], gradient: bool) -> tuple[Row, ...]:
+        return tuple(
+            row if row.verdict.passes else replace(row, place=found.place(row.name, gradient))
+            for row in rows
+        )
+
+    forward, gradients = placed(section.forward, False), placed(section.gradients, True)
+    section = replace(section, forward=forward, gradients=gradients, walk=found.steps)
+    return section, [*found.notes]

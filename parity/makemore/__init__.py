@@ -1,0 +1,1 @@
+"""The notebook's own network: its data, exercises, training and published figures."""

@@ -1,0 +1,255 @@
+"""The user's functions as the harness runs them: every corner in every dtype on the same bytes.
+
+Finds what keeps two sides from being compared at all (structure, shapes, dtypes, changed inputs)
+before any number is looked at. Judges no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from parity.errors import ParityError, UsageError
+from parity.judge.compare import FLOAT64, fingerprint
+from parity.judge.noise import SEEDS, Plan, plan, pooled
+from parity.pairs.corners import Corner, corners_of
+from parity.pairs.pair import Arguments, Pair
+from parity.pairs.structure import MisfitError, fitting, right_dtypes, same_structure
+
+Arrays = dict[str, np.ndarray]
+Outcome = tuple[Arrays, Arrays]
+"""What every corner returns: forward tensors and gradients, by name."""
+
+LARGE = 10_000
+"""Numbers given from which on the cost of a yardstick is estimated first."""
+
+YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
+
+
+def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
+    """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays.
+
+    Raises ParityError where the framework holds other bytes than it was given, before or after.
+    """
+    given = fingerprint(values)
+    with side.exactly(dtype):
+        inputs = side.from_numpy(values)
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
+        outcome = side.to_numpy(function(*inputs))
+        if fingerprint(side.to_numpy(inputs)) != given:
+            raise ParityError(f"{side.HAND} changed its own inputs; return new arrays instead")
+        return outcome
+
+
+def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return a float64 or complex128 array in ``dtype`` or its complex kind; others as they are."""
+    if array.dtype.kind == "c":
+        return array.astype(np.result_type(dtype, np.complex64))
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float64 numbers with no more digits than ``dtype`` has; its range is not imposed."""
+    if array.dtype.kind == "c":
+        return in_precision(array.real, dtype) + 1j * in_precision(array.imag, dtype)
+    if array.dtype.kind != "f" or dtype == FLOAT64:
+        return array
+    digits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits)
+
+
+@contextmanager
+def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None]:
+    """Turn what a user's function raises into a UsageError of one sentence."""
+    try:
+        yield
+    except (MisfitError, UsageError, ParityError):
+        raise
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in leaves.items())
+        raise UsageError(
+            f"{corner} raised {type(error).__name__}: {first} (inputs: {shapes}); "
+            "both functions take these inputs in this order, in every dtype; what else they hold, "
+            "such as weights, should be inputs"
+        ) from error
+
+
+class Legs:
+    """A pair set up in its frameworks: every corner compiled once, then run on any values."""
+
+    def __init__(self, pair: Pair, arguments: Arguments) -> None:
+        self.pair, self.arguments = pair, arguments
+        self.corners = corners_of(pair, arguments)
+        self.outputs: dict[str, Any] = {}
+        """{name: something with a shape and a dtype} of every output, in float64."""
+        self.unused: set[tuple[str, str]] = set()
+        """(corner, input) where autograd found no path."""
+        self.plans: dict[str, Plan] = {}
+        """How each framework's yardstick is to be measured, where that may take long."""
+        self._ready: dict[str, Any] = {}
+
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Names of the inputs whose gradients are compared."""
+        douts = self.cotangents()
+        return self.arguments.floating if douts and not self.pair.forward_only else ()
+
+    def cotangents(self) -> dict[str, Any]:
+        """Return the outputs that get a cotangent: the floating ones."""
+        return {name: x for name, x in self.outputs.items() if np.dtype(x.dtype).kind in "fc"}
+
+    def check_structure(self, leaves: tuple[np.ndarray, ...]) -> None:
+        """Run or trace every forward in float64; MisfitError where they cannot be compared."""
+        outlines = {}
+        for name, corner in self.corners.items():
+            with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
+                inputs = corner.side.from_numpy(leaves)
+                outlines[name] = corner.side.outline(corner.forward, inputs)
+                if fingerprint(corner.side.to_numpy(inputs)) != fingerprint(leaves):
+                    raise MisfitError("inputs", f"{name} changed its own inputs; return new arrays")
+        (first, outline), *others = outlines.items()
+        if not outline:
+            raise MisfitError("out", f"{first} returns no array; return what is to be compared")
+        for name, other in others:
+            same_structure(first, outline, name, other)
+        for name, other in outlines.items():
+            right_dtypes(name, other)
+        self.outputs = outline
+
+    def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
+        """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
+        names = self.arguments.names
+        return dict(zip(names, values[: len(names)], strict=True))
+
+    def differentiated(self, corner: Corner, zeros: bool = False) -> Callable[..., Any]:
+        """Return a function of (*leaves, *cotangents): ({output: array}, {input: gradient}).
+
+        ``zeros`` puts zeros for None, the gradient of what autograd finds unused.
+        """
+        floating, names = self.floating, [*self.cotangents()]
+        count = len(self.arguments.names)
+
+        def run(*args: Any) -> Any:
+            leaves = args[:count]
+            if not floating:
+                return corner.forward(*leaves), {}
+            out, grads = corner.gradients(leaves, dict(zip(names, args[count:], strict=True)))
+            if zeros:
+                inputs = [x for x in leaves if corner.side.is_float(x)]
+                grads = tuple(x * 0 if g is None else g for g, x in zip(grads, inputs, strict=True))
+            return out, dict(zip(floating, grads, strict=True))
+
+        return run
+
+    def function(self, way: str, corner: Corner) -> Any:
+        """Return what runs a corner: "eager", "compiled", "forward" or "yardstick"; built once."""
+        key = f"{way} {corner.name}"
+        if key not in self._ready:
+            if way == "yardstick":
+                seeds = self.plans[corner.name].seeds if corner.name in self.plans else SEEDS
+                measured = self.differentiated(corner, zeros=True)
+                self._ready[key] = _noise_of(corner).yardstick(measured, seeds=seeds)
+            elif way == "forward":
+                self._ready[key] = corner.side.compiled(corner.forward)
+            else:
+                plain = self.differentiated(corner)
+                self._ready[key] = plain if way == "eager" else corner.side.compiled(plain)
+        return self._ready[key]
+
+    def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
+        """Call a corner on ``values`` (leaves, then cotangents), all of ``dtype``.
+
+        A gradient that autograd does not have, None, is zeros from here on, and said in a note.
+        """
+        named = self._named(values)
+        with speaking_for(corner.name, named):
+            outcome = call(corner.side, dtype, self.function(way, corner), values)
+        if way not in ("compiled", "eager"):
+            return outcome
+        out, grads = outcome
+        self.unused |= {(corner.name, name) for name, grad in grads.items() if grad is None}
+        return out, {
+            name: fitting(corner.name, name, grads[name], named[name]) for name in self.floating
+        }
+
+    def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
+        """Run every corner in ``dtype``; JAX eagerly as well where that may round differently."""
+        return self._together(dtype, values, self._ways(dtype))
+
+    def exact(self, values: Any) -> tuple[dict[str, Outcome], dict[str, tuple[Outcome, Outcome]]]:
+        """Return ({corner: outcome}, {framework: (value, noise)}) in float64.
+
+        Each framework's own differentiation is measured; MisfitError where it narrows its numbers.
+        """
+        ways = self._ways(FLOAT64)
+        yardsticks = {f"{name} noise": ("yardstick", name) for name in self.pair.sides}
+        try:
+            found = self._together(FLOAT64, values, ways | yardsticks)
+        except UsageError as error:
+            if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
+                corner = str(error).split()[0]
+                raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
+            raise
+        measured = {name: self._pooled(name, found[f"{name} noise"]) for name in self.pair.sides}
+        return {name: found[name] for name in ways}, measured
+
+    def plan(self, values: Any) -> dict[str, Plan]:
+        """Estimate what each yardstick takes, where the inputs are large; done once."""
+        if not self.plans and sum(x.size for x in values) > LARGE:
+            for name in self.pair.sides:
+                corner = self.corners[name]
+                measured = self.differentiated(corner, zeros=True)
+                with speaking_for(name, self._named(values)), corner.side.exactly(FLOAT64):
+                    inputs = corner.side.from_numpy(values)
+                    self.plans[name] = plan(_noise_of(corner).cost(measured, *inputs))
+        return self.plans
+
+    def _pooled(self, name: str, measured: tuple[Outcome, Outcome]) -> tuple[Outcome, Outcome]:
+        """Return (value, noise); of few noisy runs, each element shares its tensor's noise."""
+        if name not in self.plans or not self.plans[name].pooled:
+            return measured
+        value, noise = measured
+        seeds = self.plans[name].seeds
+        out, grads = ({key: pooled(x, seeds) for key, x in part.items()} for part in noise)
+        return value, (out, grads)
+
+    def _ways(self, dtype: np.dtype) -> dict[str, tuple[str, str]]:
+        ways = {}
+        for name, corner in self.corners.items():
+            ways[name] = "compiled", name
+            if corner.side.HAND == "jax" and dtype != FLOAT64:
+                ways[f"{name} eager"] = "eager", name
+        return ways
+
+    def _together(
+        self, dtype: np.dtype, values: Any, ways: Mapping[str, tuple[str, str]]
+    ) -> dict[str, Any]:
+        """Run {key: (way, corner)}: JAX's, which spend their time compiling, side by side.
+
+        Only ever one dtype at a time: JAX's switch between them is not safe among threads.
+        """
+        jobs = {}
+        with ThreadPoolExecutor() as pool:
+            for key, (way, name) in ways.items():
+                corner = self.corners[name]
+                if corner.side.HAND == "jax":
+                    jobs[key] = pool.submit(self.run, way, corner, dtype, values)
+            found = {
+                key: self.run(way, self.corners[name], dtype, values)
+                for key, (way, name) in ways.items()
+                if key not in jobs
+            }
+            found |= {key: job.result() for key, job in jobs.items()}
+        return {key: found[key] for key in ways}
+
+
+def _noise_of(corner: Corner) -> Any:
+    return import_module(f"parity.frameworks.{YARDSTICKS[corner.name]}")

@@ -1,0 +1,168 @@
+"""What is to be checked: two callables, or rules, over the same inputs. Runs nothing.
+
+The user writes a `Pair`; a seed turns its inputs into `Arguments`, arrays with names.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from parity.errors import UsageError
+from parity.pairs import tree
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPREAD = 3
+"""Random numbers lie between -3 and 3."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A function with its backward pass by hand.
+
+    ``forward(*inputs) -> (out, residual)``; ``backward(residual, dout) -> tuple``, one entry an
+    input, shaped like it, None for integers.
+    """
+
+    forward: Callable[..., tuple[Any, Any]]
+    backward: Callable[[Any, Any], Sequence[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two functions that should be one, in JAX and in torch, and what to feed to both.
+
+    ``jax``, ``torch``: a callable, or a `Rule`, which is compared with its forward's autodiff too.
+    One may be left out if the other is a rule.
+
+    ``inputs``: a tuple of arguments, or a dictionary ``{name: argument}`` in the order in which the
+    functions take them. An argument is an array, or arrays in nested containers; in the dictionary
+    also a shape, such as ``(7, 5)``, for random numbers with short decimals, none equal to another
+    and none zero. Or a callable that returns either from a ``numpy.random.Generator``. Floating
+    arrays are given to both frameworks in each dtype under test; integers and booleans as they are.
+
+    Raises UsageError where there is nothing to compare.
+    """
+
+    jax: Callable[..., Any] | Rule | None = None
+    torch: Callable[..., Any] | Rule | None = None
+    inputs: Any = ()
+    forward_only: bool = False
+    """Compare no gradients."""
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for side, function in self.sides.items():
+            if not callable(function) and not isinstance(function, Rule):
+                raise UsageError(
+                    f"{side}={function!r} cannot be called; give a function, or a parity.Rule"
+                )
+        given = list(self.sides.values())
+        if len(given) < 2 and not any(isinstance(f, Rule) for f in given):
+            raise UsageError(
+                "a Pair needs two functions to compare; give jax= and torch=, or one parity.Rule"
+            )
+
+    @property
+    def sides(self) -> dict[str, Callable[..., Any] | Rule]:
+        """The functions that were given, by framework."""
+        both = {"jax": self.jax, "torch": self.torch}
+        return {side: function for side, function in both.items() if function is not None}
+
+    def named(self, name: str) -> Pair:
+        """Return this pair under ``name``, unless it has one of its own."""
+        return self if self.name else replace(self, name=name)
+
+    def arguments(self, rng: np.random.Generator) -> Arguments:
+        """Return the inputs for one seed as NumPy arrays; UsageError if they are no arrays."""
+        given = self.inputs(rng) if callable(self.inputs) else self.inputs
+        if isinstance(given, dict):
+            names, values = [str(name) for name in given], list(given.values())
+            values = [short_decimals(rng, v) if is_shape(v) else v for v in values]
+        else:
+            values = list(given) if type(given) in (tuple, list) else [given]
+            names = self._names(len(values))
+        leaves = [leaf for n, v in zip(names, values, strict=True) for leaf in tree.flatten(v, n)]
+        if not leaves:
+            raise UsageError(f"pair {self.name or '(unnamed)'} has no inputs; give inputs=")
+        arrays = tuple(_array(name, leaf) for name, leaf in leaves)
+        return Arguments(tuple(name for name, _ in leaves), arrays, tuple(names), tuple(values))
+
+    def _names(self, count: int) -> list[str]:
+        """Return what the first function that can be asked calls its parameters."""
+        for function in self.sides.values():
+            called = function.forward if isinstance(function, Rule) else function
+            try:
+                names = [
+                    p.name
+                    for p in inspect.signature(called).parameters.values()
+                    if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+                ]
+            except (TypeError, ValueError):  # builtins need not have a signature
+                continue
+            if len(names) >= count:
+                return names[:count]
+        return [f"input {i + 1}" for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """One seed's inputs: the leaves with their names, and how to make arguments of them again."""
+
+    names: tuple[str, ...]
+    leaves: tuple[np.ndarray, ...]
+    arguments: tuple[str, ...]
+    structure: tuple[Any, ...]
+
+    def build(self, leaves: Sequence[Any]) -> list[Any]:
+        """Return the positional arguments, with these leaves in place."""
+        remaining = iter(leaves)
+        return [tree.rebuild(value, remaining) for value in self.structure]
+
+    @property
+    def floating(self) -> tuple[str, ...]:
+        """Names of the leaves that have a gradient."""
+        return tuple(
+            n for n, x in zip(self.names, self.leaves, strict=True) if x.dtype.kind in "fc"
+        )
+
+
+def short_decimals(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    """Return distinct non-zero random numbers in (-3, 3), of two decimals or as few as may be."""
+    import numpy as np
+
+    size = math.prod(shape)
+    steps = SPREAD * 10 ** max(2, math.ceil(math.log10(max(size, 1) / SPREAD)))
+    drawn = rng.choice(2 * steps - 2, size, replace=False) - (steps - 1)
+    drawn = np.where(drawn >= 0, drawn + 1, drawn)
+    return (drawn * SPREAD / steps).reshape(shape)
+
+
+def is_shape(value: Any) -> bool:
+    """Return whether an input is given as a shape, for random numbers."""
+    return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
+
+
+def _array(name: str, leaf: Any) -> np.ndarray:
+    """Return a leaf as NumPy holds it: floats as float64, complex as complex128."""
+    import numpy as np
+
+    try:
+        array = np.asarray(leaf)
+    except Exception as error:
+        raise UsageError(f"input {name} is no array ({type(leaf).__name__}): {error}") from error
+    if array.dtype.kind in "iub":
+        return array
+    if array.dtype.kind == "c":
+        return array.astype(np.complex128)
+    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
+        return array.astype(np.float64)
+    raise UsageError(
+        f"input {name} is {type(leaf).__name__} {array.dtype}, not numbers; bind whatever is no "
+        "array with functools.partial or a lambda"
+    )

@@ -1,0 +1,231 @@
+"""A report as tables on a console.
+
+rich is imported where something is drawn: importing it draws from Python's global random numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from parity.judge.verdict import Row, Status, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parity.show.report import Report, Section
+    from parity.where.named_walk import Step
+
+MOST = 6
+"""Reasons shown below a table unless all are asked for."""
+
+ROOMY = 3
+"""Corners up to which a table has room for the smallest fault that it would have caught."""
+
+COLOURS = {
+    Verdict.IDENTICAL: "green",
+    Verdict.ROUNDING: "green",
+    Verdict.KINK: "yellow",
+    Verdict.LESS_ACCURATE: "yellow",
+    Verdict.CONVENTION: "magenta",
+    Verdict.NOT_COMPARABLE: "red",
+    Verdict.DIFFERENT: "bold red",
+}
+
+PLACES: dict[str, str] = {Status.INTRODUCED: "bold red", Status.INHERITED: "dim"}
+
+
+def draw(report: Report, console: Console, verbose: bool = False) -> None:
+    """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+    from rich.text import Text
+
+    verdict_lines = [Text(report.summary(), style=COLOURS[report.verdict])]
+    if not report.verdict.passes:
+        verdict_lines.append(Text(report.fault(), style=COLOURS[report.verdict]))
+    for section in report.sections:
+        console.print(Text(section.title, style="bold"))
+        for loss in _losses(section):
+            console.print(Text(loss))
+        if section.exercise is None:  # one function: what came of it stands first
+            for line in verdict_lines:
+                console.print(line)
+            gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
+            console.print(_table("", (*section.forward, *gradients)))
+        else:
+            if not section.gradients:
+                console.print(_table("tensor", section.forward))
+            elif verbose:
+                console.print(_table("forward", section.forward))
+            if section.gradients:
+                console.print(_table("gradient of", section.gradients))
+        _causes(console, section, verbose)
+        _reasons(console, section, verbose)
+        if section.walk:
+            console.print(_walk(section.walk))
+        if verbose:
+            console.print(_pairs(section.gradients))
+    for note in (*report.notes, *_untested(report)):
+        console.print(Text(f"Note: {note}."))
+    if any(section.exercise is not None for section in report.sections):
+        for line in verdict_lines:
+            console.print(line)
+
+
+def _untested(report: Report) -> Iterator[str]:
+    if report.vacuous:
+        names = ", ".join(report.vacuous)
+        yield f"zeros would pass for the gradient of {names}: nothing is tested by these inputs"
+
+
+def _causes(console: Console, section: Section, verbose: bool) -> None:
+    """Print each cause once, though it explains many tensors; the first few unless asked."""
+    from rich.text import Text
+
+    causes = {str(cause): cause for row in section.rows for cause in row.causes}
+    asked: set[str] = set()
+    for said, cause in list(causes.items())[: None if verbose else MOST]:
+        console.print(Text(f"  {said}", style="bold"))
+        if section.exercise is not None and cause.tensor not in asked:  # a learner is asked
+            asked.add(cause.tensor)
+            console.print(Text(f"    {cause.hint}", style="italic"))
+    if len(causes) > MOST and not verbose:
+        console.print(f"  and {len(causes) - MOST} more (--verbose shows them)")
+
+
+def _walk(steps: tuple[Step, ...]) -> Table:
+    """Return one line a step: how far the sides are, how far by this step alone, and the place."""
+    from rich.text import Text
+
+    table = _grid()
+    table.add_column("where it starts")
+    table.add_column("apart", justify="right")
+    table.add_column("this step", justify="right")
+    table.add_column("")
+    for step in steps:
+        name = f"gradient of {step.name}" if step.gradient else step.name
+        place = f"{step.place}, on the way back from {step.into}" if step.into else step.place
+        style = PLACES.get(step.place, "")
+        apart, alone = _short(step.apart.sigmas), _short(step.alone.sigmas)
+        table.add_row(name, apart, alone, Text(place), style=style)
+    return table
+
+
+def _reasons(console: Console, section: Section, verbose: bool) -> None:
+    """Print each reason once, though it holds in two dtypes; the few first unless asked."""
+    from rich.text import Text
+
+    told: dict[str, Verdict] = {}
+    for row in section.rows:
+        if row.reason and (verbose or row.place != Status.INHERITED):
+            told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
+    lines = list(told.items())
+    for line, verdict in lines if verbose else lines[:MOST]:
+        console.print(Text(line, style=COLOURS[verdict]))
+    if len(lines) > MOST and not verbose:
+        console.print(f"  and {len(lines) - MOST} more (--verbose shows them)")
+
+
+def _losses(section: Section) -> Iterator[str]:
+    for dtype, losses in section.losses.items():
+        digits = 9 if dtype == "float32" else 17
+        groups: dict[str, list[str]] = {}
+        for corner, loss in losses.items():
+            if not corner.endswith(" eager"):
+                groups.setdefault(f"{loss:.{digits}g}", []).append(corner)
+        said = "; ".join(f"{loss} ({', '.join(corners)})" for loss, corners in groups.items())
+        yield f"loss in {dtype}: {said}"
+
+
+def _table(title: str, rows: tuple[Row, ...]) -> Table:
+    """Return one line a tensor: the first dtype's columns, the others' sigmas beside them."""
+    from rich.text import Text
+
+    table = _grid()
+    dtypes = list(dict.fromkeys(row.dtype for row in rows))
+    corners = list(dict.fromkeys(c.split()[0] for row in rows for c in row.distances))
+    table.add_column(title)
+    if corners:
+        table.add_column(f"= {corners[-1]}")
+        catches = ["catches"] if len(corners) <= ROOMY else []
+        for header in ("max diff", "ULP", *corners, *dtypes[1:], *catches):
+            table.add_column(header, justify="right")
+    table.add_column("verdict")
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    for name, same in by_name.items():
+        worst = max(same, key=lambda row: row.verdict.severity)
+        verdict = Text(str(worst.verdict), style=COLOURS[worst.verdict])
+        if same[0].zero and worst.verdict.passes:
+            verdict.append(" ~0", style="dim")
+        style = ""
+        if worst.place == Status.INHERITED:
+            verdict, style = Text(Status.INHERITED), PLACES[Status.INHERITED]
+        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
+    return table
+
+
+def _cells(same: list[Row], corners: list[str]) -> Iterator[str]:
+    """Yield what is between a tensor's name and its verdict."""
+    shown = same[0]
+    yield _equal(shown, corners)
+    yield _short(max((p.maxdiff for p in shown.pairs), default=math.nan))
+    yield _short(max((p.ulp for p in shown.pairs), default=math.nan))
+    for corner in corners:
+        modes = [d.sigmas for c, d in shown.distances.items() if c.split()[0] == corner]
+        yield _short(max(modes, default=math.nan))
+    for other in same[1:]:
+        yield _short(other.sigmas)
+    if len(corners) <= ROOMY:
+        yield "-" if shown.vacuous else _short(shown.power)
+
+
+def _grid() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+
+
+def _pairs(rows: tuple[Row, ...]) -> Table:
+    table = _grid()
+    for header in ("gradient of", "dtype", "pair", "exact", "allclose", "max diff", "ULP", "at"):
+        table.add_column(header)
+    for row in rows:
+        for pair in row.pairs:
+            table.add_row(
+                row.name,
+                row.dtype,
+                f"{pair.left} / {pair.right}",
+                "yes" if pair.exact else "no",
+                "yes" if pair.approximate else "no",
+                _short(pair.maxdiff),
+                _short(pair.ulp),
+                str(list(pair.worst)),
+            )
+    return table
+
+
+def _equal(row: Row, corners: list[str]) -> str:
+    """Return which corners are bit-equal to the last."""
+    *others, last = corners
+    equal = [
+        corner
+        for corner in others
+        if any(p.exact and {p.left, p.right} == {corner, last} for p in row.pairs)
+    ]
+    return "all" if equal == others else " ".join(equal) or "-"
+
+
+def _short(value: float) -> str:
+    """Return a number in at most 7 characters."""
+    if math.isnan(value):
+        return "-"
+    if value == 0 or (1 <= value < 1e4 and value == int(value)):
+        return str(int(value)) if math.isfinite(value) else str(value)
+    if 0.01 <= abs(value) < 1000:
+        return f"{value:.2f}" if value < 10 else f"{value:.0f}"
+    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")

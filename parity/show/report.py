@@ -1,0 +1,242 @@
+"""A finished comparison: one value that can be asked for its verdict, drawn as a table or written.
+
+Judges nothing: the rows come judged. Draws nothing: `drawing.py` does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity.errors import ParityError
+from parity.files import write_json
+from parity.judge.noise import BOUND
+from parity.judge.verdict import Row, Status, Verdict
+from parity.why.causes.cause import Kind
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from parity.where.named_walk import Step
+
+SCHEMA = "backprop-parity/notebook/1"
+CHECK_SCHEMA = "backprop-parity/check/1"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One function's forward tensors and gradients, one row a tensor and dtype."""
+
+    title: str
+    forward: tuple[Row, ...]
+    gradients: tuple[Row, ...]
+    exercise: int | None = None
+    """Its number, where it is one of the notebook's."""
+    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By dtype and corner, of the first batch."""
+    walk: tuple[Step, ...] = ()
+    """Where a difference starts, if the functions name what is inside them."""
+
+    @property
+    def start(self) -> Step | None:
+        """The first step that introduces a difference, forwards first."""
+        return next((step for step in self.walk if step.place == Status.INTRODUCED), None)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row, forwards first."""
+        return (*self.forward, *self.gradients)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one run found, and what it was run with."""
+
+    options: Any
+    sections: tuple[Section, ...]
+    notes: tuple[str, ...] = ()
+    schema: str = SCHEMA
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row, forwards first."""
+        return tuple(row for section in self.sections for row in section.rows)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The most severe verdict of any row."""
+        return max((row.verdict for row in self.rows), key=lambda v: v.severity)
+
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """The gradients of a pair for which zeros would have passed: nothing was tested."""
+        pairs = (section for section in self.sections if section.exercise is None)
+        rows = (row for section in pairs for row in section.gradients)
+        return tuple(dict.fromkeys(row.name for row in rows if row.vacuous))
+
+    def exit_code(self, strict: bool = False) -> int:
+        """Return 0 where everything agrees, else 1.
+
+        ``strict`` fails lost accuracy too, and a gradient of which nothing was tested.
+        """
+        dubious = self.verdict is Verdict.LESS_ACCURATE or bool(self.vacuous)
+        return int(not self.verdict.passes or (strict and dubious))
+
+    def __bool__(self) -> bool:
+        """Whether everything agrees, so that `assert parity.check(pair)` means what it says."""
+        return self.exit_code() == 0
+
+    def assert_ok(self) -> None:
+        """Raise ParityError, with the table, unless everything agrees."""
+        if self.exit_code():
+            raise ParityError(self.text(), self)
+
+    def text(self) -> str:
+        """Return what `show` prints, as plain text."""
+        from rich.console import Console
+
+        console = Console(width=100, color_system=None)
+        with console.capture() as captured:
+            self.show(console)
+        return captured.get()
+
+    def summary(self) -> str:
+        """Return the verdict line."""
+        return f"{self.verdict}: {self.told()}"
+
+    def told(self) -> str:
+        """Return what was compared and how far it is, or what fails first."""
+        gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
+        counted = gradients or [(s.exercise, row) for s in self.sections for row in s.forward]
+        noun = "gradient" if gradients else "output"
+        tensors = len({(exercise, row.name) for exercise, row in counted})
+        if self.verdict.passes:
+            worst = max(self.rows, key=lambda row: row.sigmas)
+            corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
+            dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
+            said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            first = next(row for row in self.rows if row.verdict is self.verdict)
+            if first.reason:
+                return f"{said}; {first.name}: {first.reason}"
+            return (
+                f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
+                f"({corner.split()[0]})"
+            )
+        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
+        part, first = next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
+        more = len({(part, row.name) for part, row in bad}) - 1
+        also = f", and in {more} more" if more else ""
+        start = next((section.start for section in self.sections if section.start), None)
+        begins = f", introduced in {start}" if start else ""
+        known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
+        reason = next(iter(known), first.reason)
+        return f"first in {part}{first.name}{also}{begins}: {reason}"
+
+    def _labelled(self) -> Iterator[tuple[str, Row]]:
+        for section in self.sections:
+            yield from (("", row) for row in section.forward)
+            yield from (("the gradient of ", row) for row in section.gradients)
+
+    def fault(self) -> str:
+        """Say whose fault a failure is, in one line."""
+        odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
+        blamed = " and ".join(
+            dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
+        )
+        if blamed:
+            return f"fault: {blamed}"
+        if odd:
+            return "fault: undecided; nothing says which side is wrong"
+        if self.verdict is Verdict.CONVENTION:
+            return "fault: neither side; a default, a constant or a definition differs"
+        return "fault: none can be found yet; make the two comparable first"
+
+    def show(self, console: Console, verbose: bool = False) -> None:
+        """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+        from parity.show.drawing import draw
+
+        draw(self, console, verbose)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, in the schema that docs/json.md describes."""
+        found = {
+            "schema": self.schema,
+            "options": {key: _plain(value) for key, value in asdict(self.options).items()},
+            "verdict": str(self.verdict),
+            "summary": self.summary(),
+        }
+        if self.schema == CHECK_SCHEMA:
+            found["fault"] = "" if self else self.fault()
+        return found | {
+            "notes": list(self.notes),
+            "sections": [_section(section) for section in self.sections],
+        }
+
+    def write_json(self, path: Path) -> None:
+        """Write `as_dict` to ``path``, whole or not at all."""
+        write_json(path, self.as_dict())
+
+
+def _section(section: Section) -> dict[str, Any]:
+    numbered = {} if section.exercise is None else {"exercise": section.exercise}
+    return numbered | {
+        "title": section.title,
+        "losses": {
+            dtype: {corner: _plain(loss) for corner, loss in losses.items()}
+            for dtype, losses in section.losses.items()
+        },
+        "walk": [_step(step) for step in section.walk],
+        "forward": [_row(row) for row in section.forward],
+        "gradients": [_row(row) for row in section.gradients],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "tensor": step.name,
+        "gradient": step.gradient,
+        "place": step.place,
+        "into": step.into,
+        "sigmas": _plain(step.apart.sigmas),
+        "alone": _plain(step.alone.sigmas),
+    }
+
+
+CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
+"""What of a cause is written."""
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "tensor": row.name,
+        "dtype": row.dtype,
+        "verdict": str(row.verdict),
+        "reason": row.reason,
+        "odd": list(row.odd),
+        "causes": [{key: str(getattr(cause, key)) for key in CAUSE} for cause in row.causes],
+        "place": row.place,
+        "power": _plain(row.power),
+        "power_here": _plain(row.power_here),
+        "vacuous": row.vacuous,
+        "zero": row.zero,
+        "batch": row.batch,
+        "sigmas": {
+            corner: {"sigmas": _plain(d.sigmas), "worst": list(d.worst)}
+            for corner, d in row.distances.items()
+        },
+        "pairs": [
+            {key: _plain(value) for key, value in pair._asdict().items()} for pair in row.pairs
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: infinities and NaN as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,264 @@
+"""One seed of a pair: inputs and cotangents made, every corner run, every tensor judged.
+
+Puts the parts together: legs, yardsticks, verdicts, arbitration. Knows no framework and no name of
+a tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from parity.errors import UsageError
+from parity.judge.compare import FLOAT64, distance, fingerprint
+from parity.judge.disputes import Disputes, Space, Tensor, gauge
+from parity.judge.noise import BOUND, sigma
+from parity.judge.verdict import Row, Verdict, judge, rougher, unlike_itself, whole_numbers
+from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
+from parity.pairs.pair import Arguments, Pair, short_decimals
+from parity.pairs.structure import MisfitError
+
+SOON = 5.0
+"""Seconds of waiting that need no announcement."""
+
+Values = tuple[np.ndarray, ...]
+
+
+class Exact(NamedTuple):
+    """One problem in float64: what every corner answers, and how far rounding may move it."""
+
+    values: Values
+    outcomes: dict[str, Outcome]
+    noise: Outcome
+    own: dict[str, Outcome]
+    """Each framework's own noise."""
+
+    def tensor(self, part: int, name: str) -> Tensor:
+        """Return an output (part 0) or a gradient (1) as every corner has it."""
+        answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
+        return Tensor(name, answers, self.noise[part][name])
+
+
+class Trial:
+    """One seed of a pair: inputs and cotangents made, every corner run, every tensor judged."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        seed: int,
+        dtypes: tuple[str, ...],
+        legs: Legs | None = None,
+        told: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.seed, self.arguments = seed, pair.arguments(rng)
+        self.legs = _same_or_new(legs, pair, self.arguments)
+        side = next(iter(self.legs.corners.values())).side
+        self.dtypes = {name: side.dtype_named(name) for name in dtypes}
+        self._refuse_what_no_dtype_holds()
+        self.values = self._values(rng)
+        if not self.legs.plans:
+            for framework, plan in self.legs.plan(self.values).items():
+                if plan.seconds > SOON:
+                    told(f"{framework}'s yardstick takes about {plan.seconds:.0f} s")
+        self._exact: dict[str, Exact] = {}
+        self._disputed: dict[str, Disputes] = {}
+        self._free: dict[str, str] = {}
+        """By dtype, the freedom that an output was seen to have."""
+        self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
+        self.outcomes = {name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()}
+
+    def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
+        if dtype == FLOAT64:
+            return self.problems[name].outcomes
+        return self.legs.outcomes(dtype, tuple(cast(x, dtype) for x in self.values))
+
+    def _values(self, rng: np.random.Generator) -> Values:
+        """Return the leaves, then the cotangents, with the digits that every dtype has."""
+        narrowest = min(self.dtypes.values(), key=lambda d: (d.itemsize, d.name))
+        leaves = tuple(in_precision(x, narrowest) for x in self.arguments.leaves)
+        if not self.legs.outputs:
+            self.legs.check_structure(leaves)
+        if not self.legs.floating:
+            return leaves
+        douts = (_cotangent(rng, x) for x in self.legs.cotangents().values())
+        return leaves + tuple(in_precision(x, narrowest) for x in douts)
+
+    def _refuse_what_no_dtype_holds(self) -> None:
+        """Raise UsageError for a complex input in half precision, and for one that overflows."""
+        for name, x in zip(self.arguments.names, self.arguments.leaves, strict=True):
+            for dtype, held in self.dtypes.items():
+                if x.dtype.kind == "c" and dtype not in ("float32", "float64"):
+                    raise UsageError(
+                        f"input {name} is complex, and there is no complex {dtype}; "
+                        "check float32 and float64"
+                    )
+                with np.errstate(over="ignore"):
+                    lost = np.isfinite(x) & ~np.isfinite(cast(x, held))
+                if np.any(lost):
+                    raise UsageError(
+                        f"input {name} holds {x[lost].flat[0]:.3g}, which {dtype} cannot; give "
+                        "smaller numbers, or check float64"
+                    )
+
+    def exact(self, dtype: np.dtype) -> Exact:
+        """Return the float64 answer to the problem that ``dtype`` can hold, run once."""
+        values = tuple(_widened(x, dtype) for x in self.values)
+        key = fingerprint(values)
+        if key not in self._exact:
+            outcomes, measured = self.legs.exact(values)
+            for framework, (value, noise) in measured.items():
+                _same_again(framework, outcomes[framework], value, noise)
+            own = {framework: noise for framework, (_, noise) in measured.items()}
+            self._exact[key] = Exact(values, outcomes, _together(list(own.values())), own)
+        return self._exact[key]
+
+    @property
+    def solved(self) -> list[Exact]:
+        """The float64 problems that were run: one for all dtypes that hold the same numbers."""
+        return [*self._exact.values()]
+
+    def forward(self) -> list[Row]:
+        """Judge every output in every dtype."""
+        return [self._row(0, name, dtype) for name in self.legs.outputs for dtype in self.dtypes]
+
+    def gradients(self) -> list[Row]:
+        """Judge every gradient in every dtype."""
+        return [self._row(1, name, dtype) for name in self.legs.floating for dtype in self.dtypes]
+
+    def _row(self, part: int, name: str, dtype: str) -> Row:
+        problem, outcomes = self.problems[dtype], self.outcomes[dtype]
+        tensor = problem.tensor(part, name)
+        exact = tensor.answers
+        corners = {corner: outcome[part][name] for corner, outcome in outcomes.items()}
+        reference = next(iter(exact.values()))
+        if reference.dtype.kind in "iub":
+            return whole_numbers(name, dtype, corners, self.seed)
+        held = self.dtypes[dtype]
+        row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
+        if tensor.disputed:
+            row = self._disputes(problem).refine(part, row, tensor)
+            return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
+        if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
+            return self._narrow(part, row, corners, tensor)
+        if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
+            own = {framework: noise[part][name] for framework, noise in problem.own.items()}
+            return rougher(row, corners, reference, own)
+        return row
+
+    def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
+        """Return the row of a tensor that float64 settles and a narrower dtype does not."""
+        if not all(np.all(np.isfinite(x)) for x in corners.values()):
+            return row
+        narrow = Tensor(row.name, corners, tensor.noise)
+        if part == 0 and (freedom := gauge(narrow, self.dtypes[row.dtype])):
+            self._free[row.dtype] = f"follows: {freedom}"
+            return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=freedom, odd=())
+        if part == 1 and row.dtype in self._free:
+            reason = self._free[row.dtype]
+            return replace(row, verdict=Verdict.NOT_COMPARABLE, reason=reason, odd=())
+        problem = self.problems[row.dtype]
+        douts = problem.values[len(self.arguments.names) :]
+        corner = self.legs.corners[row.odd[0].removesuffix(" eager")]
+
+        def answer(leaves: Values) -> np.ndarray:
+            return self.legs.run("compiled", corner, FLOAT64, (*leaves, *douts))[part][row.name]
+
+        return self._disputes(problem).narrow(row, corners, answer)
+
+    def _disputes(self, problem: Exact) -> Disputes:
+        key = fingerprint(problem.values)
+        if key not in self._disputed:
+            count = len(self.arguments.names)
+            leaves, douts = problem.values[:count], problem.values[count:]
+            self._disputed[key] = Disputes(
+                [problem.tensor(0, name) for name in self.legs.cotangents()],
+                [problem.tensor(1, name) for name in self.legs.floating],
+                Space(leaves),
+                {c: partial(self._loss, c, douts) for c in problem.outcomes},
+                {c: partial(self._slopes, c, douts) for c in problem.outcomes},
+            )
+        return self._disputed[key]
+
+    def _loss(self, corner: str, douts: Values, leaves: Values) -> float:
+        outputs = self.legs.run("forward", self.legs.corners[corner], FLOAT64, leaves)
+        parts = zip(douts, self.legs.cotangents(), strict=True)
+        return float(sum(np.sum((np.conj(dout) * outputs[name]).real) for dout, name in parts))
+
+    def _slopes(self, corner: str, douts: Values, leaves: Values) -> list[np.ndarray]:
+        values = (*leaves, *douts)
+        return [*self.legs.run("compiled", self.legs.corners[corner], FLOAT64, values)[1].values()]
+
+    def notes(self) -> list[str]:
+        """Say what was decided without being asked."""
+        if self.legs.pair.forward_only:
+            return ["forwards only, as asked"]
+        if not self.arguments.floating:
+            return ["no input is floating point: there is no gradient to compare"]
+        if not self.legs.cotangents():
+            return ["no output is floating point: there is no gradient to compare"]
+        return [
+            f"{framework}'s sigma is pooled over each tensor, from {plan.seeds} noisy runs: all "
+            "would take too long"
+            for framework, plan in self.legs.plans.items()
+            if plan.pooled
+        ] + [
+            f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
+            for corner, name in sorted(self.legs.unused)
+        ]
+
+
+def _same_or_new(legs: Legs | None, pair: Pair, arguments: Arguments) -> Legs:
+    if legs is None:
+        return Legs(pair, arguments)
+    if legs.arguments.names != arguments.names:
+        raise UsageError("inputs has another structure for another seed; return the same names")
+    return legs
+
+
+def _cotangent(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
+    drawn = short_decimals(rng, tuple(like.shape))
+    if np.dtype(like.dtype).kind == "c":
+        return drawn + 1j * short_decimals(rng, tuple(like.shape))
+    return drawn
+
+
+def _widened(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return what ``dtype`` holds of an array, in float64."""
+    held = cast(array, dtype)
+    return held.astype(array.dtype)
+
+
+def _together(noises: list[Outcome]) -> Outcome:
+    """Return the hypotenuse of the frameworks' own noises, tensor by tensor."""
+    first, *others = noises
+    parts = []
+    for part in (0, 1):
+        total = {}
+        for name, noise in first[part].items():
+            for other in others:
+                noise = np.hypot(noise, other[part][name])
+            total[name] = noise
+        parts.append(total)
+    return parts[0], parts[1]
+
+
+def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:
+    """Raise MisfitError where the same function of the same numbers gave another result."""
+    for part in (0, 1):
+        for name, value in again[part].items():
+            if value.dtype.kind in "iub":
+                same = np.array_equal(value, first[part][name])
+            else:
+                yard = sigma(noise[part][name], np.float64)
+                same = distance(first[part][name], value, yard).sigmas <= BOUND
+            if not same:
+                raise MisfitError(
+                    name,
+                    f"{framework} gives another result when it runs again: random numbers, or "
+                    "state kept between runs; make them inputs",
+                )

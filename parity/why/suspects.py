@@ -1,0 +1,239 @@
+"""Why a gradient of a pair is wrong: what is known about it is put together, and `diagnose` asked.
+
+Looks only at corners that a verdict calls odd, on the float64 problem; changes no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from parity.errors import ParityError, UsageError
+from parity.judge.compare import FLOAT64, distance
+from parity.judge.noise import BOUND, sigma
+from parity.judge.verdict import Row
+from parity.pairs.corners import by_rule
+from parity.pairs.legs import Legs
+from parity.pairs.pair import Pair, Rule
+from parity.pairs.structure import MisfitError
+from parity.trial.trial import Exact, Trial
+from parity.why.causes.cause import Arrays, Cause, Context, Kind
+from parity.why.causes.edited import HINTS, OTHER
+from parity.why.diagnosis import diagnose
+from parity.why.mending import Mend, mends
+from parity.why.walk import without_end
+
+Paths = list[dict[str, dict[str, np.ndarray]]]
+"""Of each function that has some: {input: {path: term}}."""
+
+PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
+
+
+def causes_of(
+    rows: Sequence[Row], legs: Legs, problems: Mapping[int, Sequence[Exact]]
+) -> dict[str, tuple[Cause, ...]]:
+    """Return {gradient: why each odd corner has it wrong}, against the others in float64.
+
+    Asked of the first row's problem. Nothing for a gradient that every corner has wrong there, or
+    none.
+    """
+    causes: dict[str, tuple[Cause, ...]] = {}
+    wrong: dict[str, dict[str, np.ndarray]] = {}
+    if not rows:
+        return causes
+    problem = problems[rows[0].batch][0]
+    paths = _paths(legs, problem)
+    for row in {row.name: row for row in reversed(rows)}.values():
+        right = [corner for corner in problem.outcomes if corner not in row.odd]
+        if not right:
+            continue
+        reference = _mean(problem, right, row.name)
+        context = _context(row.name, legs, problem, right, paths)
+        for corner in (corner for corner in problem.outcomes if corner in row.odd):
+            known = replace(
+                context,
+                tensor=f"{corner}'s gradient of {row.name}",
+                rule=partial(_rerun, legs, corner, problem, row.name) if context.upstream else None,
+            )
+            found = diagnose(problem.outcomes[corner][1][row.name], reference, known)
+            causes[row.name] = causes.get(row.name, ()) + tuple(found)
+            if found:
+                wrong.setdefault(corner, {})[row.name] = reference
+    for corner, references in wrong.items():
+        kept = {
+            name: _mean(problem, [*problem.outcomes], name)
+            for name in legs.floating
+            if not any(corner in row.odd for row in rows if row.name == name)
+        }
+        for name, mend in _mended(corner, legs, problem, references, kept).items():
+            known_too = (c for c in causes[name] if c.kind is not Kind.UNKNOWN)
+            causes[name] = (*known_too, mend)
+    return causes
+
+
+def causes_of_misfit(
+    misfit: MisfitError, pair: Pair, seed: int, dtypes: tuple[str, ...]
+) -> tuple[Cause, ...]:
+    """Return why a corner's gradient has another shape than its input, against the others'.
+
+    Nothing where the others cannot be run without it.
+    """
+    legs = Legs(pair, pair.arguments(np.random.default_rng(seed)))
+    del legs.corners[misfit.corner]
+    try:
+        problem = Trial(pair, seed, dtypes, legs).problems[dtypes[0]]
+    except (MisfitError, ParityError, UsageError):
+        return ()
+    assert misfit.value is not None
+    paths = _paths(legs, problem)
+    context = _context(misfit.tensor, legs, problem, [*problem.outcomes], paths)
+    known = replace(context, tensor=f"{misfit.corner}'s gradient of {misfit.tensor}")
+    reference = _mean(problem, [*problem.outcomes], misfit.tensor)
+    return tuple(diagnose(misfit.value, reference, known))
+
+
+def _mean(problem: Exact, corners: Sequence[str], name: str) -> np.ndarray:
+    found: np.ndarray = np.mean([problem.outcomes[c][1][name] for c in corners], axis=0)
+    return found
+
+
+def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str], paths: Paths) -> Context:
+    leaves, douts = _given(legs, problem)
+    noise = problem.noise[1][name]
+    if {*leaves} & {*douts}:  # an input is called like an output
+        return Context(noise=noise, sizes=_sizes(leaves))
+    others = {other: _mean(problem, right, other) for other in legs.floating if other != name}
+    return Context(
+        noise=noise,
+        sizes=_sizes(leaves),
+        tensors=leaves | problem.outcomes[right[0]][0],
+        gradients=others | douts,
+        paths=_adding_up(name, paths, _mean(problem, right, name), noise),
+        upstream=tuple(douts),
+        right=partial(_rerun, legs, right[0], problem, name, leaves),
+    )
+
+
+def _given(legs: Legs, problem: Exact) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    names, outputs = legs.arguments.names, legs.cotangents()
+    leaves = dict(zip(names, problem.values[: len(names)], strict=True))
+    return leaves, dict(zip(outputs, problem.values[len(names) :], strict=True))
+
+
+def _sizes(leaves: Arrays) -> dict[str, int]:
+    """Return a name for every different size of the inputs."""
+    sizes: dict[str, int] = {}
+    for name, x in leaves.items():
+        for axis, size in enumerate(x.shape):
+            if size > 2 and size not in sizes.values():
+                sizes[f"{name}.shape[{axis}]"] = size
+    return sizes
+
+
+def _paths(legs: Legs, problem: Exact) -> Paths:
+    """Return each function's terms of every gradient by path, where it has some."""
+    leaves, douts = _given(legs, problem)
+    found: Paths = []
+    for framework in legs.pair.sides:
+        side, forward = (getattr(legs.corners[framework], part) for part in ("side", "forward"))
+
+        def function(values: Arrays, forward: Any = forward) -> Arrays:
+            outputs: Arrays = forward(*(values[leaf] for leaf in leaves))
+            return outputs
+
+        paths = import_module(f"parity.frameworks.{PATHS[framework]}")
+        try:
+            with side.exactly(FLOAT64):
+                given = (
+                    dict(zip(own, side.from_numpy(tuple(own.values())), strict=True))
+                    for own in (leaves, douts)
+                )
+                found.append(side.to_numpy(paths.compiled(function)(*given)))
+        except Exception:  # an operation that cannot be run backwards alone has no paths
+            continue
+    return found
+
+
+def _adding_up(name: str, paths: Paths, reference: np.ndarray, noise: np.ndarray) -> Arrays:
+    """Return the terms of a gradient of the first function whose terms add up to it."""
+    yard = sigma(noise, FLOAT64)
+    for terms in (own[name] for own in paths):
+        total = sum(terms.values(), np.zeros_like(reference))
+        if distance(total, reference, yard).sigmas <= BOUND:
+            return without_end(terms)[0]
+    return {}
+
+
+def _rerun(
+    legs: Legs, corner: str, problem: Exact, name: str, tensors: Arrays, gradients: Arrays
+) -> np.ndarray:
+    """Return a corner's gradient of other values."""
+    leaves, douts = _given(legs, problem)
+    given = (*(tensors[leaf] for leaf in leaves), *(gradients[out] for out in douts))
+    values = tuple(x.copy(order="C") for x in given)  # torch takes no flipped views
+    return legs.run("compiled", legs.corners[corner], FLOAT64, values)[1][name]
+
+
+def _mended(
+    corner: str, legs: Legs, problem: Exact, references: Arrays, kept: Arrays
+) -> dict[str, Cause]:
+    """Return {gradient: the edit of the rule's backward pass that makes it right}, if any does.
+
+    An edit must leave right what is, the gradients in ``kept``. One that makes more right goes
+    before others, then the one that leaves the shortest line: they give the same numbers.
+    """
+    rule, side = legs.pair.sides[corner.split(".")[0]], legs.corners[corner].side
+    if not isinstance(rule, Rule):
+        return {}
+    wanted = {**references, **kept}
+    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in wanted}
+    leaves, douts = _given(legs, problem)
+    seen: dict[str, Any] = {}
+
+    def forward(*inputs: Any) -> Any:
+        seen["forward"] = rule.forward(*inputs)
+        return seen["forward"]
+
+    def backward(residual: Any, dout: Any) -> Any:
+        seen["backward"] = residual, dout
+        return rule.backward(residual, dout)
+
+    with side.exactly(FLOAT64):
+        inputs = side.from_numpy(tuple(leaves.values()))
+        above = dict(zip(douts, side.from_numpy(tuple(douts.values())), strict=True))
+
+        def gradients(rule: Rule) -> Arrays:
+            _, grads = by_rule(corner, side, rule, legs.arguments).gradients(inputs, above)
+            return dict(zip(legs.floating, side.to_numpy(grads), strict=True))
+
+        def right(found: Any) -> tuple[str, ...]:
+            values = gradients(Rule(lambda *_: seen["forward"], lambda *_: found))
+            good = {
+                name
+                for name, reference in wanted.items()
+                if values[name].shape == reference.shape
+                and distance(values[name], reference, yards[name]).sigmas <= BOUND
+            }
+            return tuple(name for name in references if name in good and good >= {*kept})
+
+        gradients(Rule(forward, backward))
+        found = [*mends(rule.backward, seen["backward"], right)]
+    found.sort(key=lambda mend: (-len(mend.makes), mend.longer))
+    best = {name: next((m for m in found if name in m.makes), None) for name in references}
+    return {name: _as_cause(m, f"{corner}'s gradient of {name}") for name, m in best.items() if m}
+
+
+def _as_cause(mend: Mend, tensor: str) -> Cause:
+    edit = mend.edit
+    return Cause(
+        Kind.EDIT,
+        f"{edit.before} -> {edit.after}",
+        f"right if {mend.place} reads `{mend.line}`",
+        HINTS.get(edit.rule, OTHER),
+        tensor=tensor,
+    )

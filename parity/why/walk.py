@@ -1,0 +1,315 @@
+"""Where a wrong backward pass goes wrong: every step judged on the right gradients from above.
+
+Works for any JAX function that returns its tensors by name; the gradients to be judged come from
+anywhere. A step is *right*, or wrong although what came from above was right (*introduced* here),
+or as wrong as what came from above made it (*inherited*). Names no tensor of any network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.judge.compare import FLOAT64, distance
+from parity.judge.noise import BOUND, sigma
+from parity.judge.verdict import Status
+from parity.why.causes.cause import Arrays, Cause, Context, Kind
+from parity.why.diagnosis import diagnose
+from parity.why.variants import Formula
+
+BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
+"""What is wrong with a rule whatever it computes."""
+
+Rule = Callable[[Mapping[str, Any]], Any]
+"""One gradient as a function of the tensors by name and of their gradients as d + name."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One judged step of a backward pass."""
+
+    tensor: str
+    status: Status
+    causes: tuple[Cause, ...] = ()
+    """Why, where it is introduced here. For a step that is right: what only a probe can see."""
+    sigmas: float = 0.0
+    """How far the value is from what it should be, given what came from above."""
+
+
+class Answer(NamedTuple):
+    """What one gradient should be, and its rounding noise in units of the roundoff."""
+
+    right: np.ndarray
+    noise: np.ndarray
+
+
+class Walk:
+    """A function whose gradients are walked: traced once, compiled once a shape."""
+
+    def __init__(
+        self,
+        function: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        *,
+        assumed: Iterable[str] = (),
+        sizes: Callable[[Arrays], dict[str, int]] = lambda inputs: {},
+        formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]] = lambda *_: (),
+    ) -> None:
+        """Take ``function``, from inputs by name to every tensor by name, in JAX.
+
+        ``assumed`` names outputs whose gradient a rule may leave out, since it is 1. ``sizes`` and
+        ``formulas`` are what `Context` holds: of the inputs; of (tensor, tensors, gradients).
+        """
+        from parity.frameworks import jax_side, jaxpr_noise, jaxpr_paths
+
+        self._jax: Any = jax_side
+        self._forward = jax_side.compiled(function)
+        self._totals = jaxpr_noise.yardstick(partial(jaxpr_paths.totals, function))
+        self._paths = jaxpr_paths.compiled(function)
+        self._assumed, self._sizes, self._formulas = frozenset(assumed), sizes, formulas
+
+    def with_formulas(self, formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]]) -> Walk:
+        """Return the same walk with other right formulas; nothing is compiled anew."""
+        other = copy(self)
+        other._formulas = formulas
+        return other
+
+    def forward(self, inputs: Arrays) -> Arrays:
+        """Return every tensor by name, inputs included, in float64."""
+        with self._jax.exactly(FLOAT64):
+            return dict(inputs) | self._jax.to_numpy(self._forward(dict(inputs)))
+
+    def answers(self, inputs: Arrays, cotangents: Arrays) -> dict[str, Answer]:
+        """Return what each gradient should be, given these gradients of some of the tensors."""
+        tensors = {k: v for k, v in self.forward(inputs).items() if v.dtype.kind == "f"}
+        held = {name: cotangents.get(name, np.zeros(x.shape)) for name, x in tensors.items()}
+        given = {name: np.array(name in cotangents) for name in tensors}
+        with self._jax.exactly(FLOAT64):
+            found = self._jax.to_numpy(self._totals(dict(inputs), held, given))
+        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
+
+    def paths(self, inputs: Arrays, cotangents: Arrays) -> dict[str, dict[str, np.ndarray]]:
+        """Return the terms of each gradient by path, given these gradients of some tensors."""
+        with self._jax.exactly(FLOAT64):
+            return self._jax.to_numpy(self._paths(dict(inputs), dict(cotangents)))
+
+    def bench(
+        self, inputs: Arrays, *, random: bool = False, given: Iterable[str] | None = None
+    ) -> Bench:
+        """Return the right values of ``inputs``, to judge rules on.
+
+        Gradients from above are the result's own, or ``random``: under those, mistakes show that
+        the result cannot see. ``given`` names the tensors whose gradients are held fixed: all by
+        default, so that every rule is one step; fewer, for a rule that covers several.
+        """
+        tensors, whole = self.forward(inputs), {}
+        if random:
+            above = _random(tensors, self._assumed)
+        else:
+            ones = {name: np.ones(()) for name in self._assumed}
+            whole = self.answers(inputs, ones)
+            above = {name: answer.right for name, answer in whole.items()} | ones
+        held = above if given is None else {name: above[name] for name in given}
+        steps = self.answers(inputs, held)
+        for name, answer in whole.items():  # a step may round as the whole pass does
+            steps[name] = Answer(answer.right, np.maximum(answer.noise, steps[name].noise))
+        return Bench(self, inputs, tensors, above, held, steps)
+
+    def by_arrays(self, got: Arrays, inputs: Arrays, order: Iterable[str]) -> list[Line]:
+        """Walk gradients that are finished, in ``order`` from the result backwards.
+
+        A wrong tensor is inherited if the right step, given the wrong gradients from above, leads
+        to it; else its cause is looked for in its difference from that.
+        """
+        tensors = self.forward(inputs)
+        ones = {name: np.ones(()) for name in self._assumed}
+        whole = self.answers(inputs, ones)
+        right = {name: answer.right for name, answer in whole.items()} | ones
+        held = {
+            name: np.asarray(got[name], np.float64)
+            if name in got and np.shape(got[name]) == value.shape
+            else value
+            for name, value in right.items()
+        }
+        steps = self.answers(inputs, held)
+        lines, above = [], dict(right)  # what comes after a tensor says nothing about it
+        for name in order:
+            if name in got:
+                bench = Bench(self, inputs, tensors, dict(above), held, steps)
+                lines.append(bench.judge_array(name, np.asarray(got[name]), whole[name]))
+                above[name] = held[name]
+        return lines
+
+    def context(self, name: str, bench: Bench, dtype: np.dtype, rule: Any = None) -> Context:
+        """Return all that is known about one tensor's step, in ``dtype``."""
+        answer = bench.answers[name]
+        tensors = _cast(bench.tensors, dtype)
+        gradients = _cast({k: v for k, v in bench.above.items() if k != name}, dtype)
+        paths, ends = without_end(bench.paths[name])
+        free = ends <= self._assumed  # nothing comes from above but a 1
+        return Context(
+            noise=answer.noise,
+            sizes=self._sizes(bench.inputs),
+            tensors=tensors,
+            gradients=gradients,
+            paths=paths,
+            formulas=self._formulas(name, tensors, gradients),
+            rule=rule,
+            upstream=() if free else tuple(n for n in gradients if n not in self._assumed),
+            tensor=name,
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One set of inputs with everything that a step is given on it, and should return."""
+
+    walk: Walk
+    inputs: Arrays
+    tensors: Arrays
+    above: Arrays
+    """Every tensor's gradient, to read."""
+    held: Arrays
+    """Those among them that do not follow from others."""
+    answers: Mapping[str, Answer]
+
+    @cached_property
+    def paths(self) -> dict[str, dict[str, np.ndarray]]:
+        """The answers by path."""
+        return self.walk.paths(self.inputs, self.held)
+
+    def judge_array(self, name: str, value: np.ndarray, whole: Answer) -> Line:
+        """Judge a finished gradient by the whole pass first, then by its own step."""
+        dtype = value.dtype if value.dtype.kind == "f" else FLOAT64
+        for status, answer in ((Status.RIGHT, whole), (Status.INHERITED, self.answers[name])):
+            far = _far(value, answer, dtype)
+            if far <= BOUND:
+                return Line(name, status, sigmas=far)
+        context = self.walk.context(name, self, FLOAT64)
+        causes = diagnose(value, self.answers[name].right, context)
+        return Line(name, Status.INTRODUCED, tuple(causes), far)
+
+    def far(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> float:
+        """Return how far a rule is from right, in sigmas; infinitely far where it fails."""
+        given = _cast(self.tensors, dtype), _cast(self.above, dtype)
+        try:
+            return _far(_numeric(rule, side, dtype)(*given), self.answers[name], dtype)
+        except Exception:  # `diagnose` says what it raises
+            return np.inf
+
+    def causes(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> tuple[Cause, ...]:
+        """Return what is wrong with a rule, here and under compilation."""
+        numeric = _numeric(rule, side, dtype)
+        context = self.walk.context(name, self, dtype, numeric)
+        try:
+            tensors, gradients = (
+                {k: v.copy() for k, v in held.items()}
+                for held in (context.tensors, context.gradients)
+            )
+            value = numeric(tensors, gradients)
+        except Exception:
+            value = np.full((), np.nan)
+        causes = diagnose(value, self.answers[name].right, context)
+        return tuple(causes) or tuple(_untraceable(rule, side, dtype, context))
+
+
+def judge_rule(
+    name: str, rule: Rule, side: ModuleType, dtype: np.dtype, bench: Bench, probe: Bench
+) -> Line:
+    """Judge a rule on ``bench`` in ``dtype``; name its causes on ``probe`` in float64.
+
+    A rule that is right on ``bench`` may still have causes: what the probe alone can see.
+    """
+    far = bench.far(name, rule, side, dtype)
+    causes = probe.causes(name, rule, side, FLOAT64)
+    known = causes and all(cause.kind is not Kind.UNKNOWN for cause in causes)
+    if far <= BOUND and causes and not known:
+        causes = (_right_by_luck(causes[0]),)
+    elif far > BOUND and not known:
+        causes = bench.causes(name, rule, side, dtype) or causes
+    behaves = not any(cause.kind in BEHAVIOUR for cause in causes)
+    status = Status.RIGHT if far <= BOUND and behaves else Status.INTRODUCED
+    return Line(name, status, causes, far)
+
+
+def _right_by_luck(cause: Cause) -> Cause:
+    return replace(
+        cause,
+        sentence="right for this result, though not as a rule of this step alone: under other "
+        f"gradients from above {cause.sentence}",
+        hint="Which property of this loss makes it right? Would it be right under another?",
+    )
+
+
+def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return random gradients for every float tensor but the assumed ones, which get 1."""
+    rng = np.random.default_rng(1)
+    return {
+        name: np.ones(x.shape) if name in assumed else rng.standard_normal(x.shape)
+        for name, x in tensors.items()
+        if x.dtype.kind == "f"
+    }
+
+
+def without_end(
+    terms: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], frozenset[str]]:
+    """Return the terms without the tensor at their end if it is the same for all, and the ends."""
+    ends = frozenset(label.split(" > ")[-1] for label in terms)
+    if len(ends) > 1 or len(terms) < 2:
+        return dict(terms), ends
+    (end,) = ends
+    straight = {end: f"{end} (straight)"}
+    cut = {label.removesuffix(f" > {end}"): term for label, term in terms.items()}
+    return {straight.get(label, label): term for label, term in cut.items()}, ends
+
+
+def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:
+    if value.shape != answer.right.shape or value.dtype.kind != "f":
+        return np.inf
+    noise = np.maximum(answer.noise, np.abs(answer.right))  # what a step is given is rounded too
+    return distance(value, answer.right, sigma(noise, dtype)).sigmas
+
+
+def _cast(arrays: Arrays, dtype: np.dtype) -> dict[str, np.ndarray]:
+    return {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in arrays.items()}
+
+
+def _numeric(rule: Rule, side: ModuleType, dtype: np.dtype) -> Callable[[Arrays, Arrays], Any]:
+    """Return a rule of framework arrays as one of NumPy arrays, which it may change as well."""
+
+    def run(tensors: Arrays, gradients: Arrays) -> np.ndarray:
+        given = dict(tensors) | {f"d{name}": value for name, value in gradients.items()}
+        with side.exactly(dtype):
+            values = dict(zip(given, side.from_numpy(tuple(given.values())), strict=True))
+            result = rule(values)
+            found: np.ndarray = side.to_numpy(result)
+            for name, held in given.items():
+                np.copyto(held, side.to_numpy(values[name]))
+        return found
+
+    return run
+
+
+def _untraceable(
+    rule: Rule, side: ModuleType, dtype: np.dtype, context: Context
+) -> Iterable[Cause]:
+    """Yield the cause where a rule runs, but not when the framework compiles it."""
+    values = dict(context.tensors) | {f"d{k}": v for k, v in context.gradients.items()}
+    with side.exactly(dtype):
+        given = dict(zip(values, side.from_numpy(tuple(values.values())), strict=True))
+        try:
+            side.compiled(rule)(given)
+        except Exception as error:
+            yield Cause(
+                Kind.NOT_TRACEABLE,
+                type(error).__name__,
+                f"runs, but not compiled: {type(error).__name__}",
+                "Shapes must be known before values. Which line asks for a value too early?",
+                tensor=context.tensor,
+            )
