@@ -27,7 +27,8 @@ LIGHT = (
     "parity",
     *(
         f"parity.{name}"
-        for name in "seeds data compare verdict noise errors recipe diagnosis walk edits".split()
+        for name in """makemore.seeds makemore.data makemore.recipe judge.compare judge.verdict
+        judge.noise errors why.diagnosis why.walk why.edits""".split()
     ),
 )
 """The modules of the harness that know no framework."""

@@ -61,7 +61,7 @@ def test_it_holds_every_file_of_the_packages_and_no_other(wheel: zipfile.Path) -
 
 
 def test_it_holds_the_published_names(wheel: zipfile.Path) -> None:
-    assert hashlib.sha256((wheel / "parity/names.txt").read_bytes()).hexdigest() == (
+    assert hashlib.sha256((wheel / "parity/makemore/names.txt").read_bytes()).hexdigest() == (
         "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
     )
 

@@ -4,13 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import test_compare
-import test_imports
-import test_noise
-import test_torch_noise
-import test_verdict
 import torch
-import twins
 
 import jax_impl
 import parity.frameworks.jaxpr_noise as jaxpr_noise
@@ -19,6 +13,10 @@ import parity.judge.verdict
 import parity.makemore.notebook
 import torch_ref
 from parity.judge.compare import Difference, Distance
+from tests import test_imports
+from tests.frameworks import test_noise, test_torch_noise
+from tests.judge import test_compare, test_verdict
+from tests.shared import twins
 
 failure = pytest.raises((AssertionError, pytest.fail.Exception))
 

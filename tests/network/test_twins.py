@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import twins
 
-ROOT = Path(__file__).parents[1]
+from tests.shared import twins
+
+ROOT = Path(__file__).parents[2]
 REAL = {package: twins.read(ROOT / package) for package in twins.PACKAGES}
 
 JAX = '''

@@ -8,16 +8,16 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import DTYPES, FLOAT32, FLOAT64, NOTEBOOK, ODD, ONE_LETTER, Sizes, call
 
 from jax_impl import mlp, train
 from jax_impl.params import Params
 from parity.frameworks.jaxpr_noise import yardstick
+from tests.shared import cases
+from tests.shared.cases import DTYPES, FLOAT32, FLOAT64, NOTEBOOK, ODD, ONE_LETTER, Sizes, call
 
 TRAINING = NOTEBOOK._replace(hidden=200)
 PAIR = Sizes(n=2, block=1, embd=3, hidden=1, vocab=5)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import cases
 import numpy as np
 import pytest
-from cases import FLOAT64, Sizes, twin
+
+from tests.shared import cases
+from tests.shared.cases import FLOAT64, Sizes, twin
 
 SIZES = Sizes(40, 3, 2, 5, 6)
 *PARAMS, X, Y = cases.network(SIZES)

@@ -13,7 +13,7 @@ from parity import Pair, check
 from parity.pairs.finding import find
 from parity.why.conventions.search import Explanation
 
-FOLDER = Path(__file__).parents[1] / "examples" / "pairs"
+FOLDER = Path(__file__).parents[2] / "examples" / "pairs"
 
 EQUAL = {"identical", "rounding"}
 CONVENTION, KINK, LESS_ACCURATE = {"convention"}, {"kink"}, {"less accurate"}

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from convention_pairs import CASES
-from test_pairs import CONVENTION, EXPECTED, FOLDER
 
 import parity.checking.reasons
 import parity.why.conventions.search
@@ -21,6 +19,8 @@ from parity.trial.trial import Trial
 from parity.why.causes.cause import Kind
 from parity.why.conventions.rerun import Change, Rerun
 from parity.why.conventions.search import Explanation
+from tests.checking.test_pairs import CONVENTION, EXPECTED, FOLDER
+from tests.shared.convention_pairs import CASES
 
 X = {"x": (7, 5)}
 

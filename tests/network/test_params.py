@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import cases
 import jax
 import numpy as np
 import pytest
 import torch
-from cases import FLOAT64, twin
+
+from tests.shared import cases
+from tests.shared.cases import FLOAT64, twin
 
 ARRAYS = [
     np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -16,8 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import stepwise
-from stepwise import (
+
+from parity.frameworks import jax_side, torch_side
+from parity.why.edits import RULES, Mutant, edits, mutants, parse, targets
+from tests.shared import stepwise
+from tests.shared.stepwise import (
     EPS,
     FLOAT64,
     LAYERS,
@@ -33,9 +36,6 @@ from stepwise import (
     random_case,
     source,
 )
-
-from parity.frameworks import jax_side, torch_side
-from parity.why.edits import RULES, Mutant, edits, mutants, parse, targets
 
 FUNCTIONS = ("backward", *(f"{op}_backward" for op in LAYERS), "loss_and_grads")
 WORD = {jax_side: "jnp", torch_side: "torch"}

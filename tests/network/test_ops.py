@@ -11,16 +11,26 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-import cases
 import jax
 import numpy as np
 import pytest
 import torch
-from cases import FLOAT64, NOTEBOOK, ODD, ONE_LETTER, SMALLEST, Sizes, call, taken, twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parity.frameworks.jaxpr_noise import yardstick
+from tests.shared import cases
+from tests.shared.cases import (
+    FLOAT64,
+    NOTEBOOK,
+    ODD,
+    ONE_LETTER,
+    SMALLEST,
+    Sizes,
+    call,
+    taken,
+    twin,
+)
 
 OPS = ("embedding", "linear", "batchnorm", "tanh", "cross_entropy")
 CORNERS = ("jax_impl", "jax_impl eager", "torch_ref", "torch_ref autograd")

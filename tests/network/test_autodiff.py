@@ -6,16 +6,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from cases import FLOAT64, ODD, twin
 
 from jax_impl import autodiff as jax_autodiff
 from jax_impl import ops as jax_ops
+from tests.shared import cases
+from tests.shared.cases import FLOAT64, ODD, twin
 from torch_ref import autodiff as torch_autodiff
 from torch_ref import ops as torch_ops
 

@@ -19,11 +19,9 @@ from types import ModuleType
 from typing import Any
 
 import jax.numpy as jnp
-import mistakes
 import numpy as np
 import pytest
 import torch
-from mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 
 from parity.errors import UsageError
 from parity.frameworks import jax_side, torch_side
@@ -44,6 +42,8 @@ from parity.why.causes.fitting import Problem
 from parity.why.diagnosis import Cause, Kind, diagnose
 from parity.why.variants import Formula
 from parity.why.walk import Bench, Line, Status, judge_rule
+from tests.shared import mistakes
+from tests.shared.mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 
 WORDS = {jax_side: jnp, torch_side: torch}
 
@@ -478,7 +478,7 @@ def test_complex_numbers(way: str) -> None:
 
 
 def test_the_page_prints_what_it_says() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "diagnosis.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 2
     for code, printed in blocks:

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from healthy import CASES
 
 from parity.frameworks import jax_side, jaxpr_noise, torch_noise, torch_side
 from parity.judge.noise import BOUND, U0, sigma
+from tests.shared.healthy import CASES
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 

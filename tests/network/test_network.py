@@ -10,15 +10,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import cases
 import jax
 import numpy as np
 import pytest
 import torch
-from cases import FLOAT64, NOTEBOOK, ODD, SMALLEST, Sizes, call, twin
 from torch.nn import functional as F
 
 from parity.frameworks.jaxpr_noise import yardstick
+from tests.shared import cases
+from tests.shared.cases import FLOAT64, NOTEBOOK, ODD, SMALLEST, Sizes, call, twin
 
 NAMES = ("C", "W1", "b1", "W2", "b2", "bngain", "bnbias")
 SMALL = [SMALLEST, ODD]

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import stepwise
 
 from jax_impl import ops
 from parity.frameworks import jax_side
 from parity.frameworks.jaxpr_paths import paths, totals
 from parity.judge.noise import BOUND, sigma
 from parity.makemore.network_walk import diagnosis_batch, network
+from tests.shared import stepwise
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((5, 7)), RNG.standard_normal((7, 7))
