@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from parity.checking.check import check
     from parity.errors import ParityError, UsageError
+    from parity.judge.cause import Cause
     from parity.judge.verdict import Verdict
     from parity.pairs.naming import name
     from parity.pairs.pair import Pair, Rule
     from parity.show.report import Report
-    from parity.why.causes.cause import Cause, Context
+    from parity.why.causes.context import Context
     from parity.why.diagnosis import diagnose
 
 __all__ = [
@@ -33,8 +34,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Cause": "why.causes.cause",
-    "Context": "why.causes.cause",
+    "Cause": "judge.cause",
+    "Context": "why.causes.context",
     "Pair": "pairs.pair",
     "ParityError": "errors",
     "Report": "show.report",

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
 from parity.show.report import Section
 from parity.trial.trial import Exact
 from parity.where.named_walk import walk
-from parity.why.causes.cause import Kind
 from parity.why.conventions.search import explain
 from parity.why.smallest import smallest_case
 from parity.why.suspects import causes_of

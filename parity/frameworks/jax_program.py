@@ -18,8 +18,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.frameworks.jaxpr_noise import chosen
-from parity.frameworks.jaxpr_paths import CUSTOM, INLINED, user_line
+from parity.frameworks.jaxprs import CUSTOM, INLINED, chosen, user_line
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 
 SPELLED = {

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.frameworks.jaxpr_paths import INLINED
+from parity.frameworks.jaxprs import INLINED
 
 
 def visited(

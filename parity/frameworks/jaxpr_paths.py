@@ -10,28 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-import parity
+from parity.frameworks.jaxprs import CALLS, user_line
 from parity.frameworks.tape import Pull, Step, Terms, Value, send_back
-
-INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
-"""What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""
-
-CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
-"""A custom rule gives way to what its function itself says."""
-
-CALLS = INLINED | CUSTOM
-
-JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
-HARNESS = str(Path(parity.__file__ or "").parent)
 
 Function = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Tensors by name from inputs by name."""
@@ -175,12 +162,3 @@ def _zero(value: Any) -> Any:
     if jnp.issubdtype(dtype, jnp.inexact):
         return jnp.zeros(jnp.shape(value), dtype)
     return np.zeros(jnp.shape(value), jax.dtypes.float0)
-
-
-def user_line(equation: Any) -> str:
-    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
-    for frame in getattr(equation.source_info.traceback, "frames", ()):
-        name = frame.file_name
-        if not name.startswith(JAX) and "contextlib" not in name:
-            return "" if name.startswith(HARNESS) else f"{Path(name).name}:{frame.line_num}"
-    return ""

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
 from parity.frameworks.programs import Changes, Constant, Operation, Program
-from parity.frameworks.torch_noise import Opening, _name, _written
+from parity.frameworks.torch_operations import Opening, name_of, written
 
 NO_CONSTANTS = frozenset(
     """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
@@ -130,9 +130,9 @@ class _Tape(Opening):
         args, kwargs = _with_defaults(func, args, kwargs)
         read = self._inputs(func, args, kwargs)
         leaves = tree_flatten((args, kwargs))[0]
-        written = {id(x) for x in _written(func, args, kwargs)}
+        changed = {id(x) for x in written(func, args, kwargs)}
         for place, x in enumerate(leaves):
-            if read[place] in self.captured and id(x) in written:
+            if read[place] in self.captured and id(x) in changed:
                 read[place] = self._cloned(x)  # what the function closes over is not ours to change
         result = func(*args, **kwargs)
         self._write(func, args, kwargs, read, result)
@@ -198,7 +198,7 @@ class _Tape(Opening):
         self.operations.append(
             Operation(
                 next(self.places),
-                _name(func),
+                name_of(func),
                 tuple(slot for slot in read if slot is not None),
                 tuple(outputs),
                 apply,
@@ -219,7 +219,7 @@ def _axis(func: Any, args: Any, kwargs: Any) -> int | None:
 
 def _differentiable(func: Any) -> Any:
     """Return an operation that autograd knows, for one of prims, which it does not."""
-    name = _name(func)
+    name = name_of(func)
     if not func._schema.name.startswith("prims::"):
         return func
     if name == "convert_element_type":
@@ -253,7 +253,7 @@ def _with_defaults(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         if a.name not in kwargs
         and a.has_default_value()
         and _is_constant(a.name, a.default_value)
-        and not (a.name == "alpha" and _name(func) in ("add", "sub", "rsub"))
+        and not (a.name == "alpha" and name_of(func) in ("add", "sub", "rsub"))
     }
     return args, kwargs | missing
 
@@ -264,7 +264,7 @@ def _is_constant(name: str, value: Any) -> bool:
 
 def _label(func: Any, name: str) -> str:
     """Return what an argument is called; nothing where its role is read from the operation."""
-    kind = _name(func)
+    kind = name_of(func)
     if name in ("alpha", "value") and kind in ("add", "sub", "rsub", "addcmul", "addcdiv", "addmm"):
         return "factor"
     bare = name in UNNAMED or kind in ("clamp", "clamp_min", "clamp_max", "fill", "full")

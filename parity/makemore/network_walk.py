@@ -20,7 +20,7 @@ from parity.judge.compare import FLOAT64
 from parity.makemore import recipe
 from parity.makemore.exercises import CHUNKED, EXERCISES, ROWS, Exercise
 from parity.pairs.legs import call
-from parity.why.causes.cause import Arrays
+from parity.why.causes.context import Arrays
 from parity.why.edits import needed, parse, statements, targets
 from parity.why.variants import Formula
 from parity.why.walk import Bench, Line, Rule, Walk, judge_rule

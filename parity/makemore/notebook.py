@@ -12,8 +12,9 @@ import numpy as np
 
 from parity.errors import require_at_least, require_batch, require_seed
 from parity.judge.compare import FLOAT32, FLOAT64
+from parity.judge.judging import judge
 from parity.judge.noise import TINY
-from parity.judge.verdict import Row, judge, worst_of
+from parity.judge.verdict import Row, worst_of
 from parity.makemore import recipe, trajectory
 from parity.makemore.data import Dataset, load
 from parity.makemore.exercises import CHUNKED, EXERCISES, Exercise, layer_inputs

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from parity.judge.compare import FLOAT64
+from parity.judge.judging import judge
 from parity.judge.noise import SEEDS, U0
-from parity.judge.verdict import Row, judge, worst_of
+from parity.judge.verdict import Row, worst_of
 from parity.makemore import recipe
 from parity.makemore.data import Dataset
 from parity.makemore.training import Arrays, Config, initial, rates, to_params

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from parity.errors import ParityError
 from parity.files import write_json
+from parity.judge.cause import Kind
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict
-from parity.why.causes.cause import Kind
 
 if TYPE_CHECKING:
     from rich.console import Console

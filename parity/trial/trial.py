@@ -16,8 +16,9 @@ import numpy as np
 from parity.errors import UsageError
 from parity.judge.compare import FLOAT64, distance, fingerprint
 from parity.judge.disputes import Disputes, Space, Tensor, gauge
+from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
 from parity.judge.noise import BOUND, sigma
-from parity.judge.verdict import Row, Verdict, judge, rougher, unlike_itself, whole_numbers
+from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
 from parity.pairs.structure import MisfitError

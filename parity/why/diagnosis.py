@@ -14,9 +14,10 @@ from functools import partial
 import numpy as np
 
 from parity.errors import UsageError
+from parity.judge.cause import Cause, Kind
 from parity.why.causes import complexes, indexing, layout, places, scale
-from parity.why.causes.cause import Cause, Context, Kind
 from parity.why.causes.conduct import conduct
+from parity.why.causes.context import Context
 from parity.why.causes.edited import constants, edited
 from parity.why.causes.fitting import Candidate, Problem
 from parity.why.causes.paths import paths

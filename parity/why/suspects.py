@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from parity.errors import ParityError, UsageError
+from parity.judge.cause import Cause, Kind
 from parity.judge.compare import FLOAT64, distance
 from parity.judge.noise import BOUND, sigma
 from parity.judge.verdict import Row
@@ -22,7 +23,7 @@ from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair, Rule
 from parity.pairs.structure import MisfitError
 from parity.trial.trial import Exact, Trial
-from parity.why.causes.cause import Arrays, Cause, Context, Kind
+from parity.why.causes.context import Arrays, Context
 from parity.why.causes.edited import HINTS, OTHER
 from parity.why.diagnosis import diagnose
 from parity.why.mending import Mend, mends

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.compare import FLOAT64, distance
 from parity.judge.noise import BOUND, sigma
 from parity.judge.verdict import Status
-from parity.why.causes.cause import Arrays, Cause, Context, Kind
+from parity.why.causes.context import Arrays, Context
 from parity.why.diagnosis import diagnose
 from parity.why.variants import Formula
 

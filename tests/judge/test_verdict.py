@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from parity.judge.judging import judge
 from parity.judge.noise import BOUND, U0, sigma
-from parity.judge.verdict import Verdict, judge, worst_of
+from parity.judge.verdict import Verdict, worst_of
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 CORNERS = ("jax", "jax.grad", "torch", "autograd")
@@ -229,7 +230,8 @@ def test_sigma_scales_with_the_roundoff_and_never_vanishes():
 
 
 def rough(noise, reference, row=None, **own):
-    from parity.judge.verdict import Row, rougher
+    from parity.judge.judging import rougher
+    from parity.judge.verdict import Row
 
     row = row or Row("t", "float32", Verdict.ROUNDING)
     corners = {"jax": reference.astype(np.float32), "torch": (reference + noise).astype(np.float32)}

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.frameworks import jax_side, jaxpr_noise, torch_side
-from parity.judge.verdict import Verdict, judge
+from parity.judge.judging import judge
+from parity.judge.verdict import Verdict
 from parity.why.edits import needed, parse, reads, statements, targets
 
 SIDES = (jax_side, torch_side)

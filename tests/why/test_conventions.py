@@ -14,9 +14,9 @@ import parity.checking.reasons
 import parity.why.conventions.search
 from parity import Pair, check
 from parity.frameworks import jax_program
+from parity.judge.cause import Kind
 from parity.pairs.finding import find
 from parity.trial.trial import Trial
-from parity.why.causes.cause import Kind
 from parity.why.conventions.rerun import Change, Rerun
 from parity.why.conventions.search import Explanation
 from tests.checking.test_pairs import CONVENTION, EXPECTED, FOLDER

@@ -37,7 +37,7 @@ from parity.makemore.network_walk import (
     walk_pass,
 )
 from parity.makemore.notebook import Options, batches
-from parity.why.causes.cause import Context
+from parity.why.causes.context import Context
 from parity.why.causes.fitting import Problem
 from parity.why.diagnosis import Cause, Kind, diagnose
 from parity.why.variants import Formula

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from parity import Pair, Rule, check
-from parity.why.causes.cause import Kind
+from parity.judge.cause import Kind
 
 EPS = 1e-5
 

@@ -8,7 +8,8 @@ from itertools import permutations
 
 import numpy as np
 
-from parity.why.causes.cause import Arrays, Cause, Context, Kind
+from parity.judge.cause import Cause, Kind
+from parity.why.causes.context import Arrays, Context
 from parity.why.causes.fitting import Candidate, Problem
 
 HINT = (

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.compare import distance
 from parity.judge.noise import BOUND, TINY, roundoff
-from parity.why.causes.cause import Cause, Context, Kind
+from parity.why.causes.context import Context
 
 
 def conduct(context: Context, reference: np.ndarray) -> Iterator[Cause]:

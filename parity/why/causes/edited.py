@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from parity.why.causes.cause import Kind
+from parity.judge.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 from parity.why.edits import Edit
 from parity.why.variants import Variant

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.compare import distance
 from parity.judge.noise import BOUND, TINY, roundoff, sigma
-from parity.why.causes.cause import Cause, Context, Kind
+from parity.why.causes.context import Context
 
 CLOSE = 1e-3
 """An explanation also has to look like ``got``, however noisy the reference is."""

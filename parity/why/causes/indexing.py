@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from parity.why.causes.cause import Kind
+from parity.judge.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 
 PICK_HINT = "Which entries does the forward pass read here? Do the others reach the result at all?"

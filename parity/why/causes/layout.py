@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from parity.judge.cause import Kind
 from parity.why.causes import numbers
-from parity.why.causes.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 
 SHAPE_HINT = "A gradient has the shape of its tensor, always. Which axis is in the way?"

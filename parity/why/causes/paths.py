@@ -10,8 +10,8 @@ from itertools import product
 
 import numpy as np
 
+from parity.judge.cause import Kind
 from parity.why.causes import numbers
-from parity.why.causes.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 
 MOST = 8

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.noise import BOUND
-from parity.why.causes.cause import Cause, Kind
 from parity.why.causes.fitting import Problem
 
 SHAPE_HINT = "A gradient has the shape of its tensor, always. What is this tensor's shape?"

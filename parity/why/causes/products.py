@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parity.why.causes.cause import Arrays, Kind
+from parity.judge.cause import Kind
+from parity.why.causes.context import Arrays
 from parity.why.causes.fitting import Candidate, Problem
 from parity.why.causes.layout import reordered
 

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
+from parity.judge.cause import Kind
 from parity.why.causes import numbers
-from parity.why.causes.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 
 FACTOR_HINTS = {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from parity.why.causes.cause import Kind
+from parity.judge.cause import Kind
 from parity.why.causes.fitting import Candidate, Problem
 from parity.why.causes.layout import reordered
 

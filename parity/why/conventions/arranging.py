@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from parity.errors import ParityError, UsageError
+from parity.judge.cause import Cause
 from parity.judge.verdict import Verdict
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Arguments, Pair
 from parity.pairs.structure import MisfitError
 from parity.trial.trial import Trial
-from parity.why.causes.cause import Cause
 from parity.why.conventions.search import convention, explain
 
 Order = tuple[int, ...]

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.noise import BOUND
 from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
-from parity.why.causes.cause import Cause, Kind
 from parity.why.conventions import proposals
 from parity.why.conventions.parameters import (
     EPSILONS,

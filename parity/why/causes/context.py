@@ -1,67 +1,15 @@
-"""What a cause is, and what may be known when one is looked for. Values only; finds nothing."""
+"""What may be known when a cause is looked for. Values only; finds nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 
 from parity.why.variants import Formula
 
 Arrays = Mapping[str, np.ndarray]
-
-
-class Kind(StrEnum):
-    """The kinds of causes: a closed set, in the order in which they are tried."""
-
-    RAISES = "raises"
-    NOT_TRACEABLE = "not traceable"
-    IMPURE = "impure"
-    NOT_LINEAR = "not linear"
-    NOT_FINITE = "not finite"
-    SHAPE = "shape"
-    ZEROS = "zeros"
-    CONJUGATED = "conjugated"
-    FACTOR = "factor"
-    PATHS = "paths"
-    SAME = "another tensor"
-    REDUCTION = "reduction"
-    SELECTION = "selection"
-    INDICES = "indices"
-    ORDER = "order"
-    PRODUCT = "product"
-    POWER = "power"
-    ELEMENTWISE = "elementwise"
-    UPSTREAM = "upstream"
-    SLICES = "slices"
-    OFFSET = "offset"
-    EDIT = "edit"
-    CONSTANT = "constant"
-    CONVENTION = "convention"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Cause:
-    """One explanation that restores parity, or, of kind unknown, what the difference looks like."""
-
-    kind: Kind
-    key: str
-    """The finding without words, for programs: ``n``, ``variance 0``, ``(1, 0)``."""
-    sentence: str
-    """For an engineer: what was found."""
-    hint: str
-    """For a learner: a question."""
-    evidence: str = ""
-    """The numbers, and how closely they fit."""
-    tensor: str = ""
-    """Where it starts, if the caller said."""
-
-    def __str__(self) -> str:
-        place = f"{self.tensor}: " if self.tensor else ""
-        return f"{place}{self.sentence}" + (f" ({self.evidence})" if self.evidence else "")
 
 
 @dataclass(frozen=True)
