@@ -11,7 +11,7 @@ from dataclasses import replace
 from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
-from parity.show.report import Section
+from parity.show.section import Section
 from parity.trial.trial import Exact
 from parity.where.named_walk import walk
 from parity.why.conventions.search import explain

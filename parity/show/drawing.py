@@ -6,18 +6,18 @@ rich is imported where something is drawn: importing it draws from Python's glob
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from parity.judge.verdict import Row, Status, Verdict
+from parity.show.section import Section
+from parity.where.named_walk import Step
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from parity.show.report import Report, Section
-    from parity.where.named_walk import Step
 
 MOST = 6
 """Reasons shown below a table unless all are asked for."""
@@ -38,14 +38,22 @@ COLOURS = {
 PLACES: dict[str, str] = {Status.INTRODUCED: "bold red", Status.INHERITED: "dim"}
 
 
-def draw(report: Report, console: Console, verbose: bool = False) -> None:
-    """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+def draw(
+    console: Console,
+    sections: Sequence[Section],
+    verdict: Verdict,
+    said: Sequence[str],
+    notes: Sequence[str],
+    verbose: bool = False,
+) -> None:
+    """Print tables, what is ``said`` of the whole, and notes; ``verbose`` adds forwards and pairs.
+
+    Of one function what is said stands above its table, of the exercises below all of them.
+    """
     from rich.text import Text
 
-    verdict_lines = [Text(report.summary(), style=COLOURS[report.verdict])]
-    if not report.verdict.passes:
-        verdict_lines.append(Text(report.fault(), style=COLOURS[report.verdict]))
-    for section in report.sections:
+    verdict_lines = [Text(line, style=COLOURS[verdict]) for line in said]
+    for section in sections:
         console.print(Text(section.title, style="bold"))
         for loss in _losses(section):
             console.print(Text(loss))
@@ -67,17 +75,11 @@ def draw(report: Report, console: Console, verbose: bool = False) -> None:
             console.print(_walk(section.walk))
         if verbose:
             console.print(_pairs(section.gradients))
-    for note in (*report.notes, *_untested(report)):
+    for note in notes:
         console.print(Text(f"Note: {note}."))
-    if any(section.exercise is not None for section in report.sections):
+    if any(section.exercise is not None for section in sections):
         for line in verdict_lines:
             console.print(line)
-
-
-def _untested(report: Report) -> Iterator[str]:
-    if report.vacuous:
-        names = ", ".join(report.vacuous)
-        yield f"zeros would pass for the gradient of {names}: nothing is tested by these inputs"
 
 
 def _causes(console: Console, section: Section, verbose: bool) -> None:
