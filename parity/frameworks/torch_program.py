@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
-import parity
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 from parity.frameworks.torch_operations import Opening, name_of, written
 
@@ -33,7 +32,8 @@ NO_CONSTANTS = frozenset(
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
-TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
+TORCH = str(Path(torch.__file__ or "").parent)
+HARNESS = str(Path(__file__).parents[1])
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
