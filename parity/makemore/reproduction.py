@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from parity.files import check_writable, unwritable, write_atomically, write_json
 from parity.makemore import curve, notebook
 from parity.makemore.data import Dataset
+from parity.makemore.figures import Figure, Outcome, reproduce
 from parity.makemore.published import NOTEBOOK, Run, read
-from parity.makemore.reproduce import Figure, Outcome, reproduce
 from parity.makemore.training import schedule
 from parity.progress import progress
 from parity.show.report import Report
