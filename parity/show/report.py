@@ -100,15 +100,20 @@ class Report:
                 f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
                 f"({corner.split()[0]})"
             )
-        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
-        part, first = next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
-        more = len({(part, row.name) for part, row in bad}) - 1
+        part, first = self._first_failure()
+        bad = {(part, row.name) for part, row in self._labelled() if not row.verdict.passes}
+        more = len(bad) - 1
         also = f", and in {more} more" if more else ""
         start = next((section.start for section in self.sections if section.start), None)
         begins = f", introduced in {start}" if start else ""
         known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
         reason = next(iter(known), first.reason)
         return f"first in {part}{first.name}{also}{begins}: {reason}"
+
+    def _first_failure(self) -> tuple[str, Row]:
+        """Return the first row that fails and does not inherit it, with what it is a row of."""
+        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
+        return next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
@@ -129,9 +134,27 @@ class Report:
             return "fault: neither side; a default, a constant or a definition differs"
         return "fault: none can be found yet; make the two comparable first"
 
+    def advice(self) -> str:
+        """Say what to do next about a failure, where its cause does not say it; else nothing."""
+        first = self._first_failure()[1]
+        known = [cause.kind for cause in first.causes if cause.kind is not Kind.UNKNOWN]
+        walked = any(section.walk for section in self.sections)
+        if first.verdict is Verdict.CONVENTION and known:
+            return "next: decide which of the two is meant, and write it on both sides"
+        if first.verdict is Verdict.CONVENTION and not walked:
+            return (
+                'next: name what is inside both functions, parity.name(x, "h"): the first that '
+                "differs is said"
+            )
+        if first.verdict is Verdict.DIFFERENT and not first.odd:
+            return "next: try other inputs, such as another --seed"
+        return ""
+
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
-        said = [self.summary()] if self.verdict.passes else [self.summary(), self.fault()]
+        said = [self.summary()]
+        if not self.verdict.passes:
+            said += filter(None, (self.fault(), self.advice()))
         draw(console, self.sections, self.verdict, said, self._noted(), verbose)
 
     def _noted(self) -> tuple[str, ...]:
@@ -150,6 +173,7 @@ class Report:
         }
         if self.schema == CHECK_SCHEMA:
             found["fault"] = "" if self else self.fault()
+            found["advice"] = "" if self else self.advice()
         return found | {
             "notes": list(self.notes),
             "sections": [section.as_dict() for section in self.sections],

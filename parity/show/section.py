@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parity.judge.verdict import Row, Status
+from parity.judge.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
     from parity.where.named_walk import Step
@@ -37,6 +37,18 @@ class Section:
     def rows(self) -> tuple[Row, ...]:
         """Every row, forwards first."""
         return (*self.forward, *self.gradients)
+
+    def follows(self, row: Row) -> bool:
+        """Return whether a row fails only because another does.
+
+        It inherits its difference; or it is the gradient of two functions that differ, each right
+        for its own.
+        """
+        if row.place == Status.INHERITED:
+            return True
+        differ = any(output.verdict is Verdict.CONVENTION for output in self.forward)
+        gradient = any(row is own for own in self.gradients)
+        return differ and gradient and row.verdict is Verdict.CONVENTION
 
     def as_dict(self) -> dict[str, Any]:
         """Return the section as plain values, in the schema that docs/json.md describes."""
