@@ -76,10 +76,19 @@ class Arithmetic:
 
 
 def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool) -> Program:
+    try:
+        return _taped(function, inputs, opened, graded=False)
+    except RuntimeError:  # a function that differentiates inside needs a graph
+        return _taped(function, inputs, opened, graded=True)
+
+
+def _taped(
+    function: Callable[..., Any], inputs: Sequence[Any], opened: bool, graded: bool
+) -> Program:
     tape = _Tape(opened)
     own = [x.detach().clone() for x in inputs]
     slots = [tape.slot(x) for x in own]
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with tape:
             out = list(function(*own).values())
