@@ -211,7 +211,7 @@ class _Tape(Opening):
                 tuple(slot for slot in read if slot is not None),
                 tuple(outputs),
                 apply,
-                _where(),
+                users_line(__file__),
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
@@ -280,14 +280,17 @@ def _label(func: Any, name: str) -> str:
     return "" if bare else name
 
 
-def _where() -> str:
-    """Return file:line of the user's innermost frame; nothing where parity calls torch itself."""
-    frame: Any = sys._getframe(2)
+def users_line(*own: str) -> str:
+    """Return file:line of the user's innermost frame; nothing where parity calls torch itself.
+
+    ``own`` are the files of those who watch, which stand above it.
+    """
+    frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(HARNESS) and name != __file__:
+        if name.startswith(HARNESS) and name not in own and name != __file__:
             return ""
-        if name != __file__ and not name.startswith(TORCH) and "contextlib" not in name:
+        if not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
             return f"{Path(name).name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
