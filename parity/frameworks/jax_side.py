@@ -66,6 +66,11 @@ def is_float(x: Any) -> bool:
     return bool(jnp.issubdtype(x.dtype, jnp.inexact))
 
 
+def zeros_like(x: Any) -> Any:
+    """Return zeros shaped like an array, whatever it holds."""
+    return jnp.zeros_like(x)
+
+
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
     """Return an array with its axes in another order."""
     return jnp.transpose(x, order)

@@ -97,6 +97,11 @@ def is_float(x: Any) -> bool:
     return bool(x.is_floating_point() or x.is_complex())
 
 
+def zeros_like(x: Any) -> Any:
+    """Return zeros shaped like an array, whatever it holds."""
+    return torch.zeros_like(x)
+
+
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
     """Return a tensor with its axes in another order."""
     return x.permute(order)

@@ -119,7 +119,7 @@ def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[A
 
 def _nothing(side: Any, x: Any) -> Any:
     """Return the cotangent of an output that has none: zeros, and None of integers."""
-    return x * 0 if side.is_float(x) else None
+    return side.zeros_like(x) if side.is_float(x) else None
 
 
 def _listed(names: Any) -> str:

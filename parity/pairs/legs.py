@@ -206,7 +206,10 @@ class Legs:
             if zeros:
                 named = dict(zip(self.arguments.names, leaves, strict=True))
                 inputs = [named[name] for name in floating]
-                grads = tuple(x * 0 if g is None else g for g, x in zip(grads, inputs, strict=True))
+                nothing = corner.side.zeros_like
+                grads = tuple(
+                    nothing(x) if g is None else g for g, x in zip(grads, inputs, strict=True)
+                )
             return out, dict(zip(floating, grads, strict=True))
 
         return run
