@@ -1,10 +1,11 @@
-"""`parity check TARGET`: every pair found there, one line each, details for those that fail.
+"""`parity check TARGET...`: every pair found there, one line each, details for those that fail.
 
 Words in, a report out; what the words mean is decided in `finding.py` and `checking.py`.
 """
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -15,8 +16,7 @@ from typing import Any
 from parity.checking.check import check
 from parity.errors import UsageError
 from parity.files import check_writable, write_json
-from parity.pairs.finding import find
-from parity.pairs.pair import Pair
+from parity.pairs.finding import Found, search
 from parity.progress import progress
 from parity.show.report import CHECK_SCHEMA, Report
 
@@ -28,7 +28,7 @@ WIDEST = 40
 class Request:
     """What the command line asked for."""
 
-    target: str
+    targets: Sequence[str]
     keyword: str = ""
     seeds: Sequence[int] = (0,)
     dtypes: Sequence[str] = ("float32", "float64")
@@ -43,6 +43,9 @@ class Outcome:
 
     reports: dict[str, Report]
     broken: dict[str, UsageError]
+    """By pair, or by file where the file itself cannot be imported."""
+    targets: dict[str, str]
+    """Where each pair is."""
 
     def failed(self, strict: bool) -> dict[str, Report]:
         """Return the reports that fail."""
@@ -50,18 +53,22 @@ class Outcome:
 
 
 def run(request: Request, console: Any) -> int:
-    """Check every pair of the target; return the exit code: the worst of all pairs."""
+    """Check every pair of the targets; return the exit code: the worst of all pairs."""
     from rich.text import Text
 
     if request.json is not None:
         check_writable(request.json)
-    outcome = _check_all(request, find(request.target, request.keyword), console)
+    found, broken = search(request.targets, request.keyword)
+    outcome = Outcome({}, {**broken}, {})
+    for where, error in broken.items():
+        console.print(Text(f"{where}  error  {error}", style="red"))
+    _check_all(request, found, outcome, console)
     failed = outcome.failed(request.strict)
     for name, report in (outcome.reports if request.verbose else failed).items():
         console.print()
         report.show(console, request.verbose)
         if name in failed:
-            said = Text(f"replay: {replay(request, report)}", style="dim")
+            said = Text(f"replay: {replay(request, outcome.targets[name], report)}", style="dim")
             console.print(said, soft_wrap=True)  # to be copied: no line breaks of ours
     console.print(Text(_tally(outcome, len(failed))))
     if request.json is not None:
@@ -69,39 +76,49 @@ def run(request: Request, console: Any) -> int:
     return 2 if outcome.broken else int(bool(failed))
 
 
-def _check_all(request: Request, pairs: list[Pair], console: Any) -> Outcome:
+def _labelled(found: Sequence[Found]) -> dict[str, Found]:
+    """Return every pair by its name; by file and name, where there are several files."""
+    several = len({target for target, _ in found}) > 1
+    labelled: dict[str, Found] = {}
+    for one in found:
+        label = f"{one.target}:{one.pair.name}" if several else one.pair.name
+        twin = sum(known.split(" #")[0] == label for known in labelled)
+        labelled[f"{label} #{twin + 1}" if twin else label] = one
+    return labelled
+
+
+def _check_all(request: Request, found: Sequence[Found], outcome: Outcome, console: Any) -> None:
     """Check each pair and print its line when it is done."""
     from rich.text import Text
 
     from parity.show.drawing import COLOURS
 
-    outcome = Outcome({}, {})
-    width = min(WIDEST, max(len(pair.name) for pair in pairs)) + 2
-    what = f"checking {len(pairs)} pair{'s' * (len(pairs) > 1)}"
-    with progress(what, len(pairs) * len(request.seeds)) as advance:
-        for pair in pairs:
+    labelled = _labelled(found)
+    width = min(WIDEST, max(map(len, labelled), default=0)) + 2
+    what = f"checking {len(found)} pair{'s' * (len(found) > 1)}"
+    with progress(what, len(found) * len(request.seeds)) as advance:
+        for label, (target, pair) in labelled.items():
             try:
                 report = check(
                     pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=_warn
                 )
             except UsageError as error:
-                outcome.broken[pair.name] = error
-                console.print(Text(f"{pair.name:{width}}{'error':16}{error}", style="red"))
+                outcome.broken[label] = error
+                console.print(Text(f"{label:{width}}{'error':16}{error}", style="red"))
                 continue
-            outcome.reports[pair.name] = report
-            line = f"{pair.name:{width}}{report.verdict:16}{report.told()}"
+            outcome.reports[label], outcome.targets[label] = report, target
+            line = f"{label:{width}}{report.verdict:16}{report.told()}"
             console.print(Text(line, style=COLOURS[report.verdict]))
-    return outcome
 
 
 def _warn(what: str) -> None:
     print(f"parity: {what}", file=sys.stderr, flush=True)
 
 
-def replay(request: Request, report: Report) -> str:
+def replay(request: Request, target: str, report: Report) -> str:
     """Return the command that shows this failure again: one pair, the seed of its first bad row."""
     seed = next((row.batch for row in report.rows if not row.verdict.passes), request.seeds[0])
-    return f"parity check {request.target} -k '{report.options.pair}' --seed {seed}"
+    return f"parity check {shlex.quote(target)} -k '{report.options.pair}' --seed {seed}"
 
 
 def _tally(outcome: Outcome, failed: int) -> str:
@@ -116,7 +133,10 @@ def _tally(outcome: Outcome, failed: int) -> str:
 def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
     return {
         "schema": CHECK_SCHEMA,
-        "target": request.target,
-        "pairs": [report.as_dict() for report in outcome.reports.values()],
+        "target": " ".join(request.targets),
+        "pairs": [
+            {"target": outcome.targets[name]} | report.as_dict()
+            for name, report in outcome.reports.items()
+        ],
         "errors": {name: str(error) for name, error in outcome.broken.items()},
     }

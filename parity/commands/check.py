@@ -1,4 +1,4 @@
-"""`parity check`: every pair of a file or module; the notebook's exercises without one."""
+"""`parity check`: every pair of files, folders or modules; the notebook's without one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,12 @@ class Judged(StrEnum):
 
 
 def check(
-    target: Annotated[
-        str, typer.Argument(help="FILE.py or package.module:NAME; without it, the notebook's.")
-    ] = "",
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="FILE.py, a folder, or package.module:NAME, one or more; none: the notebook's."
+        ),
+    ] = None,
     k: Annotated[str, typer.Option("-k", help="Only pairs with this in their name.")] = "",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
@@ -37,16 +40,16 @@ def check(
     json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
     verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
 ) -> int:
-    """Check every Pair of a file or module; without one, the notebook's exercises."""
+    """Check every Pair of files, folders or modules; without one, the notebook's exercises."""
     from parity.checking.targets import Request, run
     from parity.errors import UsageError
 
     dtypes = tuple(d.value for d in dict.fromkeys(dtype or (Judged.float32, Judged.float64)))
-    if target:
+    if targets:
         numbers = range(seed, seed + seeds)
         code = 0
         with readers_may_leave():
-            code = run(Request(target, k, numbers, dtypes, strict, json, verbose), console())
+            code = run(Request(targets, k, numbers, dtypes, strict, json, verbose), console())
         return code
     if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
         raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")

@@ -76,10 +76,19 @@ class Arithmetic:
 
 
 def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool) -> Program:
+    try:
+        return _taped(function, inputs, opened, graded=False)
+    except RuntimeError:  # a function that differentiates inside needs a graph
+        return _taped(function, inputs, opened, graded=True)
+
+
+def _taped(
+    function: Callable[..., Any], inputs: Sequence[Any], opened: bool, graded: bool
+) -> Program:
     tape = _Tape(opened)
     own = [x.detach().clone() for x in inputs]
     slots = [tape.slot(x) for x in own]
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with tape:
             out = list(function(*own).values())
@@ -202,7 +211,7 @@ class _Tape(Opening):
                 tuple(slot for slot in read if slot is not None),
                 tuple(outputs),
                 apply,
-                _where(),
+                users_line(__file__),
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
@@ -271,14 +280,17 @@ def _label(func: Any, name: str) -> str:
     return "" if bare else name
 
 
-def _where() -> str:
-    """Return file:line of the user's innermost frame; nothing where parity calls torch itself."""
-    frame: Any = sys._getframe(2)
+def users_line(*own: str) -> str:
+    """Return file:line of the user's innermost frame; nothing where parity calls torch itself.
+
+    ``own`` are the files of those who watch, which stand above it.
+    """
+    frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(HARNESS) and name != __file__:
+        if name.startswith(HARNESS) and name not in own and name != __file__:
             return ""
-        if name != __file__ and not name.startswith(TORCH) and "contextlib" not in name:
+        if not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
             return f"{Path(name).name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
