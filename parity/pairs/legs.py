@@ -17,6 +17,7 @@ from parity.errors import ParityError, UsageError
 from parity.judge.compare import FLOAT64, fingerprint
 from parity.judge.noise import SEEDS, Plan, plan, pooled
 from parity.pairs.corners import Corner, corners_of
+from parity.pairs.outlining import changed, outlined
 from parity.pairs.pair import Arguments, Pair
 from parity.pairs.speaking import speaking_for
 from parity.pairs.structure import MisfitError, fitting, right_dtypes, same_structure
@@ -51,21 +52,8 @@ def call(
         outcome = side.to_numpy(function(*inputs))
         after = side.to_numpy(inputs)
         if fingerprint(after) != given:
-            raise ParityError(_changed(side.HAND, names, values, after))
+            raise ParityError(changed(side.HAND, names, values, after))
         return outcome
-
-
-def _changed(
-    corner: str, names: Sequence[str], before: Sequence[np.ndarray], after: Sequence[np.ndarray]
-) -> str:
-    """Say which of its inputs a function changed in place."""
-    changed = [
-        name
-        for name, x, y in zip(names, before, after, strict=False)
-        if fingerprint([x]) != fingerprint([y])
-    ]
-    which = f"input{'s' * (len(changed) > 1)} {' and '.join(changed)}" if changed else "inputs"
-    return f"{corner} changed its own {which}; work on a copy, or return new arrays"
 
 
 def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -132,8 +120,8 @@ class Legs:
         outlines = {}
         for name, corner in self.corners.items():
             with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
-                outlines[name], cut = self._outlined(corner, leaves)
-            self.without |= {(name, "", out) for out in cut}
+                outlines[name], inputs, cut = outlined(corner, leaves)
+            self.without |= {(name, x, "") for x in inputs} | {(name, "", out) for out in cut}
         (first, outline), *others = outlines.items()
         if not outline:
             raise MisfitError("out", f"{first} returns no array; return what is to be compared")
@@ -142,48 +130,6 @@ class Legs:
         for name, other in outlines.items():
             right_dtypes(name, other)
         self.outputs = outline
-
-    def _outlined(self, corner: Corner, leaves: tuple[np.ndarray, ...]) -> Any:
-        """Return a corner's outline; inputs that the framework has no gradient of are held still.
-
-        They show only where a gradient is asked for: the function runs without one.
-        """
-        try:
-            return self._run_outline(corner, leaves)
-        except MisfitError:
-            raise
-        except Exception:
-            held, floating = self.arguments.held, self.arguments.floating
-            own = {*held}
-
-            def runs(still: set[str]) -> bool:
-                held.clear()
-                held.update(own | still)
-                try:
-                    self._run_outline(corner, leaves)
-                except MisfitError:
-                    raise
-                except Exception:
-                    return False
-                return True
-
-            found = set[str]()
-            if runs({*floating}):
-                found = {name for name in floating if not runs({*floating} - {name})}
-            if not found or not runs(found):
-                held.clear()
-                held.update(own)
-                raise
-            self.without |= {(corner.name, name, "") for name in found}
-            return self._run_outline(corner, leaves)
-
-    def _run_outline(self, corner: Corner, leaves: tuple[np.ndarray, ...]) -> Any:
-        inputs = corner.side.from_numpy(leaves)
-        found = corner.side.outline(corner.forward, inputs)
-        after = corner.side.to_numpy(inputs)
-        if fingerprint(after) != fingerprint(leaves):
-            raise MisfitError("inputs", _changed(corner.name, self.arguments.names, leaves, after))
-        return found
 
     def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
         """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
