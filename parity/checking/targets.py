@@ -43,7 +43,8 @@ class Outcome:
 
     reports: dict[str, Report]
     broken: dict[str, UsageError]
-    """By pair, or by file where the file itself cannot be imported."""
+    unread: dict[str, UsageError]
+    """By file: those that cannot be imported."""
     targets: dict[str, str]
     """Where each pair is."""
 
@@ -58,9 +59,9 @@ def run(request: Request, console: Any) -> int:
 
     if request.json is not None:
         check_writable(request.json)
-    found, broken = search(request.targets, request.keyword)
-    outcome = Outcome({}, {**broken}, {})
-    for where, error in broken.items():
+    found, unread = search(request.targets, request.keyword)
+    outcome = Outcome({}, {}, unread, {})
+    for where, error in unread.items():
         console.print(Text(f"{where}  error  {error}", style="red"))
     _check_all(request, found, outcome, console)
     failed = outcome.failed(request.strict)
@@ -73,7 +74,7 @@ def run(request: Request, console: Any) -> int:
     console.print(Text(_tally(outcome, len(failed))))
     if request.json is not None:
         write_json(request.json, _plain(request, outcome))
-    return 2 if outcome.broken else int(bool(failed))
+    return 2 if outcome.broken or outcome.unread else int(bool(failed))
 
 
 def _labelled(found: Sequence[Found]) -> dict[str, Found]:
@@ -127,7 +128,10 @@ def _tally(outcome: Outcome, failed: int) -> str:
     counts["error"] += len(outcome.broken)
     said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     pairs = len(outcome.reports) + len(outcome.broken)
-    return f"{pairs} pair{'s' * (pairs > 1)}, {failed + len(outcome.broken)} failed: {said}"
+    tally = f"{pairs} pair{'s' * (pairs != 1)}, {failed + len(outcome.broken)} failed"
+    files = len(outcome.unread)
+    unread = f"; {files} file{'s' * (files > 1)} cannot be imported" if files else ""
+    return f"{tally}{': ' * bool(said)}{said}{unread}"
 
 
 def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
@@ -138,5 +142,7 @@ def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
             {"target": outcome.targets[name]} | report.as_dict()
             for name, report in outcome.reports.items()
         ],
-        "errors": {name: str(error) for name, error in outcome.broken.items()},
+        "errors": {
+            name: str(error) for name, error in (outcome.unread | outcome.broken).items()
+        },
     }

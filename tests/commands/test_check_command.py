@@ -6,7 +6,7 @@ import pytest
 
 from parity.__main__ import main
 from parity.errors import UsageError
-from parity.pairs.finding import find
+from parity.pairs.finding import find, search
 
 PAIRS = """
 import jax.numpy as jnp
@@ -48,6 +48,72 @@ def test_a_module_and_a_name_in_it(file, monkeypatch):
     ):
         with pytest.raises(UsageError, match=sentence):
             find(target)
+
+
+ONE = """
+import jax.numpy as jnp
+import torch
+from parity import Pair
+{name} = Pair(jax=jnp.tanh, torch=lambda x: {factor} * x.tanh(), inputs={{"x": (3,)}})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with a pair, one deeper, files without a pair, and one that is broken."""
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "good.py").write_text(ONE.format(name="layer", factor=1))
+    (tmp_path / "deeper" / "bad one.py").write_text(ONE.format(name="layer", factor=2))
+    (tmp_path / "script.py").write_text("raise SystemExit(3)")
+    (tmp_path / "speaks.py").write_text("# a Pair is nowhere in here")
+    (tmp_path / ".hidden" / "other.py").write_text(ONE.format(name="hidden", factor=1))
+    return tmp_path
+
+
+def test_a_folder_is_searched_and_broken_files_are_said(folder, capsys):
+    found, broken = search([str(folder)])
+    assert [(target, pair.name) for target, pair in found] == [
+        (str(folder / "deeper" / "bad one.py"), "layer"),
+        (str(folder / "good.py"), "layer"),
+    ]
+    assert broken == {}
+    (folder / "broken.py").write_text("from parity import Pair\n\n1 / 0")
+    found, broken = search([str(folder)], "lay")
+    assert len(found) == 2
+    assert "line 3 raises ZeroDivisionError" in str(broken[str(folder / "broken.py")])
+    (folder / "broken.py").unlink()
+    with pytest.raises(UsageError, match=r"^no pair in .* has 'zebra' in its name; there are lay"):
+        search([str(folder)], "zebra")
+    (folder / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"^no Pair in .*empty; write "):
+        search([str(folder / "empty")])
+
+
+def test_several_targets_are_told_apart(folder, tmp_path, capsys):
+    bad, good = folder / "deeper" / "bad one.py", folder / "good.py"
+    path = tmp_path / "report.json"
+    asked = ["check", str(bad), str(good), "--dtype", "float64", "--json", str(path)]
+    assert main(asked) == 1
+    said = capsys.readouterr().out
+    assert f"{bad}:layer" in said.replace("\n", "")
+    assert f"replay: parity check '{bad}' -k 'layer' --seed 0" in said
+    assert "2 pairs, 1 failed" in said
+    report = json.loads(path.read_text())
+    assert [pair["target"] for pair in report["pairs"]] == [str(bad), str(good)]
+    assert [pair["verdict"] for pair in report["pairs"]] == ["convention", "rounding"]
+    assert report["errors"] == {}
+
+
+def test_a_missing_file_among_several_is_said_and_the_others_run(folder, capsys):
+    assert (
+        main(["check", str(folder / "no.py"), str(folder / "good.py"), "--dtype", "float64"]) == 2
+    )
+    said = capsys.readouterr().out
+    assert "no.py does not exist" in said.replace("\n", " ")
+    assert "rounding" in said
+    assert "2 pairs, 1 failed" not in said
+    assert "1 pair, 0 failed" in said
 
 
 def test_one_line_each_then_the_failures(file, capsys):
