@@ -40,10 +40,10 @@ def test_a_command_prints_what_is_shown(command, shown, folder, monkeypatch, cap
 
 
 def test_every_block_is_a_file_and_every_pair_in_it_is_as_told(folder, monkeypatch, capsys):
-    assert PAGE.count("```python") == len(FILES) == 6
+    assert PAGE.count("```python") == len(FILES) == 7
     assert len(COMMANDS) == 3
     monkeypatch.chdir(folder)
-    assert main(["check", "more_inputs.py"]) == 0
+    assert main(["check", "more_inputs.py", "masked.py"]) == 0
 
 
 def test_the_tests_in_it_pass(folder):

@@ -201,8 +201,8 @@ class Trial:
         without = self.legs.ungraded()
         if not self.legs.arguments.floating:
             floats = any(x.dtype.kind in "fc" for x in self.arguments.leaves)
-            kind = "without a gradient" if floats else "no floating point number"
-            return [*without, f"every input is {kind}: there is no gradient to compare"]
+            none = "every input is constant" if floats else "no input is floating point"
+            return [*without, f"{none}: there is no gradient to compare"]
         if not self.legs.cotangents() and not without:
             return ["no output is floating point: there is no gradient to compare"]
         return (

@@ -195,7 +195,7 @@ def test_a_max_pool_with_ties():
         (lambda x: x, lambda x: x.float(), "torch returns float32 in a float64 run"),
         (lambda x: x, lambda x: F.dropout(x), "torch gives another result when it runs again"),
         (lambda x: x * np.random.rand(), lambda x: x, "jax gives another result"),
-        (lambda x: x, lambda x: x.add_(1), "torch changed its own inputs"),
+        (lambda x: x, lambda x: x.add_(1), "torch changed its own input x; work on a copy"),
         (lambda x: x.astype(jnp.float32).astype(x.dtype), lambda x: x, "a float32 value of shape"),
         (lambda x: x, lambda x: x.float().to(x.dtype), "a float32 value of shape"),
     ],

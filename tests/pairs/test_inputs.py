@@ -77,7 +77,7 @@ def test_every_input_may_be_a_constant():
     report, names = checked(Pair(jax=jnp.tanh, torch=torch.tanh, inputs={"x": Constant((3,))}))
     assert report
     assert names == set()
-    assert report.notes == ("every input is without a gradient: there is no gradient to compare",)
+    assert report.notes == ("every input is constant: there is no gradient to compare",)
 
 
 def test_what_a_constant_holds_is_named_and_rebuilt_as_if_it_were_bare():
