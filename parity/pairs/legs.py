@@ -248,6 +248,8 @@ class Legs:
 
         Only ever one dtype at a time: JAX's switch between them is not safe among threads.
         """
+        for way, name in ways.values():  # what they import is imported here, not side by side
+            self.function(way, self.corners[name])
         jobs = {}
         with ThreadPoolExecutor() as pool:
             for key, (way, name) in ways.items():

@@ -5,6 +5,7 @@ What has none is let be: an input is held still, an output gets no cotangent. Co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 from parity.judge.compare import fingerprint
 from parity.pairs.corners import Corner
 from parity.pairs.structure import MisfitError
+
+NO_DERIVATIVE = re.compile("derivative|differentia", re.I)
+"""What a framework says of an operation that it cannot differentiate."""
 
 Outline = tuple[dict[str, Any], set[str], set[str]]
 """{output: something with a shape and a dtype}; inputs and outputs without a gradient."""
@@ -23,13 +27,13 @@ def outlined(corner: Corner, leaves: tuple[np.ndarray, ...]) -> Outline:
 
     An input of which the framework has no derivative shows by this: with a gradient asked of it
     alone the function raises, and with none asked of such inputs it runs. They are held still from
-    here on. What it raises all the same is raised.
+    here on. What it raises all the same, or of anything but derivatives, is raised.
     """
     try:
         return _outline(corner, leaves, set())
     except MisfitError:
         raise
-    except Exception:
+    except Exception as error:
         held, floating = corner.arguments.held, {*corner.arguments.floating}
         own = {*held}
 
@@ -45,7 +49,7 @@ def outlined(corner: Corner, leaves: tuple[np.ndarray, ...]) -> Outline:
             return True
 
         found = set[str]()
-        if runs(floating):
+        if runs(floating) and NO_DERIVATIVE.search(str(error)):
             found = {name for name in floating if not runs(floating - {name})}
         if not found or not runs(found):
             held.clear()

@@ -122,6 +122,27 @@ def test_a_wrong_gradient_beside_running_statistics_is_still_found():
     assert {row.name for row in report.rows if not row.verdict.passes} == {"x"}
 
 
+class Saves(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward("no tensor")
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
+def as_numpy(x):
+    return torch.from_numpy(2 * x.numpy())
+
+
+@pytest.mark.parametrize("function", [Saves.apply, as_numpy])
+def test_what_fails_where_a_gradient_is_asked_for_is_no_missing_derivative(function):
+    with pytest.raises(UsageError, match="torch raised"):
+        parity.check(Pair(jax=lambda x: 2 * x, torch=function, inputs={"x": (3,)}))
+
+
 def step_jax(w, g):
     return w - 0.1 * g
 
