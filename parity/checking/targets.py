@@ -142,7 +142,5 @@ def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
             {"target": outcome.targets[name]} | report.as_dict()
             for name, report in outcome.reports.items()
         ],
-        "errors": {
-            name: str(error) for name, error in (outcome.unread | outcome.broken).items()
-        },
+        "errors": {name: str(error) for name, error in (outcome.unread | outcome.broken).items()},
     }
