@@ -97,13 +97,11 @@ def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[A
             corner,
         )
     floating = [*arguments.floating]
-    kinds = zip(arguments.names, arguments.leaves, strict=True)
-    floats = {leaf for leaf, x in kinds if x.dtype.kind in "fc"}
     got: dict[str, Any] = {}
     for name, value, entry in zip(names, arguments.structure, found, strict=True):
         wanted = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floating]
         given = [x for _, x in tree.positions(entry)]
-        every = [leaf for leaf, _ in tree.flatten(value, name) if leaf in floats]
+        every = [leaf for leaf, _ in tree.flatten(value, name) if leaf in arguments.floats]
         if len(given) == len(every):  # a gradient of a constant is not looked at
             wanted = every
         if len(given) != len(wanted):

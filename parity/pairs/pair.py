@@ -141,13 +141,16 @@ class Arguments:
         return [tree.rebuild(value, remaining) for value in self.structure]
 
     @property
+    def floats(self) -> tuple[str, ...]:
+        """Names of the leaves that are floating point numbers."""
+        return tuple(
+            n for n, x in zip(self.names, self.leaves, strict=True) if x.dtype.kind in "fc"
+        )
+
+    @property
     def floating(self) -> tuple[str, ...]:
         """Names of the leaves that have a gradient."""
-        return tuple(
-            n
-            for n, x in zip(self.names, self.leaves, strict=True)
-            if x.dtype.kind in "fc" and n not in self.held
-        )
+        return tuple(name for name in self.floats if name not in self.held)
 
     @property
     def still(self) -> frozenset[int]:

@@ -69,6 +69,11 @@ def _without_shift(x: Any) -> Any:
     return torch.exp(x) / torch.exp(x).sum(-1, keepdim=True)
 
 
+def _network(relu: Callable[[Any], Any]) -> Any:
+    """Return the network with another way to write relu, right but for its derivative."""
+    return lambda x, w1, b1, w2, b2: relu(x @ w1 + b1) @ w2 + b2
+
+
 FAULTS = [
     Fault("1/n for 1/(n-1)", "batch_norm", lambda *x: _norm(*x, ddof=0)),
     Fault("mean detached", "batch_norm", lambda *x: _norm(*x, detach="mean")),
@@ -113,5 +118,13 @@ FAULTS = [
         "set for add",
         "embedding",
         _backward("embedding", lambda table, ids: (table.clamp(-1, 1), None)),
+    ),
+    Fault(
+        "NaN at a kink", "relu_network, dead units", _network(lambda h: (h + (h * h).sqrt()) / 2)
+    ),
+    Fault(
+        "NaN from a branch not taken",
+        "relu_network, dead units",
+        _network(lambda h: torch.where(h > 0, h.log().exp(), 0.0)),
     ),
 ]

@@ -200,8 +200,9 @@ class Trial:
             return ["forwards only, as asked"]
         without = self.legs.ungraded()
         if not self.legs.arguments.floating:
-            floats = any(x.dtype.kind in "fc" for x in self.arguments.leaves)
-            none = "every input is constant" if floats else "no input is floating point"
+            none = (
+                "every input is constant" if self.arguments.floats else "no input is floating point"
+            )
             return [*without, f"{none}: there is no gradient to compare"]
         if not self.legs.cotangents() and not without:
             return ["no output is floating point: there is no gradient to compare"]

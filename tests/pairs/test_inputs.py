@@ -390,3 +390,14 @@ def test_the_versions_are_those_of_the_package():
     project = (Path(parity.__file__).parents[1] / "pyproject.toml").read_text()
     for framework, least in LEAST.items():
         assert f'"{framework}>={least}"' in project
+
+
+def test_a_factor_of_a_constant_is_named_too():
+    pair = Pair(
+        jax=masked_jax,
+        torch=lambda x, mask: masked_torch(x, 0.5 * mask),
+        inputs={"x": (3, 4), "mask": Constant((3, 4))},
+    )
+    report, _ = checked(pair)
+    assert report.verdict == "convention"
+    assert "0.5" in report.told()

@@ -136,7 +136,7 @@ def inserted(rerun: Rerun, side: str) -> Iterator[Parameter]:
     """Yield a factor and a shift for every operation, the last one first, then for each input."""
     if rerun.programs(side):
         yield from _of_results(rerun, side)
-    for name in rerun.legs.arguments.floating:
+    for name in rerun.legs.arguments.floats:
         for make, what, neutral in ((scaled, "factor", 1.0), (shifted, "shift", 0.0)):
             yield Parameter(
                 side,

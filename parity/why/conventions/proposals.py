@@ -133,7 +133,7 @@ def layouts_of(name: str, x: np.ndarray) -> Iterator[Layout]:
 def rescaled(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
     """Yield every input times every number that is known to everyone: degrees, halves, signs."""
     for side in sides:
-        for name in rerun.legs.arguments.floating:
+        for name in rerun.legs.arguments.floats:
             for words, factor in UNIVERSAL.items():
                 if factor not in (0.0, 1.0):
                     said = f"input {name} is multiplied by {words} for the {side} side"
