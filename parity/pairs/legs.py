@@ -226,7 +226,8 @@ class Legs:
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
                 plain = self.differentiated(corner)
-                self._ready[key] = plain if way == "eager" else corner.side.compiled(plain)
+                make = corner.side.eager if way == "eager" else corner.side.compiled
+                self._ready[key] = make(plain)
         return self._ready[key]
 
     def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
