@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from parity.frameworks.jaxpr_numpy import MOVING, in_numpy
-from parity.frameworks.jaxprs import binder, is_key, last_uses, number
+from parity.frameworks.jaxprs import binder, held_by, is_key, last_uses, number
 
 KEPT = 128
 """Compiled operations that are kept for the next pair."""
@@ -33,7 +33,7 @@ def eager(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluate(closed: Any, args: Sequence[Any]) -> list[Any]:
-    jaxpr = closed.jaxpr
+    jaxpr, own = closed.jaxpr, dict[Any, Any]()
     values = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
@@ -46,7 +46,12 @@ def _evaluate(closed: Any, args: Sequence[Any]) -> list[Any]:
         inputs = [read(atom) for atom in equation.invars]
         outputs = _moved(equation, inputs)
         if outputs is None:
-            outputs = _kernel(_Operation(equation))(inputs)
+            operation = _Operation(equation)
+            if held_by(equation):  # of this function alone, and may hold its arrays
+                kernel = own.setdefault(operation, jax.jit(operation.bind))
+            else:
+                kernel = _kernel(operation)
+            outputs = kernel(inputs)
         values |= dict(zip(equation.outvars, outputs, strict=True))
         for variable in done:
             del values[variable]
