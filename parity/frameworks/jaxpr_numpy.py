@@ -16,6 +16,8 @@ import numpy as np
 from parity.frameworks.jaxpr_products import convolution, matrix_product
 from parity.frameworks.jaxprs import binder, is_key
 
+# Without log1p, atanh, exp2, sinh and cosh: in float64 JAX's are 9 to 80 units in the last place
+# from NumPy's, and a function must be seen to give the same when it runs again.
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "acos": np.arccos,
@@ -27,15 +29,12 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "asinh": np.arcsinh,
     "atan": np.arctan,
     "atan2": np.arctan2,
-    "atanh": np.arctanh,
     "ceil": np.ceil,
     "conj": np.conj,
     "cos": np.cos,
-    "cosh": np.cosh,
     "div": np.true_divide,
     "eq": np.equal,
     "exp": np.exp,
-    "exp2": np.exp2,
     "expm1": np.expm1,
     "floor": np.floor,
     "ge": np.greater_equal,
@@ -44,7 +43,6 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "is_finite": np.isfinite,
     "le": np.less_equal,
     "log": np.log,
-    "log1p": np.log1p,
     "logistic": lambda x: 1 / (1 + np.exp(-x)),
     "lt": np.less,
     "max": np.maximum,
@@ -60,7 +58,6 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sign": np.sign,
     "sin": np.sin,
-    "sinh": np.sinh,
     "sqrt": np.sqrt,
     "square": np.square,
     "sub": np.subtract,
