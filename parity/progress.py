@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 QUIET = 2.0
 """Seconds between plain lines."""
+
+Told = Callable[[str], None]
+"""Hears what goes on, in words."""
 
 Advance = Callable[..., None]
 """``advance(word, by=1)``: ``by`` more of the total are done, and a word on how it goes.
@@ -60,3 +64,32 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Advance]:
             )
 
     yield line
+
+
+@contextmanager
+def telling(told: Told, what: str) -> Iterator[Told]:
+    """Say that ``what`` goes on, and for how long, whenever nothing was said for QUIET seconds.
+
+    Yields what is told instead of ``told``; a thread of its own speaks, whatever the work is.
+    """
+    begun = last = time.monotonic()
+    ended = threading.Event()
+
+    def say(word: str) -> None:
+        nonlocal last
+        last = time.monotonic()
+        told(word)
+
+    def watch() -> None:
+        while not ended.wait(QUIET / 8):
+            now = time.monotonic()
+            if now - last >= QUIET:
+                say(f"{what}, {now - begun:.0f} s so far")
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield say
+    finally:
+        ended.set()
+        watching.join()

@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
 from parity.judge.verdict import Row, Verdict, worst_of
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
+from parity.progress import telling
 from parity.show.report import CHECK_SCHEMA, Report
 from parity.show.section import Section
 from parity.trial.trial import Exact, Trial
+from parity.why.budget import SECONDS, Budget
 from parity.why.conventions.arranging import arrangements
 from parity.why.suspects import causes_of_misfit
 
@@ -36,14 +39,16 @@ def check(
     *,
     seeds: int | Sequence[int] = 1,
     dtypes: Sequence[str] = ("float32", "float64"),
+    budget: float = SECONDS,
     done: Callable[[str], None] = lambda what: None,
     told: Callable[[str], None] = lambda what: None,
 ) -> Report:
     """Run a pair on seeded inputs, compare every output and gradient, and return the report.
 
     ``seeds`` is how many (0, 1, ...) or which. ``dtypes``: float32, float64, bfloat16, float16.
-    Cotangents are random. ``done`` hears of every seed that is finished, ``told`` how long it
-    will take where that is long. Raises UsageError where a
+    Cotangents are random. ``budget`` is how many seconds are spent on looking for reasons where
+    something fails. ``done`` hears of every seed that is finished; ``told`` what goes on, wherever
+    that takes more than two seconds, from another thread. Raises UsageError where a
     function cannot be called or an argument makes no sense; disagreement is in the report.
     """
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
@@ -59,8 +64,9 @@ def check(
     problems: dict[int, list[Exact]] = {}
     for seed in chosen:
         try:
-            trial = Trial(pair, seed, options.dtypes, legs, told)
-            judged.append((trial.forward(), trial.gradients()))
+            with telling(told, f"comparing outputs and gradients, seed {seed}") as say:
+                trial = Trial(pair, seed, options.dtypes, legs, say)
+                judged.append((trial.forward(), trial.gradients()))
             legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
         except UsageError as error:
             raise _hinted(error, pair, seed) from error.__cause__
@@ -71,11 +77,11 @@ def check(
     section = _section(options.pair, judged)
     if legs is not None and len(problems) == len(judged):
         try:
-            section, said = reasoned(section, legs, problems, told)
+            section, said = reasoned(section, legs, problems, told, Budget(budget))
         except Exception as error:  # the verdicts stand, whatever the search for reasons meets
             said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said
-    return Report(options, (section,), tuple(notes), schema=CHECK_SCHEMA)
+    return Report(options, (section,), tuple(notes), CHECK_SCHEMA, peak_mb())
 
 
 def _cannot_compare(

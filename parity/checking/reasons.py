@@ -11,10 +11,12 @@ from dataclasses import replace
 from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
+from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.trial import Exact
 from parity.where.birth import Births
 from parity.where.named_walk import walk
+from parity.why.budget import Budget
 from parity.why.conventions.search import explain
 from parity.why.smallest import smallest_case
 from parity.why.suspects import causes_of
@@ -25,6 +27,7 @@ def reasoned(
     legs: Legs,
     problems: Mapping[int, Sequence[Exact]],
     told: Callable[[str], None],
+    budget: Budget,
 ) -> tuple[Section, list[str]]:
     """Return the section with causes and places for what failed, and notes on what was not found.
 
@@ -35,15 +38,22 @@ def reasoned(
         return section, []
     notes: list[str] = []
     if any(row.verdict is Verdict.CONVENTION for row in failed):
-        section, said = _explained(
-            section, legs, [p for own in problems.values() for p in own], told
-        )
+        own = [p for solved in problems.values() for p in solved]
+        with telling(told, "looking for what restores parity") as say:
+            section, said = _explained(section, legs, own, say, budget)
         notes += said
-    section = _born(_diagnosed(section, legs, problems), Births(legs, problems))
-    section, said = _placed(section, legs, problems[failed[0].batch][0])
+    with telling(told, "looking for the cause of a wrong gradient"):
+        section = _diagnosed(section, legs, problems)
+    with telling(told, "looking for where the difference starts"):
+        section = _born(section, Births(legs, problems))
+        section, said = _placed(section, legs, problems[failed[0].batch][0])
     unnamed = next(filter(_is_unnamed, section.rows), None)
-    if unnamed is not None and (case := smallest_case(legs.pair, unnamed)):
-        notes.append(case)
+    if unnamed is not None and budget.spent():
+        notes.append(f"no smaller case was looked for: {budget}")
+    elif unnamed is not None:
+        with telling(told, "looking for the smallest case that fails"):
+            case = smallest_case(legs.pair, unnamed)
+        notes += [case] if case else []
     return section, notes + said
 
 
@@ -54,9 +64,13 @@ def _is_unnamed(row: Row) -> bool:
 
 
 def _explained(
-    section: Section, legs: Legs, problems: Sequence[Exact], told: Callable[[str], None]
+    section: Section,
+    legs: Legs,
+    problems: Sequence[Exact],
+    told: Callable[[str], None],
+    budget: Budget,
 ) -> tuple[Section, list[str]]:
-    found = explain(legs, problems, told)
+    found = explain(legs, problems, told, budget)
     if not found.causes:
         said = f"no change that was tried restores parity ({found.tried})"
         return section, [said] if found.tried else []

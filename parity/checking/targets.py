@@ -19,6 +19,7 @@ from parity.files import check_writable, write_json
 from parity.pairs.finding import Found, search
 from parity.progress import progress
 from parity.show.report import CHECK_SCHEMA, Report
+from parity.why.budget import SECONDS
 
 WIDEST = 40
 """Columns for a pair's name."""
@@ -35,6 +36,8 @@ class Request:
     strict: bool = False
     json: Path | None = None
     verbose: bool = False
+    budget: float = SECONDS
+    """Seconds in which reasons are looked for, a pair."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,12 @@ def _check_all(request: Request, found: Sequence[Found], outcome: Outcome, conso
         for label, (target, pair) in labelled.items():
             try:
                 report = check(
-                    pair, seeds=request.seeds, dtypes=request.dtypes, done=advance, told=_warn
+                    pair,
+                    seeds=request.seeds,
+                    dtypes=request.dtypes,
+                    budget=request.budget,
+                    done=advance,
+                    told=_warn,
                 )
             except UsageError as error:
                 outcome.broken[label] = error

@@ -10,6 +10,7 @@ import typer
 
 from parity.commands.notebook import notebook
 from parity.commands.options import DType, console, readers_may_leave
+from parity.why.budget import SECONDS
 
 
 class Judged(StrEnum):
@@ -37,6 +38,9 @@ def check(
     strict: Annotated[
         bool, typer.Option(help="Fail on lost accuracy and on untested gradients, too.")
     ] = False,
+    budget: Annotated[
+        float, typer.Option(min=0, help="Seconds to look for reasons in, for each pair that fails.")
+    ] = SECONDS,
     json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
     verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
 ) -> int:
@@ -49,7 +53,8 @@ def check(
         numbers = range(seed, seed + seeds)
         code = 0
         with readers_may_leave():
-            code = run(Request(targets, k, numbers, dtypes, strict, json, verbose), console())
+            asked = Request(targets, k, numbers, dtypes, strict, json, verbose, budget)
+            code = run(asked, console())
         return code
     if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
         raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from parity.frameworks.jax_eager import eager as one_by_one
+
 TWIN = "jax_impl"
 HAND, AUTODIFF = "jax", "jax.grad"
 
@@ -26,6 +28,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function)
 
 
+def eager(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` run one operation at a time, each compiled alone."""
+    return one_by_one(function)
+
+
 def dtype_named(name: str) -> np.dtype:
     """Return the NumPy dtype of a name; JAX brings bfloat16."""
     return jnp.dtype(name)
@@ -33,7 +40,7 @@ def dtype_named(name: str) -> np.dtype:
 
 def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
     """Return JAX copies of NumPy arrays."""
-    return tuple(jnp.array(x) for x in arrays)
+    return tuple(jax.device_put(x.copy()) for x in arrays)
 
 
 def to_numpy(value: Any) -> Any:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+import numpy as np
+from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
 from parity.frameworks.jaxpr_narrow import refuse_narrow
+from parity.frameworks.jaxpr_numpy import evaluate
 from parity.frameworks.jaxpr_rounding import (
     ACCUMULATING,
     Noise,
@@ -29,7 +30,16 @@ from parity.frameworks.jaxpr_rounding import (
     rounded,
     terms_of,
 )
-from parity.frameworks.jaxprs import CALLS, binder, chosen, held_by
+from parity.frameworks.jaxprs import (
+    CALLS,
+    binder,
+    chosen,
+    held_by,
+    is_float,
+    is_key,
+    last_uses,
+    number,
+)
 from parity.judge.noise import SEEDS, U0, Cost
 
 
@@ -39,42 +49,80 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
     ``function`` differentiates itself where gradients are wanted. ``value`` is the noiseless
     float64 run; ``noise`` is the rms error of each element in units of the roundoff u (multiply by
     2**-24 for float32), 0 for integers. Give float64 arguments, with x64 enabled. The returned
-    function compiles once a shape: keep it to use it again.
+    function is traced once a shape: keep it to use it again.
 
     Raises TypeError where the function computes in a narrower float although its arguments are
     float64.
     """
+    traces: dict[Any, _Trace] = {}
 
-    # the compiler's optimisations cost more than they save in a function that runs a few times
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def measured(*args: Any) -> tuple[Any, Any]:
-        traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-        refuse_narrow(traced)
-        # a row of noise a seed, long enough for a slice to start anywhere in its first half
-        size = _largest(traced) + 16384
-        leaves = jax.tree.leaves(args)
-        clean = _interpret(traced, leaves, None)
-
-        def distance(seed: Array) -> list[Array]:
-            key = jax.random.key(seed, impl="threefry2x32")
-            row = jax.random.uniform(key, (2 * size,), minval=-math.sqrt(3), maxval=math.sqrt(3))
-            noisy = _interpret(traced, leaves, Noise(row, size))
-            return [_difference(a, b) for a, b in zip(noisy, clean, strict=True)]
-
-        # one seed after another: a branch stays a branch, and memory holds one run
-        distances = lax.map(distance, jnp.arange(seeds))
-        rms = [jnp.sqrt((d**2).mean(0)) / U0 for d in distances]
-        structure = jax.tree.structure(shape)
-        return jax.tree.unflatten(structure, clean), jax.tree.unflatten(structure, rms)
+        leaves, given = jax.tree.flatten(args)
+        leaves = [x if is_key(x) else np.asarray(x) for x in leaves]
+        key = (given, *((x.shape, x.dtype) for x in leaves))
+        if key not in traces:
+            traces[key] = _Trace(function, args)
+        trace = traces[key]
+        with np.errstate(all="ignore"):
+            clean = trace.run(leaves, None)
+            total: list[Any] = [0.0 for _ in clean]
+            for seed in range(seeds):
+                noisy = trace.run(leaves, trace.noise(seed))
+                far = map(_difference, noisy, clean)
+                total = [t + d * d for t, d in zip(total, far, strict=True)]
+            rms = [np.sqrt(t / seeds) / U0 for t in total]
+        return jax.tree.unflatten(trace.shape, clean), jax.tree.unflatten(trace.shape, rms)
 
     return measured
+
+
+class _Trace:
+    """A function as a jaxpr, and the loops in it compiled."""
+
+    def __init__(self, function: Callable[..., Any], args: Any) -> None:
+        self.closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+        refuse_narrow(self.closed)
+        self.shape = jax.tree.structure(shape)
+        # a row of noise a seed, long enough for a slice to start anywhere in its first half
+        self.size = _largest(self.closed) + 16384
+        self.loops: dict[Any, Callable[..., list[Any]]] = {}
+
+    def noise(self, seed: int) -> Noise:
+        """Return the noise of one seed."""
+        reach = math.sqrt(3)
+        return Noise(np.random.default_rng(seed).uniform(-reach, reach, 2 * self.size), self.size)
+
+    def run(self, leaves: Sequence[Any], noise: Noise | None) -> list[Any]:
+        """Return the outputs; what runs once is evaluated, what turns is compiled."""
+        return _interpret(self.closed, leaves, noise, self.loop)
+
+    def loop(self, equation: Any, inputs: list[Any], noise: Noise | None) -> list[Any]:
+        """Run a loop compiled, with the noise that it would have here."""
+        sites = 0 if noise is None else noise.sites
+        key = id(equation), sites, noise is None
+        if key not in self.loops:
+
+            def turned(inputs: list[Any], row: Any) -> list[Any]:
+                if row is None:
+                    return binder(equation)(inputs)
+                own = Noise(row, self.size)
+                own.sites = sites
+                return _turned(equation, inputs, own)
+
+            # optimising costs more than it saves in what runs a few times
+            options = {"xla_backend_optimization_level": 0}
+            self.loops[key] = jax.jit(turned, compiler_options=options)
+        found = self.loops[key](inputs, None if noise is None else noise.row)
+        if noise is not None:
+            noise.sites += 1
+        return [y if is_key(y) else np.asarray(y) for y in found]
 
 
 def cost(function: Callable[..., Any], *args: Any) -> Cost:
     """Return the estimated cost of ``yardstick(function)(*args)``: traced, not run."""
     traced = jax.make_jaxpr(function)(*args)
     equations, elements = _count(traced.jaxpr)
-    return Cost(equations, elements, 0.3 + 0.01 * equations, 1e-3 + 1e-8 * elements)
+    return Cost(equations, elements, 0.3 + 3e-3 * equations, 1e-4 * equations + 1e-8 * elements)
 
 
 def _count(jaxpr: Any) -> tuple[int, int]:
@@ -90,57 +138,81 @@ def _count(jaxpr: Any) -> tuple[int, int]:
     return equations, elements
 
 
-def _difference(noisy: Array, clean: Array) -> Array:
+def _difference(noisy: Any, clean: Any) -> Any:
     """Return noisy - clean as float64, 0 for integers and where both are the same infinity."""
-    if not jnp.issubdtype(clean.dtype, jnp.inexact):
-        return jnp.zeros(clean.shape)
-    return jnp.where(noisy == clean, 0.0, jnp.abs(noisy - clean))
+    if not is_float(clean):
+        return np.zeros(clean.shape)
+    return np.where(noisy == clean, 0.0, abs(noisy - clean))
 
 
-def _interpret(closed: Any, args: Sequence[Any], noise: Noise | None) -> list[Any]:
+Loop = Callable[[Any, list[Any], Noise | None], list[Any]]
+"""(equation, inputs, noise) -> outputs of what turns."""
+
+
+def _interpret(closed: Any, args: Sequence[Any], noise: Noise | None, loop: Loop) -> list[Any]:
     """Evaluate a closed jaxpr; with ``noise``, disturb the result of every rounding operation."""
     jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
     consts = closed.consts if isinstance(closed, ClosedJaxpr) else ()
     values: dict[Any, Any] = {}
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
-        values[variable] = const if noise is None or is_data(const) else rounded(const, noise)
+        held = const if is_key(const) or isinstance(const, jax.core.Tracer) else np.asarray(const)
+        values[variable] = held if noise is None or is_data(const) else rounded(held, noise)
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
         if not isinstance(atom, Literal):
             return values[atom]
-        if noise is None or is_plain(atom.val):
-            return atom.val
-        return atom.val * (1 + U0 * noise.number(float(atom.val)))  # as another format rounds it
+        value = number(atom)
+        if noise is None or is_plain(value):
+            return value
+        return value * (1 + U0 * noise.number(float(value)))  # as another format rounds it
 
-    for equation in jaxpr.eqns:
+    for equation, done in zip(jaxpr.eqns, last_uses(jaxpr), strict=True):
         inputs = [read(atom) for atom in equation.invars]
-        outputs = _step(equation, inputs, noise)
+        outputs = _step(equation, inputs, noise, loop)
         values |= dict(zip(equation.outvars, outputs, strict=True))
+        for variable in done:
+            del values[variable]
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _step(equation: Any, inputs: list[Any], noise: Noise | None) -> list[Any]:
-    """Evaluate one equation, going into what it calls where there is noise to add there."""
+def _step(equation: Any, inputs: list[Any], noise: Noise | None, loop: Loop) -> list[Any]:
+    """Evaluate one equation, going into what it calls."""
     name, params = equation.primitive.name, equation.params
-    if noise is None:
-        return binder(equation)(inputs)
-    if name == "scan":
-        return _scan(params, inputs, noise)
-    if name == "while":
-        return _while(params, inputs, noise)
+    if name in ("scan", "while"):
+        return loop(equation, inputs, noise)
     if name == "cond":
-        index, *operands = inputs
-        branches = [
-            lambda *operands, branch=branch: _interpret(branch, operands, noise)
-            for branch in params["branches"]
-        ]
-        return list(lax.switch(index, branches, *operands))
+        return _branch(params["branches"], inputs, noise, loop)
     if name in CALLS:
-        return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise)
+        return _interpret(params.get("jaxpr", params.get("call_jaxpr")), inputs, noise, loop)
+    if noise is None:
+        return evaluate(equation, inputs)
     if name in ("debug_callback", "debug_print"):  # said once, by the run without noise
         return []
     return disturbed(equation, inputs, noise)
+
+
+def _branch(
+    branches: Sequence[Any], inputs: list[Any], noise: Noise | None, loop: Loop
+) -> list[Any]:
+    """Run the branch that is taken; inside a compiled loop, compile all."""
+    index, *operands = inputs
+    if not isinstance(index, jax.core.Tracer):
+        taken = branches[min(max(int(index), 0), len(branches) - 1)]
+        return _interpret(taken, operands, noise, loop)
+    runs = [
+        lambda *operands, branch=branch: _interpret(branch, operands, noise, loop)
+        for branch in branches
+    ]
+    return list(lax.switch(index, runs, *operands))
+
+
+def _turned(equation: Any, inputs: list[Any], noise: Noise | None) -> list[Any]:
+    """Run a loop, in what is being compiled."""
+    if noise is None:
+        return binder(equation)(inputs)
+    run = _scan if equation.primitive.name == "scan" else _while
+    return run(equation.params, inputs, noise)
 
 
 def _scan(params: dict[str, Any], inputs: list[Any], noise: Noise) -> list[Any]:
@@ -149,7 +221,9 @@ def _scan(params: dict[str, Any], inputs: list[Any], noise: Noise) -> list[Any]:
 
     def body(carry: Any, elements: Any) -> Any:
         turn, *state = carry
-        outputs = _interpret(params["jaxpr"], [*consts, *state, *elements], noise.inside(turn))
+        outputs = _interpret(
+            params["jaxpr"], [*consts, *state, *elements], noise.inside(turn), _turned
+        )
         return (turn + 1, *outputs[: len(state)]), outputs[len(state) :]
 
     (_, *state), stacked = lax.scan(
@@ -167,11 +241,11 @@ def _while(params: dict[str, Any], inputs: list[Any], noise: Noise) -> list[Any]
     condition_consts, body_consts, start = inputs[:first], inputs[first:last], inputs[last:]
 
     def going_on(state: Sequence[Any]) -> Any:
-        return _interpret(params["cond_jaxpr"], [*condition_consts, *state], None)[0]
+        return _interpret(params["cond_jaxpr"], [*condition_consts, *state], None, _turned)[0]
 
     def body(carry: Any) -> Any:
         turn, *state = carry
-        new = _interpret(params["body_jaxpr"], [*body_consts, *state], noise.inside(turn))
+        new = _interpret(params["body_jaxpr"], [*body_consts, *state], noise.inside(turn), _turned)
         return (turn + 1, *chosen(going_on(state), new, state))
 
     def condition(carry: Any) -> Any:

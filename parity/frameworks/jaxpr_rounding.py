@@ -1,17 +1,22 @@
-"""How much an operation of JAX rounds: its result, made again with random noise of that size."""
+"""How much an operation of JAX rounds: its result, made again with random noise of that size.
+
+The same rules serve NumPy's arrays and, inside a loop that is compiled, JAX's.
+"""
 
 from __future__ import annotations
 
 import math
+from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import lax
 from jax.extend.core import Literal
 
-from parity.frameworks.jaxprs import binder, is_float
+from parity.frameworks.jaxpr_numpy import evaluate
+from parity.frameworks.jaxprs import is_float
 from parity.judge.noise import SERIES, U0, matrix_growth
 
 # Moving, choosing, comparing and changing the sign are exact in every floating-point format.
@@ -45,16 +50,18 @@ COMPONENTWISE = SERIES.keys() | frozenset(
 class Noise:
     """Noise of variance 1 for one seed: slices of a row, at another place for every operation."""
 
-    def __init__(self, row: Array, size: int, turn: Any = None) -> None:
+    def __init__(self, row: Any, size: int, turn: Any = None) -> None:
         self.row, self.size, self.turn, self.sites = row, size, turn, 0
 
-    def draw(self, shape: tuple[int, ...]) -> Array:
+    def draw(self, shape: tuple[int, ...]) -> Any:
         """Return noise of a shape, from another place at every call."""
         self.sites += 1
         start: Any = self.sites * 40503 % self.size
         count = math.prod(shape)
         if self.turn is not None:  # inside a loop every turn starts elsewhere
             start = (start + self.turn * 69069) % self.size
+        if isinstance(self.row, np.ndarray):
+            return self.row[start : start + count].reshape(shape)
         return lax.dynamic_slice(self.row, (start,), (count,)).reshape(shape)
 
     def number(self, value: float) -> Any:
@@ -70,27 +77,32 @@ class Noise:
         return inner
 
 
+def _module(x: Any) -> ModuleType:
+    """Return what computes with x: NumPy or, among tracers, its twin in JAX."""
+    return np if isinstance(x, np.ndarray | np.generic | float) else jnp
+
+
 def disturbed(equation: Any, inputs: list[Any], noise: Noise) -> list[Any]:
     """Evaluate one operation with its rounding made random."""
-    name, bind = equation.primitive.name, binder(equation)
+    name = equation.primitive.name
     if name in NORMWISE:
         growths = [matrix_growth(x.shape, spectral=name in SPECTRAL) for x in inputs]
         inputs = [_normwise(x, noise, 2, g) for x, g in zip(inputs, growths, strict=True)]
     if name in COMPONENTWISE:
         inputs = [rounded(x, noise) for x in inputs]
-    outputs = bind(inputs)
+    outputs = evaluate(equation, inputs)
     if _is_exact(equation):
         return outputs
     if name == "fft":
         axes = len(equation.params["fft_lengths"])
         return [_normwise(y, noise, axes) for y in outputs]
     if name in ACCUMULATING:
-        return _accumulated(equation, outputs, bind([_square(x) for x in inputs]), noise)
+        return _accumulated(equation, outputs, inputs, noise)
     if name in ("reduce_prod", "cumprod"):  # every factor adds its rounding
         growth = math.sqrt(terms_of(equation))
-        return [_add(y, growth * jnp.abs(y), noise) for y in outputs]
+        return [_add(y, growth * abs(y), noise) for y in outputs]
     if name in SERIES:
-        return [_add(y, 4 * jnp.hypot(y, SERIES[name]), noise) for y in outputs]
+        return [_add(y, 4 * _module(y).hypot(y, SERIES[name]), noise) for y in outputs]
     exact: Any = False
     if name in ("add", "sub", "add_any"):
         exact = (inputs[0] == 0) | (inputs[1] == 0)  # x + 0 rounds nothing
@@ -126,46 +138,47 @@ def _power_of_two(x: Any) -> bool:
     return not jnp.iscomplexobj(x) and abs(math.frexp(x)[0]) in (0.0, 0.5)
 
 
-def _accumulated(equation: Any, outputs: list[Any], squares: list[Any], noise: Noise) -> list[Any]:
+def _accumulated(equation: Any, outputs: list[Any], inputs: list[Any], noise: Noise) -> list[Any]:
     """y + u L xi sqrt(y^2 + op(inputs^2)), L = max(1, log2(k) / 2), and sqrt(k) / 16 one by one."""
     terms = terms_of(equation)
     growth = max(1.0, math.log2(terms) / 2)
     if equation.primitive.name in ONE_BY_ONE:
         growth = max(growth, math.sqrt(terms) / 16)
     disturbed = []
-    for y, square in zip(outputs, map(jnp.abs, squares), strict=True):
-        own = jnp.abs(y) ** 2
-        size = growth * jnp.sqrt(own + square)
+    squares = evaluate(equation, [_square(x) for x in inputs])
+    for y, square in zip(outputs, map(abs, squares), strict=True):
+        own, module = abs(y) ** 2, _module(y)
+        size = growth * module.sqrt(own + square)
         if equation.primitive.name not in PRODUCTS:  # a single term adds up without rounding
-            size = jnp.where((own == square) | _is_whole(y), 0.0, size)
+            size = module.where((own == square) | _is_whole(y), 0.0, size)
         disturbed.append(_add(y, size, noise))
     return disturbed
 
 
 def _square(x: Any) -> Any:
-    return (jnp.abs(x) ** 2).astype(x.dtype) if is_float(x) else x
+    return (abs(x) ** 2).astype(x.dtype) if is_float(x) else x
 
 
 def _add(y: Any, size: Any, noise: Noise) -> Any:
     """Return y + u0 * size * noise (in both parts of a complex number); infinity stays so."""
-    if not is_float(y) or y.dtype.itemsize < (16 if jnp.iscomplexobj(y) else 8):
+    if not is_float(y) or y.dtype.itemsize < (16 if y.dtype.kind == "c" else 8):
         return y  # a narrow float here is a whole number
-    xi = noise.draw(y.shape)
-    if jnp.iscomplexobj(y):
-        xi = lax.complex(xi, noise.draw(y.shape))
-    return y + U0 * jnp.where(jnp.isfinite(size), size, 0.0) * xi
+    xi, module = noise.draw(y.shape), _module(y)
+    if y.dtype.kind == "c":
+        xi = xi + 1j * noise.draw(y.shape)
+    return y + U0 * module.where(module.isfinite(size), size, 0.0) * xi
 
 
 def rounded(y: Any, noise: Noise, exact: Any = False) -> Any:
     """Return y (1 + u xi), and y itself where it is exact or whole: a count, a place."""
     if not is_float(y):
         return y
-    return _add(y, jnp.where(exact | _is_whole(y), 0.0, jnp.abs(y)), noise)
+    return _add(y, _module(y).where(exact | _is_whole(y), 0.0, abs(y)), noise)
 
 
 def _is_whole(y: Any) -> Any:
     """Return where y is a whole number, which every format holds: a count, a place."""
-    return False if jnp.iscomplexobj(y) else y == y.astype(jnp.int32)
+    return False if y.dtype.kind == "c" else y == y.astype(np.int32)
 
 
 def _normwise(x: Any, noise: Noise, axes: int, growth: float = 1.0) -> Any:
@@ -173,7 +186,7 @@ def _normwise(x: Any, noise: Noise, axes: int, growth: float = 1.0) -> Any:
     if not is_float(x) or not x.size:
         return x
     last = tuple(range(max(0, x.ndim - axes), x.ndim))
-    rms = jnp.sqrt((jnp.abs(x) ** 2).mean(last, keepdims=True))
+    rms = _module(x).sqrt((abs(x) ** 2).mean(last, keepdims=True))
     return _add(x, growth * rms, noise)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jaxlib
+import numpy as np
+from jax.extend.core import Literal
 
 INLINED = frozenset("checkpoint closed_call core_call jit pjit remat remat2".split())
 """What only calls what it holds: seen through. jax.checkpoint is `remat2` in jax 0.10."""
@@ -64,4 +66,27 @@ def binder(equation: Any) -> Callable[[Sequence[Any]], list[Any]]:
 
 def is_float(x: Any) -> bool:
     """Return whether x holds floats, real or complex."""
-    return bool(jnp.issubdtype(jnp.result_type(x), jnp.inexact))
+    dtype = x.dtype if hasattr(x, "dtype") else jnp.result_type(x)
+    kind = getattr(dtype, "kind", "V")
+    return kind in "fc" if kind != "V" else bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def is_key(x: Any) -> bool:
+    """Return whether x holds random keys, which NumPy does not know."""
+    return bool(jnp.issubdtype(getattr(x, "dtype", np.float64), jax.dtypes.extended))
+
+
+def last_uses(jaxpr: Any) -> list[list[Any]]:
+    """Return, for each equation, the variables that nothing uses after it."""
+    seen = {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    found = []
+    for equation in reversed(jaxpr.eqns):
+        own = {v for v in (*equation.invars, *equation.outvars) if not isinstance(v, Literal)}
+        found.append([*(own - seen)])
+        seen |= own
+    return found[::-1]
+
+
+def number(literal: Any) -> np.ndarray:
+    """Return a number in the code as an array of the dtype that it has there."""
+    return np.asarray(literal.val, literal.aval.dtype)

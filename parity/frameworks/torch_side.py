@@ -31,6 +31,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def eager(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` itself."""
+    return function
+
+
 def dtype_named(name: str) -> np.dtype:
     """Return the NumPy dtype of a name; bfloat16 where ml_dtypes, which JAX brings, is there."""
     if name == "bfloat16":

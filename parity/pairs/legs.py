@@ -172,7 +172,8 @@ class Legs:
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
                 plain = self.differentiated(corner)
-                self._ready[key] = plain if way == "eager" else corner.side.compiled(plain)
+                make = corner.side.eager if way == "eager" else corner.side.compiled
+                self._ready[key] = make(plain)
         return self._ready[key]
 
     def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
@@ -244,7 +245,7 @@ class Legs:
     def _together(
         self, dtype: np.dtype, values: Any, ways: Mapping[str, tuple[str, str]]
     ) -> dict[str, Any]:
-        """Run {key: (way, corner)}: JAX's, which spend their time compiling, side by side.
+        """Run {key: (way, corner)}: JAX's that spend their time compiling, side by side.
 
         Only ever one dtype at a time: JAX's switch between them is not safe among threads.
         """
@@ -254,7 +255,7 @@ class Legs:
         with ThreadPoolExecutor() as pool:
             for key, (way, name) in ways.items():
                 corner = self.corners[name]
-                if corner.side.HAND == "jax":
+                if corner.side.HAND == "jax" and way != "yardstick":
                     jobs[key] = pool.submit(self.run, way, corner, dtype, values)
             found = {
                 key: self.run(way, self.corners[name], dtype, values)

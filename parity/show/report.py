@@ -34,6 +34,8 @@ class Report:
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
     schema: str = SCHEMA
+    peak_mb: int | None = None
+    """Megabytes that the process has held at most, up to the end of this run."""
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -165,7 +167,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
-        found = {
+        found: dict[str, Any] = {
             "schema": self.schema,
             "options": {key: plain(value) for key, value in asdict(self.options).items()},
             "verdict": str(self.verdict),
@@ -174,6 +176,7 @@ class Report:
         if self.schema == CHECK_SCHEMA:
             found["fault"] = "" if self else self.fault()
             found["advice"] = "" if self else self.advice()
+            found["peak_mb"] = self.peak_mb
         return found | {
             "notes": list(self.notes),
             "sections": [section.as_dict() for section in self.sections],

@@ -19,6 +19,7 @@ from parity.judge.cause import Cause, Kind
 from parity.judge.noise import BOUND
 from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
+from parity.why.budget import Budget
 from parity.why.conventions import proposals
 from parity.why.conventions.parameters import (
     EPSILONS,
@@ -67,7 +68,10 @@ def convention(change: str, evidence: str) -> Cause:
 
 
 def explain(
-    legs: Legs, problems: Sequence[Problem], told: Callable[[str], None] = lambda what: None
+    legs: Legs,
+    problems: Sequence[Problem],
+    told: Callable[[str], None] = lambda what: None,
+    budget: Budget | None = None,
 ) -> Explanation:
     """Return the changes that restore parity between a pair's two functions, on all problems.
 
@@ -83,7 +87,7 @@ def explain(
     first = apart[0]  # the search looks at one problem, and asks all of them last
     rerun = Rerun(legs, [problems[first], *problems[:first], *problems[first + 1 :]])
     with rerun.exactly():
-        search = _Search(rerun, told)
+        search = _Search(rerun, told, budget or Budget())
         search.run()
     return Explanation(tuple(search.found), search.tried())
 
@@ -97,7 +101,8 @@ def _is_finite(problem: Problem) -> bool:
 class _Search:
     """One search: candidates in order of cost, each tried forward, then confirmed."""
 
-    def __init__(self, rerun: Rerun, told: Callable[[str], None]) -> None:
+    def __init__(self, rerun: Rerun, told: Callable[[str], None], budget: Budget) -> None:
+        self.budget, self.stopped = budget, ""
         self.rerun, self.sides, self.told = rerun, rerun.sides, told
         self.since = time.monotonic()
         self.reference = {side: dict(rerun.problems[0].outcomes[side][0]) for side in self.sides}
@@ -127,7 +132,11 @@ class _Search:
 
     def tried(self) -> str:
         """Return what was tried and how often."""
-        return ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        counted = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        if not self.stopped:
+            return counted
+        left = f"{self.stopped} and what comes after it were not all tried"
+        return f"{counted}; {left}: {self.budget}" if counted else f"{left}: {self.budget}"
 
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
@@ -157,6 +166,8 @@ class _Search:
     def _try(self, what: str, changes: Iterator[Change], helping: bool = True) -> None:
         for change in changes:
             if self._spent():
+                if self.budget.spent():
+                    self.stopped = self.stopped or what
                 return
             whole = change if self.base is None else self.base + change
             if whole is None or self._named_already(change):
@@ -207,7 +218,8 @@ class _Search:
             self.told(f"looking for what restores parity: {self.rerun.runs:,} runs so far")
 
     def _spent(self) -> bool:
-        return self.rerun.runs >= MOST_RUNS or self.work >= MOST_WORK
+        spent = self.rerun.runs >= MOST_RUNS or self.work >= MOST_WORK
+        return spent or self.budget.spent()
 
     # what has to be run to be proposed
 

@@ -1,0 +1,139 @@
+"""What NumPy computes in JAX's place is what JAX computes; what is compiled is given back."""
+
+import gc
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.extend.core import Literal
+
+from parity.frameworks.jax_eager import KEPT, eager
+from parity.frameworks.jaxpr_numpy import MOVING, in_numpy
+from parity.frameworks.jaxprs import CALLS, binder, number
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def compared(function, *args):
+    """Hold every operation that NumPy knows to JAX's own; return the names of those."""
+    known = []
+
+    def run(closed, given):
+        values = dict(zip(closed.jaxpr.constvars, map(np.asarray, closed.consts), strict=True))
+        values |= dict(zip(closed.jaxpr.invars, map(np.asarray, given), strict=True))
+
+        def read(atom):
+            return number(atom) if isinstance(atom, Literal) else values[atom]
+
+        for equation in closed.jaxpr.eqns:
+            name, inputs = equation.primitive.name, [*map(read, equation.invars)]
+            if name in CALLS:
+                outputs = run(equation.params["jaxpr"], inputs)
+            else:
+                outputs = [np.asarray(y) for y in binder(equation)(inputs)]
+                found = in_numpy(equation, inputs)
+                known.extend([name] if found is not None else [])
+                for a, b in zip(found or outputs, outputs, strict=True):
+                    assert (a.dtype, a.shape) == (b.dtype, b.shape), equation
+                    tolerance = 0 if name in MOVING else 1e-12
+                    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+            values |= dict(zip(equation.outvars, outputs, strict=True))
+        return [*map(read, closed.jaxpr.outvars)]
+
+    with jax.enable_x64(True), np.errstate(all="ignore"):
+        run(jax.make_jaxpr(function)(*args), args)
+    return known
+
+
+PADDINGS = ([(1, 1), (0, 1)], [(2, 0), (1, 3)], [(-1, 1), (0, -1)])
+CONVOLUTIONS = [
+    ((2, 4, 7, 6), (6, 4, 3, 2), {"window_strides": (2, 1), "padding": "SAME"}),
+    *(
+        ((2, 4, 7, 6), (6, 4, 3, 2), {"window_strides": (1, 2), "padding": p, kind: (2, 1)})
+        for p, kind in product(PADDINGS, ("rhs_dilation", "lhs_dilation"))
+    ),
+    ((2, 4, 7), (8, 1, 3), {"window_strides": (1,), "padding": "SAME", "feature_group_count": 4}),
+    ((4, 4, 7), (8, 4, 3), {"window_strides": (1,), "padding": "SAME", "batch_group_count": 2}),
+    (
+        (2, 7, 6, 4),
+        (3, 2, 4, 6),
+        {
+            "window_strides": (2, 2),
+            "padding": "VALID",
+            "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("x", "kernel", "how"), CONVOLUTIONS)
+def test_a_convolution_and_its_gradients_are_jaxs(x, kernel, how, rng):
+    def both(x, kernel):
+        out, pull = jax.vjp(lambda *args: lax.conv_general_dilated(*args, **how), x, kernel)
+        return pull(out)
+
+    known = compared(both, rng.normal(size=x), rng.normal(size=kernel))
+    assert known.count("conv_general_dilated") == 3
+
+
+OPERATIONS = {
+    "products": lambda x: jnp.einsum("ijk,kjl->jil", x, x.T) @ jnp.ones((3, 2)),
+    "a large product": lambda x: jnp.ones((70, 70)) * x[0, 0, 0] @ jnp.full((70, 70), 0.3),
+    "sums": lambda x: (x.sum(1), x.prod((0, 2)), x.max(0), x.min(), jnp.int32(3) + x.sum() * 0),
+    "running": lambda x: (
+        jnp.cumsum(x, 1),
+        lax.cumprod(x, 2, reverse=True),
+        lax.cummax(x, 0, reverse=True),
+    ),
+    "moved": lambda x: (x[::-1, 1:3, ::2], jnp.pad(x, 1), lax.pad(x, 1.0, [(1, 2, 3)] * 3)),
+    "cut": lambda x: (jnp.split(x, [1, 3], 1), lax.dynamic_slice(x, (9, -9, 1), (2, 2, 2))),
+    "put": lambda x: lax.dynamic_update_slice(x, x[:1, :1] * 2, (7, 1, 0)),
+    "chosen": lambda x: (jnp.where(x > 0, x, 2.0), jnp.clip(x, -0.1, 0.2), jnp.stack([x, -x])),
+    "whole numbers": lambda x: (jnp.arange(-7, 7) // 4, jnp.arange(-7, 7) % 4, x > 0, ~(x > 0)),
+    "converted": lambda x: ((x > 0).astype(float), (x * 1e12).astype("int32"), x.astype(bool)),
+    "powers": lambda x: (x**3, jnp.abs(x) ** 0.3, x**-2, jnp.sqrt(x * x), lax.rsqrt(x * x)),
+    "functions": lambda x: (jnp.tanh(x), jax.nn.sigmoid(x), jnp.sign(x), jnp.arctan2(x, 0.3)),
+    "complex": lambda x: (lax.complex(x, x) * 1j).conj().real + jnp.abs(x + 1j),
+    "not finite": lambda x: (
+        jnp.log(x * 0),
+        jnp.maximum(x / 0, jnp.nan),
+        jnp.isfinite(1 / (x * 0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_in_numpy_is_jaxs(name, rng):
+    assert compared(OPERATIONS[name], rng.normal(size=(3, 5, 4)))
+
+
+def test_one_by_one_is_what_jax_does_eagerly(rng):
+    x = jnp.array(rng.normal(size=(6, 5)), jnp.float32)
+
+    def function(x):
+        out, pull = jax.vjp(lambda x: jnp.tanh(x @ x.T)[1:].sum(0) * jnp.exp(x[:, 0]), x)
+        return out, *pull(out)
+
+    for a, b in zip(function(x), eager(function)(x), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_operations_compiled_one_by_one_are_not_kept_for_ever(rng):
+    """JAX itself keeps one for each shape that it ever met."""
+    client = jax.devices()[0].client
+
+    def alive():
+        gc.collect()
+        return len(client.live_executables())
+
+    before = alive()
+    run = eager(lambda x: jnp.exp(jnp.tanh(x) * 0.3))
+    for size in range(1, KEPT):
+        run(np.ones((size, 3), np.float32))
+    assert alive() - before <= KEPT + 2
