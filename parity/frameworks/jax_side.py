@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from parity.frameworks import jax_wide
+from parity.frameworks.narrowing import Narrowing
+
 TWIN = "jax_impl"
 HAND, AUTODIFF = "jax", "jax.grad"
 
@@ -24,6 +27,13 @@ def exactly(dtype: np.dtype) -> Iterator[None]:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` jitted; keep it to compile once a shape."""
     return jax.jit(function)
+
+
+def widened(
+    function: Callable[..., Any], seen: dict[Narrowing, None] | None = None
+) -> Callable[..., Any]:
+    """Return ``function`` computing in float64 throughout in a float64 run; ``seen`` says where."""
+    return jax_wide.widened(function, seen)
 
 
 def dtype_named(name: str) -> np.dtype:

@@ -7,7 +7,7 @@ with wide ones. Rounds nothing and judges nothing; outside a float64 run it chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from parity.frameworks.jaxprs import CALLS, chosen, held_by, user_line
-from parity.frameworks.meant import meant
+from parity.frameworks.narrowing import Narrowing, meant
 
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
 """What holds a jaxpr of the dtype that it was traced in, and is called anew."""
@@ -27,20 +27,28 @@ BITS = frozenset("bitcast_convert_type nextafter".split())
 """What is about a format and no number: done in the format that was written."""
 
 
-def widened(function: Callable[..., Any]) -> Callable[..., Any]:
+def widened(
+    function: Callable[..., Any], seen: dict[Narrowing, None] | None = None
+) -> Callable[..., Any]:
     """Return ``function`` so that a float64 run (x64 enabled) computes in float64 throughout.
 
     Arrays that the function closes over are data, and stay the numbers that they are; a number
     written in the code, `jnp.float32(0.1)`, is what was written. Differentiate inside ``function``:
-    what is interpreted keeps no custom rule. Raises TypeError where an operation cannot be widened.
+    what is interpreted keeps no custom rule. ``seen`` is given every place where it narrows. Raises
+    TypeError where an operation cannot be widened.
     """
 
     def run(*args: Any) -> Any:
-        if not jax.config.jax_enable_x64:
+        if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
             return function(*args)
         traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
         leaves = jax.tree.leaves(args)
-        outputs = wide(traced, leaves) if _narrows(traced) else jaxpr_as_fun(traced)(*leaves)
+        if not _narrows(traced):
+            outputs = jaxpr_as_fun(traced)(*leaves)
+        else:
+            if seen is not None:
+                seen.update(dict.fromkeys(_narrowings(traced.jaxpr)))
+            outputs = wide(traced, leaves)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
     return run
@@ -201,6 +209,24 @@ def _touches(equation: Any) -> bool:
     own = any(_is_narrow(getattr(atom.aval, "dtype", None)) for atom in atoms)
     own = own or any(_is_rounded(atom.val) for atom in atoms if isinstance(atom, Literal))
     return own or any(map(_narrows_inside, held_by(equation)))
+
+
+def _narrowings(jaxpr: Any) -> Iterator[Narrowing]:
+    """Yield where a jaxpr leaves float64: conversions, what is made narrow, rounded numbers."""
+    for equation in jaxpr.eqns:
+        for inner in held_by(equation):
+            yield from _narrowings(inner)
+        if held_by(equation) and equation.primitive.name not in SCATTERS:
+            continue
+        line = user_line(equation)
+        kinds = [getattr(v.aval, "dtype", None) for v in equation.invars]
+        for variable in equation.outvars:
+            dtype = getattr(variable.aval, "dtype", None)
+            if _is_narrow(dtype) and not any(map(_is_narrow, kinds)):
+                yield Narrowing(equation.primitive.name, line, str(dtype))
+        for atom in equation.invars:
+            if isinstance(atom, Literal) and _is_rounded(atom.val):
+                yield Narrowing(f"the number {np.float32(atom.val)}", line, "float32")
 
 
 def _refused(equation: Any) -> str:

@@ -1,12 +1,30 @@
-"""What a number in the code was before somebody rounded it to float32. Knows no framework."""
+"""What a narrower float in the code is: where it was written, and what number was meant.
+
+Knows no framework.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
+
+
+class Narrowing(NamedTuple):
+    """A place where a function given float64 goes on in a narrower float."""
+
+    operation: str
+    line: str
+    """file:line, empty where it is not known."""
+    to: str
+    """The dtype."""
+
+    def __str__(self) -> str:
+        return f"{self.operation}{' at ' + self.line if self.line else ''}"
+
 
 SHORT = 8
 """Characters of a decimal that somebody wrote: 0.044715 has them, float32's 1/3 has not."""
