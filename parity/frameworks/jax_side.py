@@ -111,7 +111,7 @@ def vjp(
         return {name: out[name] for name in dout}, out
 
     _, pull, out = jax.vjp(of_floats, *(inputs[i] for i in places), has_aux=True)
-    grads = pull({name: conj(x) for name, x in dout.items()})
+    grads = pull({name: conj(x).astype(out[name].dtype) for name, x in dout.items()})
     return out, tuple(conj(grad) for grad in grads)
 
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
+from jax.extend.source_info_util import user_context
 
 from parity.frameworks.jaxprs import CALLS, chosen, held_by, user_line
 from parity.frameworks.narrowing import Narrowing, meant
@@ -73,7 +74,8 @@ def wide(closed: Any, inputs: Sequence[Any]) -> list[Any]:
         return _as_written(atom.val) if isinstance(atom, Literal) else values[atom]
 
     for equation in jaxpr.eqns:
-        outputs = _step(equation, [read(atom) for atom in equation.invars])
+        with user_context(equation.source_info.traceback):  # the user's line, not this one
+            outputs = _step(equation, [read(atom) for atom in equation.invars])
         values |= dict(zip(equation.outvars, outputs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
