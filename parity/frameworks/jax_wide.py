@@ -18,6 +18,7 @@ from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
+from parity.errors import UsageError
 from parity.frameworks.jaxprs import CALLS, chosen, held_by, user_line
 from parity.frameworks.narrowing import Narrowing, meant
 
@@ -36,7 +37,7 @@ def widened(
     Arrays that the function closes over are data, and stay the numbers that they are; a number
     written in the code, `jnp.float32(0.1)`, is what was written. Differentiate inside ``function``:
     what is interpreted keeps no custom rule. ``seen`` is given every place where it narrows. Raises
-    TypeError where an operation cannot be widened.
+    UsageError where an operation cannot be widened.
     """
 
     def run(*args: Any) -> Any:
@@ -97,7 +98,7 @@ def _step(equation: Any, inputs: list[Any]) -> list[Any]:
         given = [jnp.asarray(x, v.aval.dtype) for x, v in zip(inputs, equation.invars, strict=True)]
         return [*map(_widen, _bound(equation, given, params))]
     if held_by(equation) and any(map(_narrows_inside, held_by(equation))):
-        raise TypeError(_refused(equation))
+        raise UsageError(_refused(equation))
     return [*map(_widen, _bound(equation, inputs, {k: _wide_param(v) for k, v in params.items()}))]
 
 
@@ -233,7 +234,8 @@ def _narrowings(jaxpr: Any) -> Iterator[Narrowing]:
 
 def _refused(equation: Any) -> str:
     line = user_line(equation)
+    place = f"{equation.primitive.name}{' at ' + line if line else ''}"
     return (
-        f"{equation.primitive.name}{' at ' + line if line else ''} computes in a narrower float "
-        "inside a float64 run and cannot be widened; give it the inputs' dtype there"
+        f"jax: {place} computes in a narrower float whatever it is given, and cannot be judged in "
+        "float64; give it the inputs' dtype there"
     )

@@ -176,7 +176,8 @@ class Legs:
             elif way == "forward":
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
-                plain = self.differentiated(corner.written or corner if way == "written" else corner)
+                own = corner.written if way == "written" else None
+                plain = self.differentiated(own or corner)
                 self._ready[key] = plain if way == "eager" else corner.side.compiled(plain)
         return self._ready[key]
 
