@@ -7,10 +7,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from jax import lax
-from parity.frameworks.meant import meant
 
 from parity.frameworks import jax_side
 from parity.frameworks.jax_wide import widened
+from parity.frameworks.narrowing import meant
 from parity.frameworks.torch_wide import widening
 
 X = np.random.default_rng(0).normal(size=(3, 4))
