@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from parity.frameworks import jax_wide
 from parity.frameworks.jax_eager import eager as one_by_one
+from parity.frameworks.narrowing import Narrowing
 
 TWIN = "jax_impl"
 HAND, AUTODIFF = "jax", "jax.grad"
@@ -31,6 +33,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` run one operation at a time, each compiled alone."""
     return one_by_one(function)
+
+
+def widened(
+    function: Callable[..., Any], seen: dict[Narrowing, None] | None = None
+) -> Callable[..., Any]:
+    """Return ``function`` computing in float64 throughout in a float64 run; ``seen`` says where."""
+    return jax_wide.widened(function, seen)
 
 
 def dtype_named(name: str) -> np.dtype:
@@ -108,7 +117,7 @@ def vjp(
         return {name: out[name] for name in dout}, out
 
     _, pull, out = jax.vjp(of_floats, *(inputs[i] for i in places), has_aux=True)
-    grads = pull({name: conj(x) for name, x in dout.items()})
+    grads = pull({name: conj(x).astype(out[name].dtype) for name, x in dout.items()})
     return out, tuple(conj(grad) for grad in grads)
 
 

@@ -288,7 +288,8 @@ def users_line(*own: str) -> str:
     frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(HARNESS) and name not in own and name != __file__:
+        watching = frame.f_code.co_name == "__torch_dispatch__" or name in (*own, __file__)
+        if name.startswith(HARNESS) and not watching:
             return ""
         if not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
             return f"{Path(name).name}:{frame.f_lineno}"

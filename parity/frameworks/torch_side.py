@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from parity.frameworks import torch_wide
+from parity.frameworks.narrowing import Narrowing
 from parity.frameworks.torch_ungraded import Ungraded
 
 TWIN = "torch_ref"
@@ -34,6 +36,13 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` itself."""
     return function
+
+
+def widened(
+    function: Callable[..., Any], seen: dict[Narrowing, None] | None = None
+) -> Callable[..., Any]:
+    """Return ``function`` computing in float64 throughout in a float64 run; ``seen`` says where."""
+    return torch_wide.widened(function, seen)
 
 
 def dtype_named(name: str) -> np.dtype:

@@ -6,10 +6,11 @@ Everything of a framework comes from its side; runs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
 
+from parity.frameworks.narrowing import Narrowing
 from parity.frameworks.supported import require_supported
 from parity.pairs import tree
 from parity.pairs.pair import Arguments, Pair, Rule
@@ -27,6 +28,22 @@ class Corner:
     gradients: Callable[..., tuple[Any, tuple[Any, ...]]]
     """(leaves, {output: cotangent}) -> (outputs, one gradient a floating leaf, or None)"""
     arguments: Arguments
+    narrowed: dict[Narrowing, None] = field(default_factory=dict)
+    """Where a float64 run would leave float64: filled as it runs."""
+    written: Corner | None = None
+    """The same with its floats as they are written; None where this is."""
+
+
+def _wide(corner: Corner) -> Corner:
+    """Return a corner that computes in float64 throughout where its inputs are float64."""
+    narrowed: dict[Narrowing, None] = {}
+    return replace(
+        corner,
+        forward=corner.side.widened(corner.forward, narrowed),
+        gradients=corner.side.widened(corner.gradients, narrowed),
+        narrowed=narrowed,
+        written=corner,
+    )
 
 
 def corners_of(pair: Pair, arguments: Arguments) -> dict[str, Corner]:
@@ -59,7 +76,7 @@ def _by_autodiff(name: str, side: Any, function: Any, arguments: Arguments) -> C
     def gradients(leaves: tuple[Any, ...], douts: dict[str, Any]) -> Any:
         return side.vjp(forward, leaves, douts, arguments.still)
 
-    return Corner(name, side, forward, gradients, arguments)
+    return _wide(Corner(name, side, forward, gradients, arguments))
 
 
 def by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
@@ -79,7 +96,7 @@ def by_rule(name: str, side: Any, rule: Rule, arguments: Arguments) -> Corner:
         grads = _entries(name, side, found, arguments)
         return _outputs(side, out), tuple(side.conj(grad) for grad in grads)
 
-    return Corner(name, side, forward, gradients, arguments)
+    return _wide(Corner(name, side, forward, gradients, arguments))
 
 
 def _entries(corner: str, side: Any, found: Any, arguments: Arguments) -> list[Any]:

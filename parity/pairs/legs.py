@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from parity.errors import ParityError, UsageError
-from parity.judge.compare import FLOAT64, fingerprint
+from parity.judge.compare import FLOAT64, fingerprint, is_float, wide
 from parity.judge.noise import SEEDS, Plan, plan, pooled
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.outlining import changed, outlined
@@ -61,6 +61,11 @@ def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if array.dtype.kind == "c":
         return array.astype(np.result_type(dtype, np.complex64))
     return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def _wide(arrays: Arrays) -> Arrays:
+    """Return floats of any kind as float64 or complex128; others as they are."""
+    return {name: wide(x) if is_float(x.dtype) else x for name, x in arrays.items()}
 
 
 def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -161,7 +166,7 @@ class Legs:
         return run
 
     def function(self, way: str, corner: Corner) -> Any:
-        """Return what runs a corner: "eager", "compiled", "forward" or "yardstick"; built once."""
+        """Return what runs a corner: compiled, eager, forward, yardstick or written; built once."""
         key = f"{way} {corner.name}"
         if key not in self._ready:
             if way == "yardstick":
@@ -171,9 +176,9 @@ class Legs:
             elif way == "forward":
                 self._ready[key] = corner.side.compiled(corner.forward)
             else:
-                plain = self.differentiated(corner)
+                own = corner.written if way == "written" else None
                 make = corner.side.eager if way == "eager" else corner.side.compiled
-                self._ready[key] = make(plain)
+                self._ready[key] = make(self.differentiated(own or corner))
         return self._ready[key]
 
     def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
@@ -185,7 +190,7 @@ class Legs:
         with speaking_for(corner.name, named, measuring=way == "yardstick"):
             function, names = self.function(way, corner), self.arguments.names
             outcome = call(corner.side, dtype, function, values, names)
-        if way not in ("compiled", "eager"):
+        if way not in ("compiled", "eager", "written"):
             return outcome
         out, grads = outcome
         self.unused |= {(corner.name, name) for name, grad in grads.items() if grad is None}
@@ -213,6 +218,12 @@ class Legs:
             raise
         measured = {name: self._pooled(name, found[f"{name} noise"]) for name in self.pair.sides}
         return {name: found[name] for name in ways}, measured
+
+    def as_written(self, values: Any) -> dict[str, Outcome]:
+        """Return {corner: outcome} in float64 of the corners that narrow, floats as written."""
+        narrow = {name: ("written", name) for name, c in self.corners.items() if c.narrowed}
+        found = self._together(FLOAT64, values, narrow)
+        return {name: (_wide(out), _wide(grads)) for name, (out, grads) in found.items()}
 
     def plan(self, values: Any) -> dict[str, Plan]:
         """Estimate what each yardstick takes, where the inputs are large; done once."""

@@ -75,7 +75,8 @@ class Trial:
 
     def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
         if dtype == FLOAT64:
-            return self.problems[name].outcomes
+            exact = self.problems[name].outcomes
+            return exact | self.legs.as_written(self.problems[name].values)
         return self.legs.outcomes(dtype, tuple(cast(x, dtype) for x in self.values))
 
     def _values(self, rng: np.random.Generator) -> Values:
@@ -144,12 +145,29 @@ class Trial:
         if tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
             return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
+        if held == FLOAT64 and row.odd and self._leaves_float64(row.odd):
+            return self._as_lost(row)
         if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
             return self._narrow(part, row, corners, tensor)
         if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
             own = {framework: noise[part][name] for framework, noise in problem.own.items()}
             return rougher(row, corners, reference, own)
         return row
+
+    def _leaves_float64(self, corners: tuple[str, ...]) -> bool:
+        """Return whether corners that stand apart in float64 alone write a narrower float."""
+        return all(self.legs.corners[corner].narrowed for corner in corners)
+
+    def _as_lost(self, row: Row) -> Row:
+        """Return the row of corners that leave float64 as lost accuracy, with the first place."""
+        places = []
+        for corner in row.odd:
+            first = next(iter(self.legs.corners[corner].narrowed))
+            places.append(f"{corner} goes on in {first.to} inside a float64 run ({first})")
+        apart = max((row.distances[corner] for corner in row.odd), key=lambda d: d.sigmas)
+        far = f"{apart.sigmas:.2g} sigma at {list(apart.worst)}"
+        reason = f"{' and '.join(places)}: {far}; equal where all is float64"
+        return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason)
 
     def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""

@@ -1,0 +1,63 @@
+"""What a narrower float in the code is: where it was written, and what number was meant.
+
+Knows no framework.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Narrowing(NamedTuple):
+    """A place where a function given float64 goes on in a narrower float."""
+
+    operation: str
+    line: str
+    """file:line, empty where it is not known."""
+    to: str
+    """The dtype."""
+
+    def __str__(self) -> str:
+        return f"{self.operation}{' at ' + self.line if self.line else ''}"
+
+
+SHORT = 8
+"""Characters of a decimal that somebody wrote: 0.044715 has them, float32's 1/3 has not."""
+
+SIMPLE = 128
+"""The largest denominator of a simple fraction: few enough that none is met by chance."""
+
+FORMS: tuple[tuple[Callable[[float], float], Callable[[float], float]], ...] = (
+    (abs, float),
+    (lambda x: x * x, math.sqrt),
+    (lambda x: abs(x) / math.pi, lambda q: q * math.pi),
+    (lambda x: x * x * math.pi, lambda q: math.sqrt(q / math.pi)),
+    (lambda x: x * x / math.pi, lambda q: math.sqrt(q * math.pi)),
+    (lambda x: math.exp(-abs(x)), lambda q: -math.log(q) if q > 0 else 0.0),
+)
+"""What a number may be made of a simple fraction by: how to get the fraction, and back."""
+
+
+def meant(value: float) -> float:
+    """Return the float64 whose rounding to float32 a number is, where that can be read off.
+
+    That is the short decimal that stands for it; or a simple fraction, or one under a root or with
+    pi in it, as 1 / sqrt(64) and sqrt(2 / pi). A number that no float32 holds is what it is.
+    """
+    with np.errstate(over="ignore"):
+        short = np.float32(value)
+    if float(short) != value or not math.isfinite(value):
+        return value
+    if len(decimal := str(short)) <= SHORT or value.is_integer():
+        return float(decimal)
+    for onto, back in FORMS:
+        fraction = Fraction(onto(value)).limit_denominator(SIMPLE)
+        found = back(float(fraction)) * math.copysign(1.0, value)
+        if fraction and np.float32(found) == short:
+            return found
+    return value

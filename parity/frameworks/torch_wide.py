@@ -1,0 +1,96 @@
+"""torch with every float that a function makes a float64. `jax_wide.py` does the same to a jaxpr.
+
+A dispatch mode below autograd: what is asked for in a narrower float, by a conversion, a creation
+or an option, is made in float64. Tensors that were there before are data: the same numbers, wide.
+Rounds nothing and judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter, tree_map
+
+from parity.frameworks.narrowing import Narrowing, meant
+from parity.frameworks.torch_operations import name_of, written
+from parity.frameworks.torch_program import users_line
+
+WIDE = {
+    torch.float32: torch.float64,
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.complex64: torch.complex128,
+    torch.complex32: torch.complex128,
+}
+
+FORMATS = frozenset({"aten::view.dtype", "aten::nextafter", "aten::frexp.Tensor"})
+"""What is about a format and no number: done in the format that was written."""
+
+
+def widened(
+    function: Callable[..., Any], seen: dict[Narrowing, None] | None = None
+) -> Callable[..., Any]:
+    """Return ``function`` so that, given float64 tensors, it computes in float64 throughout.
+
+    Its own differentiation, too. Given any other tensors it is called as it is. ``seen`` is given
+    every place where it narrows.
+    """
+
+    def run(*args: Any) -> Any:
+        if not any(isinstance(x, Tensor) and x.dtype in WIDE.values() for x in tree_iter(args)):
+            return function(*args)
+        with widening(seen):
+            return function(*args)
+
+    return run
+
+
+@contextmanager
+def widening(seen: dict[Narrowing, None] | None = None) -> Iterator[None]:
+    """Make every float that is made inside a float64; what torch makes by default, too."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _Wide({} if seen is None else seen):
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+class _Wide(TorchDispatchMode):
+    """Puts the wide dtype where a narrow one is asked for or given."""
+
+    def __init__(self, seen: dict[Narrowing, None]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func.name() in FORMATS:
+            return tree_map(_widened, func(*args, **kwargs))
+        kept = {id(x) for x in written(func, args, kwargs)}
+
+        def wide(x: Any) -> Any:
+            if isinstance(x, torch.dtype) and x in WIDE:
+                self._note(func, x)
+                return WIDE[x]
+            if isinstance(x, float):
+                return meant(x)
+            return x if id(x) in kept else _widened(x)
+
+        args, kwargs = tree_map(wide, (args, kwargs))
+        result = func(*args, **kwargs)
+        return result if kept else tree_map(_widened, result)
+
+    def _note(self, func: Any, dtype: torch.dtype) -> None:
+        line = users_line(__file__)
+        self.seen[Narrowing(name_of(func), line, str(dtype).removeprefix("torch."))] = None
+
+
+def _widened(x: Any) -> Any:
+    return x.to(WIDE[x.dtype]) if isinstance(x, Tensor) and x.dtype in WIDE else x
