@@ -32,6 +32,8 @@ SPELLED = {
 """What torch calls the same."""
 SWITCHES = {"integer_pow": "y", "round": "rounding_method"}
 """Parameters, no operands, that are constants all the same."""
+TRACED = True
+"""A program is the same for all numbers of one shape: it was recorded without any."""
 TURNS = 10_000
 """Turns after which a while loop is ended, and gives NaN."""
 

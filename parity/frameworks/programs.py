@@ -25,6 +25,12 @@ MOVING = frozenset(
 """What changes where numbers stand, how often, or their dtype, and no number."""
 
 
+FILLING = frozenset(
+    """empty_like full_like new_empty new_full new_ones new_zeros ones_like zeros_like""".split()
+)
+"""What is as large as its input, and does not depend on it."""
+
+
 @dataclass(frozen=True)
 class Constant:
     """A number, switch or word that a function has in it; or where one could be put in.
@@ -146,6 +152,14 @@ class Program:
                 written[0] = written[0] + changes.values[operation.shift]
             values.update(zip(operation.outputs, written, strict=False))
         return [values[slot] for slot in self.outputs]
+
+    def inputs_read(self) -> frozenset[int]:
+        """Return the inputs that the outputs depend on, for all that can be seen."""
+        needed = set(self.outputs)
+        for operation in reversed(self.operations):
+            if not needed.isdisjoint(operation.outputs) and operation.kind not in FILLING:
+                needed.update(operation.inputs)
+        return frozenset(needed.intersection(self.inputs))
 
     def producer(self, slot: int) -> Operation | None:
         """Return the operation that writes a slot, None of an input or a constant."""

@@ -33,6 +33,8 @@ NO_CONSTANTS = frozenset(
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
+TRACED = False
+"""A program is what was done for the numbers given: Python may have looked at them."""
 TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
 
 

@@ -124,6 +124,32 @@ def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tu
         yield _remainder(o, m)
     elif o.kind == "median":
         yield from _median(o, m)
+    elif counted := counted_from_end(p, o):
+        yield (
+            "a negative index out of range for one counted from the end",
+            lambda values, x: values[counted.read],
+        )
+
+
+class Counted(NamedTuple):
+    """An index that is counted from the end where it is negative."""
+
+    read: int
+    steps: tuple[Operation, ...]
+    """The comparison with 0 and the sum, whose constants are nobody's choice."""
+
+
+def counted_from_end(p: Program, o: Operation) -> Counted | None:
+    """Return the index of select(i < 0, i, i + n), as JAX writes it; None of anything else."""
+    if o.kind != "select_n" or len(o.inputs) != 3:
+        return None
+    below, added = p.producer(o.inputs[0]), p.producer(o.inputs[2])
+    if below is None or added is None or (below.kind, added.kind) != ("lt", "add"):
+        return None
+    index = o.inputs[1]
+    if below.inputs[0] != index or index not in added.inputs:
+        return None
+    return Counted(index, (below, added))
 
 
 def _comparison(o: Operation, m: Any) -> tuple[str, Edit]:

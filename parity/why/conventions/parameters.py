@@ -12,8 +12,10 @@ from itertools import permutations
 from typing import Any
 
 from parity.frameworks.programs import Constant, Operation, Program, read_by, role, uses
+from parity.why.conventions.alternatives import counted_from_end
+from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import Layout, scaled, shifted
-from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import written
 
 EPSILONS = frozenset(("epsilon", "eps"))
@@ -66,7 +68,13 @@ def of_side(rerun: Rerun, side: str) -> list[Parameter]:
     found: list[Parameter] = []
     for number, program in enumerate(rerun.programs(side)):
         places = uses(program)
-        known = [(c, *places[c.slot]) for c in program.constants if c.slot in places]
+        counted = [counted_from_end(within, o) for within, o in program.walk()]
+        steps = {step.place for found in counted if found for step in found.steps}
+        known = [
+            (c, *places[c.slot])
+            for c in program.constants
+            if c.slot in places and places[c.slot][1].place not in steps
+        ]
         found += _constants(side, number, [k for k in known if not k[0].inserted])
     return found
 

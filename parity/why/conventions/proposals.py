@@ -15,9 +15,10 @@ import numpy as np
 from parity.frameworks.programs import Operation
 from parity.pairs.legs import Arrays
 from parity.why.conventions.alternatives import Alternative, alternatives, left_out, put_in
+from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
 from parity.why.conventions.parameters import Parameter, numbers, others
-from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
 
 Parameters = Mapping[str, Sequence[Parameter]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from parity.judge.noise import BOUND
 from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
 from parity.why.conventions import proposals
+from parity.why.conventions.change import Change, Problem
 from parity.why.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
@@ -30,9 +32,10 @@ from parity.why.conventions.parameters import (
     of_side,
     plausible,
 )
-from parity.why.conventions.rerun import Change, Problem, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.solving import solve, solve_two
 from parity.why.conventions.spelling import Spelled, spellings
+from parity.why.conventions.unused import unused_by, without
 
 MOST_RUNS = 6000
 """Runs of changed functions in one search."""
@@ -85,7 +88,7 @@ def explain(
     with rerun.exactly():
         search = _Search(rerun, told)
         search.run()
-    return Explanation(tuple(search.found), search.tried())
+    return Explanation((*search.facts, *search.found), search.tried())
 
 
 def _is_finite(problem: Problem) -> bool:
@@ -103,6 +106,8 @@ class _Search:
         self.reference = {side: dict(rerun.problems[0].outcomes[side][0]) for side in self.sides}
         self.parameters = {side: of_side(rerun, side) for side in self.sides}
         self.sizes = proposals.sizes_of(rerun)
+        self.facts: list[Cause] = []
+        """What is so whatever restores parity."""
         self.found: list[Cause] = []
         self.keys: set[Any] = set()
         """What is named already, in other words."""
@@ -113,6 +118,8 @@ class _Search:
         self.counts: dict[str, int] = {}
         self.base: Change | None = None
         """A first change, where a second one is looked for."""
+        self._whole = False
+        """Whether a fact alone is why the sides differ."""
         self.helped: list[tuple[float, Change]] = []
         """Single changes, and how far apart they leave the sides."""
         self.work = 0
@@ -120,7 +127,11 @@ class _Search:
 
     def run(self) -> None:
         """Try everything, cheapest first; more than one change only where no single one will do."""
-        self._single()
+        self._unused()
+        if self._whole:
+            return
+        if not self.found:
+            self._single()
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
             if not self.found:
                 stage()
@@ -128,6 +139,26 @@ class _Search:
     def tried(self) -> str:
         """Return what was tried and how often."""
         return ", ".join(f"{count} {what}" for what, count in self.counts.items())
+
+    def _unused(self) -> None:
+        """Say which inputs one side does not use; where that is not all, look on without them."""
+        for side in self.sides:
+            names = unused_by(self.rerun, side)
+            if not names:
+                continue
+            said = f"the {side} side does not use {' and '.join(names)}"
+            self.facts.append(replace(convention(said, ""), sentence=said))
+            before = len(self.helped)
+            self._try("inputs taken out", without(self.rerun.other(side), names))
+            if self.found:  # the fact says it all
+                self.facts[-1] = replace(self.facts[-1], evidence=self.found.pop().evidence)
+                self._whole = True
+                return
+            nearest = min(self.helped[before:], key=lambda item: item[0], default=None)
+            if nearest is not None:
+                self.base = nearest[1]
+                self._single()
+                self.base = None
 
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
@@ -177,7 +208,7 @@ class _Search:
         if key in self.keys or len(self.found) >= NAMED:
             return
         far = self.rerun.far(changes)
-        if far > BOUND:
+        if far > BOUND or not self.rerun.holds(changes):
             return
         self.keys.add(key)
         for change in changes.values():
@@ -190,7 +221,7 @@ class _Search:
 
     def _evidence(self, far: float) -> str:
         what = "outputs and gradients" if self.rerun.legs.floating else "outputs"
-        count = len(self.rerun.problems)
+        count = self.rerun.judged
         where = "on this seed" if count == 1 else f"on all {count} problems"
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 
