@@ -22,13 +22,15 @@ from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 import parity
 from parity.frameworks.programs import Changes, Constant, Operation, Program
+from parity.frameworks.torch_arithmetic import Arithmetic
 from parity.frameworks.torch_operations import Opening, name_of, written
+from parity.frameworks.torch_windows import window_of
 
 NO_CONSTANTS = frozenset(
     """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
     keepdim layout length m memory_format minlength n name non_blocking num_classes num_samples
     output_size pin_memory repeats requires_grad self_is_result size sparse_grad start step steps
-    storage_offset stride train training""".split()
+    storage_offset stride train training transposed""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
@@ -36,6 +38,9 @@ UNNAMED = frozenset("exponent fill_value other s self".split())
 TRACED = False
 """A program is what was done for the numbers given: Python may have looked at them."""
 TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
+
+
+__all__ = ["TRACED", "Arithmetic", "compiled", "ending", "record"]
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
@@ -51,30 +56,6 @@ def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``run`` itself: torch runs eagerly here."""
     return run
-
-
-class Arithmetic:
-    """What an edit may compute with. jax_program.py has the same names."""
-
-    exp, log = torch.exp, torch.log
-    sqrt, tanh = torch.sqrt, torch.tanh
-    sinh, asinh = torch.sinh, torch.asinh
-    erf = torch.special.erf
-    where, abs, sign = torch.where, torch.abs, torch.sign
-    floor, ceil, trunc = torch.floor, torch.ceil, torch.trunc
-    round = torch.round
-    gt, ge, lt, le = torch.gt, torch.ge, torch.lt, torch.le
-
-    @staticmethod
-    def maximum(x: Any, y: Any) -> Any:
-        """Return the larger of a tensor and a number."""
-        return torch.maximum(x, torch.as_tensor(y, dtype=x.dtype))
-
-    @staticmethod
-    def middle(x: Any, axis: int) -> tuple[Any, Any]:
-        """Return the two middle elements along an axis, in order."""
-        ordered, size = torch.sort(x, axis).values, x.shape[axis]
-        return ordered.select(axis, (size - 1) // 2), ordered.select(axis, size // 2)
 
 
 def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool) -> Program:
@@ -208,6 +189,7 @@ class _Tape(Opening):
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
+                window=window_of(func, args, kwargs),
             )
         )
 

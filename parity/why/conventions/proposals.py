@@ -17,6 +17,7 @@ from parity.pairs.legs import Arrays
 from parity.why.conventions.alternatives import Alternative, alternatives, left_out, put_in
 from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
+from parity.why.conventions.options import options
 from parity.why.conventions.parameters import Parameter, numbers, others
 from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
@@ -63,7 +64,8 @@ def otherwise(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
     for side in sides:
         for number, program in enumerate(rerun.programs(side)):
             alike: dict[str, list[Alternative]] = {}
-            for found in alternatives(program, rerun.frameworks[side].Arithmetic):
+            m = rerun.frameworks[side].Arithmetic
+            for found in (*alternatives(program, m), *options(program, m)):
                 alike.setdefault(found.words, []).append(found)
             for words, members in alike.items():
                 if len(members) > 1:

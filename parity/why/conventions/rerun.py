@@ -82,6 +82,15 @@ class Rerun:
                 self._programs[key] = []
         return self._programs[key]
 
+    def values(self, side: str, number: int) -> dict[int, Any]:
+        """Return what every slot of a side's program holds on the first problem."""
+        leaves = self.problems[0].values[: self.count]
+        inputs = self.legs.corners[side].side.from_numpy(tuple(leaves))
+        try:
+            return self.programs(side)[number].values(inputs)
+        except Exception:  # an operation that runs in no other way than it was recorded
+            return {}
+
     def forward(self, side: str, change: Change | None, case: int = 0) -> Arrays | None:
         """Return a side's outputs, None where the changed function cannot be run."""
         problem = self.problems[case]

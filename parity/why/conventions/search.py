@@ -21,6 +21,7 @@ from parity.judge.noise import BOUND
 from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
 from parity.why.conventions import proposals
+from parity.why.conventions.activations import swapped
 from parity.why.conventions.change import Change, Problem
 from parity.why.conventions.parameters import (
     EPSILONS,
@@ -35,6 +36,7 @@ from parity.why.conventions.parameters import (
 from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.solving import solve, solve_two
 from parity.why.conventions.spelling import Spelled, spellings
+from parity.why.conventions.together import together
 from parity.why.conventions.unused import unused_by, without
 
 MOST_RUNS = 6000
@@ -169,6 +171,8 @@ class _Search:
             proposals.substituted(rerun, parameters, sides),
         )
         self._try("operations done the other way", proposals.otherwise(rerun, sides))
+        if not self.found:
+            self._try("activations exchanged", swapped(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
         if not self.found:
             own = {side: parameters[side] for side in sides}
@@ -179,6 +183,8 @@ class _Search:
         if self.found:
             return
         self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
+        if self.base is None:
+            self._try("several inputs rearranged alike", together(rerun, sides))
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+import numpy as np
+
 from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import filled
 from parity.why.conventions.rerun import Rerun
@@ -21,7 +23,25 @@ def unused_by(rerun: Rerun, side: str) -> tuple[str, ...]:
     own, others = (_read(rerun, s) for s in (side, rerun.other(side)))
     if own is None or others is None:
         return ()
-    return tuple(name for name in rerun.legs.arguments.names if name in others - own)
+    names = (name for name in rerun.legs.arguments.names if name in others - own)
+    return tuple(name for name in names if _is_idle(rerun, side, name))
+
+
+def _is_idle(rerun: Rerun, side: str, name: str) -> bool:
+    """Return whether a side's outputs are the same, to the bit, whatever the input holds.
+
+    A program that writes through views does not show all that it reads.
+    """
+    outputs, gradients = rerun.forward(side, None) or {}, rerun.gradients(side, None) or {}
+    if np.any(gradients.get(name, 0.0)):
+        return False
+    for number in (0.0, 1.0):
+        found = rerun.forward(side, Change(side, inputs=(filled(name, number),)))
+        if found is None or any(
+            not np.array_equal(found[key], x, equal_nan=True) for key, x in outputs.items()
+        ):
+            return False
+    return True
 
 
 def _read(rerun: Rerun, side: str) -> set[str] | None:
