@@ -256,13 +256,29 @@ def _label(func: Any, name: str) -> str:
 
 
 def _where() -> str:
-    """Return file:line of the user's innermost frame; nothing where parity calls torch itself."""
+    """Return file:line of the user's innermost frame, and torch's own module that it calls.
+
+    Nothing where parity calls torch itself.
+    """
     frame: Any = sys._getframe(2)
+    modules: list[Any] = []
+    line = ""
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(HARNESS) and name != __file__:
-            return ""
+            break
+        own = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        if isinstance(own, torch.nn.Module) and (modules or name.startswith(TORCH)):
+            modules.append(own)
         if name != __file__ and not name.startswith(TORCH) and "contextlib" not in name:
-            return f"{Path(name).name}:{frame.f_lineno}"
+            line = line or f"{Path(name).name}:{frame.f_lineno}"
         frame = frame.f_back
-    return ""
+    return f"{line} ({_called(modules)})" if line and modules else line
+
+
+def _called(modules: Sequence[Any]) -> str:
+    """Return what the innermost module is called in the outermost one, or what it is."""
+    inner, outer = modules[0], modules[-1]
+    names = (name for name, module in outer.named_modules() if module is inner)
+    kind = type(inner).__name__
+    return f"{name}, {kind}" if (name := next(names, "")) else kind

@@ -71,6 +71,23 @@ def left_out(program: Program) -> Iterator[Alternative]:
             yield Alternative(f"y for {written}", operation, lambda values, x: x[1])
 
 
+def corrections(program: Program, whole: Sequence[int]) -> list[int]:
+    """Return the places of all divisions by 1 - b^step, the step among the ``whole`` inputs."""
+    known = {c.slot for c in program.constants}
+    made = {*whole}
+    """What the step alone decides."""
+    powers: set[int] = set()
+    found = []
+    for o in program.operations:
+        if o.kind == "div" and o.inputs[1] in powers and o.inputs[0] not in made:
+            found.append(o.place)
+        if made.intersection(o.inputs) and made.issuperset({*o.inputs} - known):
+            made.update(o.outputs)
+            if o.kind == "pow" or powers.intersection(o.inputs):
+                powers.update(o.outputs)
+    return found
+
+
 def put_in(program: Program, names: Sequence[str], masks: Sequence[str], m: Any) -> Iterator[Put]:
     """Yield the functions that may stand around each input, by name, and each output.
 

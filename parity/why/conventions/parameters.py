@@ -32,6 +32,8 @@ NEUTRAL = {
 """What takes a constant out of a function, by its role."""
 
 
+TERMS = {"beta": "bias", "alpha": "product"}
+"""Factors of the two terms of one operation, and what the terms are called."""
 SMOOTH = frozenset(("divisor", "factor", "term", "numerator", "exponent"))
 MOST_WHOLE = 1000
 """Larger whole numbers are not put in place of others: they may be sizes of what is made."""
@@ -56,6 +58,9 @@ class Parameter:
     def said(self, value: Any, words: str = "", before: str = "") -> str:
         """Return the change to ``value`` in words, which are other ways to write it and the old."""
         meant = f" = {words}" if words else ""
+        if self.role in TERMS and value in (0, 1):  # of a + b c in one operation
+            what = TERMS[self.role]
+            return f"the {self.side} side {'adds no' if value == 0 else 'adds'} {what}{self.place}"
         if not self.inserted:
             old = written(self.value) + (f" = {before}" if before else "")
             return f"{self.role} = {written(value)}{meant} ({self.side} side has {old}{self.place})"
@@ -235,7 +240,8 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
     if parameter.role in ("threshold", "bound", "min", "max", "value"):
         tried += [] if isinstance(value, int) else [float("inf"), -float("inf")]
     tried = [v for v in tried if plausible(value, v)]
-    if parameter.role in NEUTRAL:
+    counts = parameter.role == "threshold" and isinstance(value, int)
+    if parameter.role in NEUTRAL and not counts:  # a count has no meaning without its bound
         tried.insert(0, NEUTRAL[parameter.role])
     return [v for v in dict.fromkeys(tried) if v != value]
 

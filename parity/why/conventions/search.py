@@ -157,7 +157,8 @@ class _Search:
                 self._whole = True
                 return
             nearest = min(self.helped[before:], key=lambda item: item[0], default=None)
-            if nearest is not None:
+            floating = set(names) & {*self.rerun.legs.arguments.floating}
+            if nearest is not None and floating:
                 self.base = nearest[1]
                 self._single()
                 self.base = None
