@@ -111,14 +111,14 @@ def _solved(legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...]) -> Fur
             _cotangent(rng, shapes[name], x.dtype) for name, x in legs.cotangents().items()
         )
         values = (*leaves, *(douts if legs.floating else ()))
-        for side in legs.pair.sides:
-            outcomes[side] = legs.run("compiled", legs.corners[side], FLOAT64, values)
+        for name, corner in legs.corners.items():
+            outcomes[name] = legs.run("compiled", corner, FLOAT64, values)
     except Exception:  # a size, or a number, that a function cannot take
         return None
-    parts = [part for outcome in outcomes.values() for part in outcome]
+    parts = [part for side in legs.pair.sides for part in outcomes[side]]
     if not all(bool(np.all(np.isfinite(x))) for part in parts for x in part.values()):
         return None
-    own = {side: _noise(problem, side, outcome) for side, outcome in outcomes.items()}
+    own = {side: _noise(problem, side, outcomes[side]) for side in legs.pair.sides}
     return Further(values, outcomes, own)
 
 
