@@ -31,6 +31,9 @@ from parity.why.walk import without_end
 Paths = list[dict[str, dict[str, np.ndarray]]]
 """Of each function that has some: {input: {path: term}}."""
 
+VAGUE = (Kind.UPSTREAM, Kind.SLICES, Kind.OFFSET)
+"""What says less than a line does."""
+
 PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
 
@@ -79,8 +82,9 @@ def causes_of(
             for name in (*references, *kept)
         }
         for name, mend in repaired(corner, legs, problem, references, kept, right_in).items():
-            known_too = (c for c in causes[name] if c.kind is not Kind.UNKNOWN)
-            causes[name] = (*known_too, mend)
+            known_too = [c for c in causes[name] if c.kind is not Kind.UNKNOWN]
+            before = [c for c in known_too if c.kind not in VAGUE]
+            causes[name] = (*before, mend, *(c for c in known_too if c.kind in VAGUE))
     return causes
 
 
