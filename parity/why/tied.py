@@ -14,7 +14,7 @@ from parity.judge.cause import Cause, Kind
 from parity.pairs.legs import Legs
 from parity.trial.trial import Exact
 from parity.why.conventions.change import Problem
-from parity.why.conventions.further import in_no_order, in_order, other_numbers
+from parity.why.conventions.further import OTHER_ORDERS, other_numbers
 
 HINT = "What does the rule do otherwise for these entries than for the others?"
 WRONG = 1e-6
@@ -34,7 +34,7 @@ def tied(legs: Legs, problem: Exact, corner: str, right: str, name: str) -> Caus
     wrong = _wrong(problem, corner, right, name)
     if wrong is None or wrong.all() or not wrong.any():
         return None
-    makes = (other_numbers, in_order, in_no_order)
+    makes = (other_numbers, *OTHER_ORDERS)
     others: list[Problem] | None = None
     for tensor, said, where in _conditions(legs, problem, len(wrong)):
         if not _fits(legs, problem, tensor, where, wrong):

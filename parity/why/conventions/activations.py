@@ -15,7 +15,7 @@ from parity.frameworks.programs import ELEMENTWISE, Edit, Operation, Program
 from parity.why.conventions.change import Change
 from parity.why.conventions.rerun import Rerun
 
-NONE = "x itself"
+NONE = "x"
 CLOSE = 1e-9
 
 
@@ -85,7 +85,8 @@ def _name(rerun: Rerun, side: str, table: Any, x: Any, y: Any) -> str:
         return ""
     to_numpy = rerun.legs.corners[side].side.to_numpy
     before, after = to_numpy({"x": x, "y": y}).values()
-    if after.dtype.kind != "f" or before.size < 2 or np.array_equal(before, after):
+    floats = {before.dtype.kind, after.dtype.kind} == {"f"}
+    if not floats or before.size < 2 or np.array_equal(before, after):
         return ""
     for name, function in table.items():
         if np.allclose(to_numpy({"y": function(x)})["y"], after, CLOSE, CLOSE):

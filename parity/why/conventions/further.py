@@ -7,6 +7,7 @@ nothing: `rerun.py` asks whether a change holds on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -67,9 +68,16 @@ def in_order(legs: Legs, problem: Problem) -> Further | None:
     return _reordered(legs, problem, lambda x: np.argsort(x.reshape(len(x), -1)[:, 0]))
 
 
-def in_no_order(legs: Legs, problem: Problem) -> Further | None:
+def _shuffled(seed: int, legs: Legs, problem: Problem) -> Further | None:
     """Return the same problem with the rows of its whole numbers shuffled, all alike."""
-    return _reordered(legs, problem, lambda x: np.random.default_rng(SEED).permutation(len(x)))
+    return _reordered(legs, problem, lambda x: np.random.default_rng(seed).permutation(len(x)))
+
+
+OTHER_ORDERS: tuple[Callable[[Legs, Problem], Further | None], ...] = (
+    in_order,
+    *(partial(_shuffled, SEED + k) for k in range(4)),
+)
+"""Of a few rows, one order is lucky too often."""
 
 
 def _reordered(

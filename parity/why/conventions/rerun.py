@@ -19,7 +19,7 @@ from parity.judge.compare import FLOAT64, distance
 from parity.judge.noise import BOUND, sigma
 from parity.pairs.legs import Arrays, Legs
 from parity.why.conventions.change import Change, Problem
-from parity.why.conventions.further import in_no_order, in_order, other_numbers, other_shape
+from parity.why.conventions.further import OTHER_ORDERS, other_numbers, other_shape
 
 _Make = Callable[[Legs, Problem], Problem | None]
 
@@ -288,7 +288,7 @@ class Rerun:
         if all(change.program is None for change in changes.values()):
             makes.append(other_shape)
         if any(change.inputs or change.left_out for change in changes.values()):
-            makes += [in_order, in_no_order]
+            makes += OTHER_ORDERS
         cases = [self._other(make) for make in makes]
         return all(case is None or self._far_in(changes, case) <= BOUND for case in cases)
 

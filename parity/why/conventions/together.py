@@ -61,7 +61,8 @@ def _alike(leaves: Sequence[tuple[str, np.ndarray]]) -> Iterator[list[Layout]]:
     """
     lengths = dict.fromkeys(n for _, x in leaves for n in x.shape if n > 1)
     for length in lengths:
-        own = [(name, x.shape.index(length)) for name, x in leaves if length in x.shape]
+        floats = [(name, x) for name, x in leaves if x.dtype.kind in "fc"]
+        own = [(name, x.shape.index(length)) for name, x in floats if length in x.shape]
         groups = [own] if len(own) > 1 else []
         if 2 < len(own) <= MOST:
             groups += [list(chosen) for chosen in combinations(own, len(own) - 1)]
