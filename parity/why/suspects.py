@@ -65,9 +65,9 @@ def causes_of(
             )
             found = diagnose(problem.outcomes[corner][1][row.name], reference, known)
             causes[row.name] = causes.get(row.name, ()) + tuple(found)
-            if found and all(cause.kind is Kind.UNKNOWN for cause in found):
+            if found and all(cause.kind in (*VAGUE, Kind.UNKNOWN) for cause in found):
                 link = tied(legs, problem, corner, right[0], row.name)
-                causes[row.name] += (link,) if link is not None else ()
+                causes[row.name] = (*([link] if link else ()), *causes[row.name])
             if found:
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():
