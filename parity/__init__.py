@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from parity.judge.verdict import Verdict
     from parity.pairs.naming import name
     from parity.pairs.pair import Pair, Rule
+    from parity.pairs.tree import Constant
     from parity.show.report import Report
     from parity.why.causes.context import Context
     from parity.why.diagnosis import diagnose
 
 __all__ = [
     "Cause",
+    "Constant",
     "Context",
     "Pair",
     "ParityError",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOMES = {
     "Cause": "judge.cause",
+    "Constant": "pairs.tree",
     "Context": "why.causes.context",
     "Pair": "pairs.pair",
     "ParityError": "errors",

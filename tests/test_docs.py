@@ -1,4 +1,4 @@
-"""docs/your-own-pair.md does what it says: its files are written, its commands run."""
+"""docs/your-own-pair.md does what it says: files are written, commands run; the map holds."""
 
 import re
 import subprocess
@@ -56,3 +56,18 @@ def test_the_tests_in_it_pass(folder):
     )
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout
+
+
+def test_the_map_names_files_that_are_there():
+    root = Path(__file__).parents[1]
+    page = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"[\w/{},*]*/[\w/{},*]*(?:\.py\b|/)", page))
+    assert len(named) > 30
+    for name in named:
+        first, _, rest = name.partition("{")
+        options, _, last = rest.partition("}")
+        for option in options.split(","):
+            pattern = f"{first}{option}{last}".rstrip("/")
+            assert [*root.glob(pattern), *(root / "parity").glob(pattern)], name
+    rooms = {path.parent.name for path in (root / "parity").glob("*/__init__.py")}
+    assert {room for room in rooms if f"`parity/{room}/`" in page} == rooms

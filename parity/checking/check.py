@@ -13,7 +13,8 @@ from parity.errors import ParityError, UsageError
 from parity.judge.verdict import Row, Verdict, worst_of
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
-from parity.show.report import CHECK_SCHEMA, Report, Section
+from parity.show.report import CHECK_SCHEMA, Report
+from parity.show.section import Section
 from parity.trial.trial import Exact, Trial
 from parity.why.conventions.arranging import arrangements
 from parity.why.suspects import causes_of_misfit

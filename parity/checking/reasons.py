@@ -11,8 +11,9 @@ from dataclasses import replace
 from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
-from parity.show.report import Section
+from parity.show.section import Section
 from parity.trial.trial import Exact
+from parity.where.birth import Births
 from parity.where.named_walk import walk
 from parity.why.conventions.search import explain
 from parity.why.smallest import smallest_case
@@ -38,7 +39,7 @@ def reasoned(
             section, legs, [p for own in problems.values() for p in own], told
         )
         notes += said
-    section = _diagnosed(section, legs, problems)
+    section = _born(_diagnosed(section, legs, problems), Births(legs, problems))
     section, said = _placed(section, legs, problems[failed[0].batch][0])
     unnamed = next(filter(_is_unnamed, section.rows), None)
     if unnamed is not None and (case := smallest_case(legs.pair, unnamed)):
@@ -76,6 +77,23 @@ def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exa
         return replace(row, causes=found.get(row.name, ())) if row in blamed else row
 
     return replace(section, gradients=tuple(map(diagnosed, section.gradients)))
+
+
+def _born(section: Section, births: Births) -> Section:
+    """Return the section with the births of what is not finite; a mere count of it gives way."""
+
+    def born(row: Row, rows: Sequence[Row], gradient: bool) -> Row:
+        exact = next((r for r in rows if (r.name, r.dtype) == (row.name, "float64")), None)
+        narrow = row.dtype != "float64" and exact is not None and exact.verdict.passes
+        found = births.of(row, gradient, narrow)
+        if not found:
+            return row
+        known = (c for c in row.causes if c.kind not in (Kind.NOT_FINITE, Kind.UNKNOWN))
+        return replace(row, causes=(*known, *found))
+
+    forward = tuple(born(row, section.forward, False) for row in section.forward)
+    gradients = tuple(born(row, section.gradients, True) for row in section.gradients)
+    return replace(section, forward=forward, gradients=gradients)
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,14 +46,29 @@ def asarray(x: Any) -> Any:
     return jnp.asarray(x)
 
 
-def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
-    return dict(jax.eval_shape(function, *inputs))
+def outline(
+    function: Callable[..., Any], inputs: tuple[Any, ...]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}.
+
+    And the names of those that are made with gradients switched off: in JAX there is no switch.
+    """
+    return dict(jax.eval_shape(function, *inputs)), []
+
+
+def differentiable(inputs: tuple[Any, ...], still: Collection[int]) -> tuple[Any, ...]:
+    """Return the inputs as a function takes them that differentiates inside: here, themselves."""
+    return inputs
 
 
 def is_float(x: Any) -> bool:
     """Return whether an array has a gradient: real or complex floating point."""
     return bool(jnp.issubdtype(x.dtype, jnp.inexact))
+
+
+def zeros_like(x: Any) -> Any:
+    """Return zeros shaped like an array, whatever it holds."""
+    return jnp.zeros_like(x)
 
 
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
@@ -67,19 +82,23 @@ def conj(x: Any) -> Any:
 
 
 def vjp(
-    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: dict[str, Any]
+    forward: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    dout: dict[str, Any],
+    still: Collection[int] = (),
 ) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Return (out, gradients of the float inputs) by JAX's own differentiation.
 
-    ``forward`` returns {name: array}; ``dout`` has the names of its floating ones. Complex
-    gradients are torch's: of a real loss, with respect to the real and i times the imaginary part.
+    ``forward`` returns {name: array}; ``dout`` has the names of the floating ones that count.
+    ``still`` are the places of inputs whose gradient is not asked for. Complex gradients are
+    torch's: of a real loss, with respect to the real and i times the imaginary part.
     """
-    places = [i for i, x in enumerate(inputs) if is_float(x)]
+    places = [i for i, x in enumerate(inputs) if is_float(x) and i not in still]
 
     def of_floats(*floats: Any) -> Any:
         values = dict(zip(places, floats, strict=True))
         out = forward(*(values.get(i, x) for i, x in enumerate(inputs)))
-        return {name: x for name, x in out.items() if is_float(x)}, out
+        return {name: out[name] for name in dout}, out
 
     _, pull, out = jax.vjp(of_floats, *(inputs[i] for i in places), has_aux=True)
     grads = pull({name: conj(x) for name, x in dout.items()})

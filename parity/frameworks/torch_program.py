@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
-import parity
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 from parity.frameworks.torch_arithmetic import Arithmetic
 from parity.frameworks.torch_operations import Opening, name_of, written
@@ -37,7 +36,8 @@ UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
 TRACED = False
 """A program is what was done for the numbers given: Python may have looked at them."""
-TORCH, HARNESS = (str(Path(m.__file__ or "").parent) for m in (torch, parity))
+TORCH = str(Path(torch.__file__ or "").parent)
+HARNESS = str(Path(__file__).parents[1])
 
 
 __all__ = ["TRACED", "Arithmetic", "compiled", "ending", "record"]
@@ -59,10 +59,19 @@ def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool) -> Program:
+    try:
+        return _taped(function, inputs, opened, graded=False)
+    except RuntimeError:  # a function that differentiates inside needs a graph
+        return _taped(function, inputs, opened, graded=True)
+
+
+def _taped(
+    function: Callable[..., Any], inputs: Sequence[Any], opened: bool, graded: bool
+) -> Program:
     tape = _Tape(opened)
     own = [x.detach().clone() for x in inputs]
     slots = [tape.slot(x) for x in own]
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with tape:
             out = list(function(*own).values())
@@ -185,7 +194,7 @@ class _Tape(Opening):
                 tuple(slot for slot in read if slot is not None),
                 tuple(outputs),
                 apply,
-                _where(),
+                users_line(__file__),
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
@@ -255,23 +264,24 @@ def _label(func: Any, name: str) -> str:
     return "" if bare else name
 
 
-def _where() -> str:
+def users_line(*own: str) -> str:
     """Return file:line of the user's innermost frame, and torch's own module that it calls.
 
-    Nothing where parity calls torch itself.
+    Nothing where parity calls torch itself. ``own`` are the files of those who watch, which stand
+    above it.
     """
-    frame: Any = sys._getframe(2)
+    frame: Any = sys._getframe(1)
     modules: list[Any] = []
     line = ""
     while frame is not None:
         name = frame.f_code.co_filename
-        if name.startswith(HARNESS) and name != __file__:
+        if name.startswith(HARNESS) and name not in own and name != __file__:
             break
-        own = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
-        if isinstance(own, torch.nn.Module) and (modules or name.startswith(TORCH)):
-            modules.append(own)
-        if name != __file__ and not name.startswith(TORCH) and "contextlib" not in name:
-            line = line or f"{Path(name).name}:{frame.f_lineno}"
+        called = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        if isinstance(called, torch.nn.Module) and (modules or name.startswith(TORCH)):
+            modules.append(called)
+        if not line and not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
+            line = f"{Path(name).name}:{frame.f_lineno}"
         frame = frame.f_back
     return f"{line} ({_called(modules)})" if line and modules else line
 

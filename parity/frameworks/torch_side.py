@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+
+from parity.frameworks.torch_ungraded import Ungraded
 
 TWIN = "torch_ref"
 HAND, AUTODIFF = "torch", "autograd"
@@ -65,15 +67,39 @@ def asarray(x: Any) -> Any:
     return torch.as_tensor(x)
 
 
-def outline(function: Callable[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
-    """Return {name: something with a shape and a dtype} for a function that returns {name: x}."""
-    with torch.no_grad():
-        return dict(to_numpy(function(*inputs)))
+def outline(
+    function: Callable[..., Any], inputs: tuple[Any, ...]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return {name: something with a shape and a dtype} for a function that returns {name: x}.
+
+    And the names of those that are made with gradients switched off.
+    """
+    watch = Ungraded()
+    with torch.enable_grad(), watch:
+        out = function(*inputs)
+    return dict(to_numpy(out)), [n for n, x in out.items() if is_float(x) and watch.made(x, inputs)]
+
+
+def differentiable(inputs: tuple[Any, ...], still: Collection[int]) -> tuple[Any, ...]:
+    """Return the inputs as a function takes them that differentiates inside: all are leaves.
+
+    Only where gradients are switched on and nobody outside differentiates.
+    """
+    if torch.is_grad_enabled() and not any(x.requires_grad for x in inputs):
+        for place, x in enumerate(inputs):
+            if is_float(x) and place not in still:
+                x.requires_grad_()
+    return inputs
 
 
 def is_float(x: Any) -> bool:
     """Return whether a tensor has a gradient: real or complex floating point."""
     return bool(x.is_floating_point() or x.is_complex())
+
+
+def zeros_like(x: Any) -> Any:
+    """Return zeros shaped like an array, whatever it holds."""
+    return torch.zeros_like(x)
 
 
 def permuted(x: Any, order: tuple[int, ...]) -> Any:
@@ -87,14 +113,19 @@ def conj(x: Any) -> Any:
 
 
 def vjp(
-    forward: Callable[..., Any], inputs: tuple[Any, ...], dout: dict[str, Any]
+    forward: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    dout: dict[str, Any],
+    still: Collection[int] = (),
 ) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Return (out, gradients of the float inputs) by autograd; None where it finds no path.
 
-    ``forward`` returns {name: tensor}; ``dout`` has the names of its floating ones.
+    ``forward`` returns {name: tensor}; ``dout`` has the names of the floating ones that count.
+    ``still`` are the places of inputs whose gradient is not asked for.
     """
-    leaves = [x.detach().requires_grad_() if is_float(x) else x for x in inputs]
-    floats = [x for x in leaves if is_float(x)]
+    places = [i for i, x in enumerate(inputs) if is_float(x) and i not in still]
+    leaves = [x.detach().requires_grad_() if i in places else x for i, x in enumerate(inputs)]
+    floats = [leaves[i] for i in places]
     with torch.enable_grad():
         out = forward(*leaves)
         names = [name for name in dout if out[name].requires_grad]

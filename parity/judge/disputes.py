@@ -6,7 +6,7 @@ no slope of its own forward is wrong, and its side is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -62,11 +62,11 @@ class Tensor(NamedTuple):
 
 
 class Space:
-    """All floating inputs as one real vector, and the way back."""
+    """All floating inputs, but those that are held still, as one real vector, and the way back."""
 
-    def __init__(self, leaves: tuple[np.ndarray, ...]) -> None:
+    def __init__(self, leaves: tuple[np.ndarray, ...], still: Collection[int] = ()) -> None:
         self.leaves = leaves
-        self.places = [i for i, x in enumerate(leaves) if x.dtype.kind in "fc"]
+        self.places = [i for i, x in enumerate(leaves) if x.dtype.kind in "fc" and i not in still]
 
     @staticmethod
     def _real(x: np.ndarray) -> np.ndarray:

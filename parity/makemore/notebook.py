@@ -22,7 +22,8 @@ from parity.makemore.seeds import Generator
 from parity.makemore.training import Config
 from parity.pairs.legs import Arrays, Outcome, call
 from parity.progress import Advance
-from parity.show.report import Report, Section
+from parity.show.report import Report
+from parity.show.section import Section
 from parity.why.walk import Line
 
 TRAINING = 4

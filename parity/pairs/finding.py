@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from parity.errors import UsageError
 from parity.pairs.pair import Pair
@@ -19,11 +20,54 @@ from parity.pairs.pair import Pair
 EXAMPLE = "my_pair = parity.Pair(jax=f, torch=g, inputs={'x': (7, 5)})"
 
 
+class Found(NamedTuple):
+    """A pair, and the file or module that holds it."""
+
+    target: str
+    pair: Pair
+
+
+def search(targets: Sequence[str], keyword: str = "") -> tuple[list[Found], dict[str, UsageError]]:
+    """Return the pairs of several targets, folders too, and {file: why it cannot be imported}.
+
+    In a folder every Python file is looked into that has the word Pair in it, deeper ones too.
+    Raises UsageError where none of them holds a pair with ``keyword`` in its name.
+    """
+    found: list[Found] = []
+    broken: dict[str, UsageError] = {}
+    alone = len(targets) == 1 and not Path(targets[0]).is_dir()
+    for target in targets:
+        within = _files(Path(target)) if Path(target).is_dir() else [target]
+        for where in within:
+            try:
+                found += [Found(where, pair) for pair in _every(where, needed=where == target)]
+            except UsageError as error:
+                if alone:
+                    raise
+                broken[where] = error
+    chosen = [one for one in found if keyword in one.pair.name]
+    if not chosen and not broken:
+        names = ", ".join(dict.fromkeys(pair.name for _, pair in found))
+        places = " or ".join(targets)
+        raise UsageError(
+            f"no pair in {places} has {keyword!r} in its name; there are {names}"
+            if found
+            else f"no Pair in {places}; write {EXAMPLE} in a file of it"
+        )
+    return chosen, broken
+
+
 def find(target: str, keyword: str = "") -> list[Pair]:
-    """Return the pairs of FILE.py or package.module[:NAME], named, whose names hold ``keyword``.
+    """Return the pairs of one target, named, whose names hold ``keyword``."""
+    return [pair for _, pair in search([target], keyword)[0]]
+
+
+def _every(target: str, needed: bool) -> list[Pair]:
+    """Return the pairs of FILE.py or package.module[:NAME].
 
     A Pair is found where a name of the module is bound to it, or to a list, tuple or dictionary of
-    pairs. Raises UsageError where the target cannot be imported or holds no pair.
+    pairs. Raises UsageError where the target cannot be imported, or holds no pair and one is
+    ``needed``.
     """
     where, _, name = target.partition(":") if not target.endswith(".py") else (target, "", "")
     module = _from_file(Path(where)) if where.endswith(".py") else _from_name(where)
@@ -34,22 +78,27 @@ def find(target: str, keyword: str = "") -> list[Pair]:
         if not pairs:
             kind = type(getattr(module, name)).__name__
             raise UsageError(f"{target} is a {kind}, not a Pair; write {EXAMPLE}")
-    else:
-        pairs = [
-            pair
-            for name, value in vars(module).items()
-            if not name.startswith("__")
-            for pair in _pairs(name, value)
-        ]
-        if not pairs:
-            raise UsageError(f"no Pair in {where}; write {EXAMPLE} in it")
-    chosen = [pair for pair in pairs if keyword in pair.name]
-    if not chosen:
-        raise UsageError(
-            f"no pair in {where} has {keyword!r} in its name; there are "
-            f"{', '.join(pair.name for pair in pairs)}"
-        )
-    return chosen
+        return pairs
+    pairs = [
+        pair
+        for name, value in vars(module).items()
+        if not name.startswith("__")
+        for pair in _pairs(name, value)
+    ]
+    if not pairs and needed:
+        raise UsageError(f"no Pair in {where}; write {EXAMPLE} in it")
+    return pairs
+
+
+def _files(folder: Path) -> list[str]:
+    """Return a folder's Python files that speak of a Pair; nothing hidden, nothing installed."""
+    return [
+        str(path)
+        for path in sorted(folder.rglob("*.py"))
+        if not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts[:-1])
+        and "site-packages" not in path.parts
+        and re.search(rb"\bPair\b", path.read_bytes())
+    ]
 
 
 def _pairs(name: str, value: Any) -> Iterator[Pair]:

@@ -6,9 +6,8 @@ before any number is looked at. Judges no number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +18,7 @@ from parity.judge.compare import FLOAT64, fingerprint
 from parity.judge.noise import SEEDS, Plan, plan, pooled
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.pair import Arguments, Pair
+from parity.pairs.speaking import speaking_for
 from parity.pairs.structure import MisfitError, fitting, right_dtypes, same_structure
 
 Arrays = dict[str, np.ndarray]
@@ -31,10 +31,17 @@ LARGE = 10_000
 YARDSTICKS = {"jax": "jaxpr_noise", "torch": "torch_noise"}
 
 
-def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ...]) -> Any:
+def call(
+    side: Any,
+    dtype: np.dtype,
+    function: Any,
+    values: tuple[np.ndarray, ...],
+    names: Sequence[str] = (),
+) -> Any:
     """Call ``function`` on framework copies of ``values`` in ``dtype``; return NumPy arrays.
 
-    Raises ParityError where the framework holds other bytes than it was given, before or after.
+    Raises ParityError where the framework holds other bytes than it was given, before or after;
+    ``names`` are those of the first values.
     """
     given = fingerprint(values)
     with side.exactly(dtype):
@@ -42,9 +49,23 @@ def call(side: Any, dtype: np.dtype, function: Any, values: tuple[np.ndarray, ..
         if fingerprint(side.to_numpy(inputs)) != given:
             raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
         outcome = side.to_numpy(function(*inputs))
-        if fingerprint(side.to_numpy(inputs)) != given:
-            raise ParityError(f"{side.HAND} changed its own inputs; return new arrays instead")
+        after = side.to_numpy(inputs)
+        if fingerprint(after) != given:
+            raise ParityError(_changed(side.HAND, names, values, after))
         return outcome
+
+
+def _changed(
+    corner: str, names: Sequence[str], before: Sequence[np.ndarray], after: Sequence[np.ndarray]
+) -> str:
+    """Say which of its inputs a function changed in place."""
+    changed = [
+        name
+        for name, x, y in zip(names, before, after, strict=False)
+        if fingerprint([x]) != fingerprint([y])
+    ]
+    which = f"input{'s' * (len(changed) > 1)} {' and '.join(changed)}" if changed else "inputs"
+    return f"{corner} changed its own {which}; work on a copy, or return new arrays"
 
 
 def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -65,23 +86,6 @@ def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits)
 
 
-@contextmanager
-def speaking_for(corner: str, leaves: Mapping[str, np.ndarray]) -> Iterator[None]:
-    """Turn what a user's function raises into a UsageError of one sentence."""
-    try:
-        yield
-    except (MisfitError, UsageError, ParityError):
-        raise
-    except Exception as error:
-        first = next(iter(str(error).strip().splitlines()), "")
-        shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in leaves.items())
-        raise UsageError(
-            f"{corner} raised {type(error).__name__}: {first} (inputs: {shapes}); "
-            "both functions take these inputs in this order, in every dtype; what else they hold, "
-            "such as weights, should be inputs"
-        ) from error
-
-
 class Legs:
     """A pair set up in its frameworks: every corner compiled once, then run on any values."""
 
@@ -92,6 +96,8 @@ class Legs:
         """{name: something with a shape and a dtype} of every output, in float64."""
         self.unused: set[tuple[str, str]] = set()
         """(corner, input) where autograd found no path."""
+        self.without: set[tuple[str, str, str]] = set()
+        """(corner, input, output): of which of the two the framework has no gradient."""
         self.plans: dict[str, Plan] = {}
         """How each framework's yardstick is to be measured, where that may take long."""
         self._ready: dict[str, Any] = {}
@@ -103,18 +109,31 @@ class Legs:
         return self.arguments.floating if douts and not self.pair.forward_only else ()
 
     def cotangents(self) -> dict[str, Any]:
-        """Return the outputs that get a cotangent: the floating ones."""
-        return {name: x for name, x in self.outputs.items() if np.dtype(x.dtype).kind in "fc"}
+        """Return the outputs that get a cotangent: the floating ones that have a gradient."""
+        cut = {output for _, _, output in self.without}
+        return {
+            name: x
+            for name, x in self.outputs.items()
+            if np.dtype(x.dtype).kind in "fc" and name not in cut
+        }
+
+    def ungraded(self) -> list[str]:
+        """Say of which inputs and outputs a framework has no gradient, and that it is let be."""
+        return [
+            f"{corner} has no derivative with respect to {name}: its gradient is not compared"
+            if name
+            else f"{corner} makes {output} with gradients switched off: its value is compared, "
+            "and no gradient through it"
+            for corner, name, output in sorted(self.without)
+        ]
 
     def check_structure(self, leaves: tuple[np.ndarray, ...]) -> None:
         """Run or trace every forward in float64; MisfitError where they cannot be compared."""
         outlines = {}
         for name, corner in self.corners.items():
             with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
-                inputs = corner.side.from_numpy(leaves)
-                outlines[name] = corner.side.outline(corner.forward, inputs)
-                if fingerprint(corner.side.to_numpy(inputs)) != fingerprint(leaves):
-                    raise MisfitError("inputs", f"{name} changed its own inputs; return new arrays")
+                outlines[name], cut = self._outlined(corner, leaves)
+            self.without |= {(name, "", out) for out in cut}
         (first, outline), *others = outlines.items()
         if not outline:
             raise MisfitError("out", f"{first} returns no array; return what is to be compared")
@@ -123,6 +142,48 @@ class Legs:
         for name, other in outlines.items():
             right_dtypes(name, other)
         self.outputs = outline
+
+    def _outlined(self, corner: Corner, leaves: tuple[np.ndarray, ...]) -> Any:
+        """Return a corner's outline; inputs that the framework has no gradient of are held still.
+
+        They show only where a gradient is asked for: the function runs without one.
+        """
+        try:
+            return self._run_outline(corner, leaves)
+        except MisfitError:
+            raise
+        except Exception:
+            held, floating = self.arguments.held, self.arguments.floating
+            own = {*held}
+
+            def runs(still: set[str]) -> bool:
+                held.clear()
+                held.update(own | still)
+                try:
+                    self._run_outline(corner, leaves)
+                except MisfitError:
+                    raise
+                except Exception:
+                    return False
+                return True
+
+            found = set[str]()
+            if runs({*floating}):
+                found = {name for name in floating if not runs({*floating} - {name})}
+            if not found or not runs(found):
+                held.clear()
+                held.update(own)
+                raise
+            self.without |= {(corner.name, name, "") for name in found}
+            return self._run_outline(corner, leaves)
+
+    def _run_outline(self, corner: Corner, leaves: tuple[np.ndarray, ...]) -> Any:
+        inputs = corner.side.from_numpy(leaves)
+        found = corner.side.outline(corner.forward, inputs)
+        after = corner.side.to_numpy(inputs)
+        if fingerprint(after) != fingerprint(leaves):
+            raise MisfitError("inputs", _changed(corner.name, self.arguments.names, leaves, after))
+        return found
 
     def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
         """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
@@ -143,8 +204,12 @@ class Legs:
                 return corner.forward(*leaves), {}
             out, grads = corner.gradients(leaves, dict(zip(names, args[count:], strict=True)))
             if zeros:
-                inputs = [x for x in leaves if corner.side.is_float(x)]
-                grads = tuple(x * 0 if g is None else g for g, x in zip(grads, inputs, strict=True))
+                named = dict(zip(self.arguments.names, leaves, strict=True))
+                inputs = [named[name] for name in floating]
+                nothing = corner.side.zeros_like
+                grads = tuple(
+                    nothing(x) if g is None else g for g, x in zip(grads, inputs, strict=True)
+                )
             return out, dict(zip(floating, grads, strict=True))
 
         return run
@@ -170,8 +235,9 @@ class Legs:
         A gradient that autograd does not have, None, is zeros from here on, and said in a note.
         """
         named = self._named(values)
-        with speaking_for(corner.name, named):
-            outcome = call(corner.side, dtype, self.function(way, corner), values)
+        with speaking_for(corner.name, named, measuring=way == "yardstick"):
+            function, names = self.function(way, corner), self.arguments.names
+            outcome = call(corner.side, dtype, function, values, names)
         if way not in ("compiled", "eager"):
             return outcome
         out, grads = outcome

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parity.errors import UsageError
@@ -42,9 +42,10 @@ class Pair:
 
     ``inputs``: a tuple of arguments, or a dictionary ``{name: argument}`` in the order in which the
     functions take them. An argument is an array, or arrays in nested containers; in the dictionary
-    also a shape, such as ``(7, 5)``, for random numbers with short decimals, none equal to another
-    and none zero. Or a callable that returns either from a ``numpy.random.Generator``. Floating
-    arrays are given to both frameworks in each dtype under test; integers and booleans as they are.
+    also a shape, such as ``(7, 5)``, nested too, for random numbers with short decimals, none equal
+    to another and none zero. Or a callable that returns either from a ``numpy.random.Generator``.
+    Floating arrays are given to both frameworks in each dtype under test; integers and booleans as
+    they are. What stands in a `Constant` is given, and no gradient of it is asked for.
 
     Raises UsageError where there is nothing to compare.
     """
@@ -83,31 +84,43 @@ class Pair:
         given = self.inputs(rng) if callable(self.inputs) else self.inputs
         if isinstance(given, dict):
             names, values = [str(name) for name in given], list(given.values())
-            values = [short_decimals(rng, v) if is_shape(v) else v for v in values]
+            values = [_drawn(rng, v) for v in values]
         else:
             values = list(given) if type(given) in (tuple, list) else [given]
             names = self._names(len(values))
         leaves = [leaf for n, v in zip(names, values, strict=True) for leaf in tree.flatten(v, n)]
         if not leaves:
             raise UsageError(f"pair {self.name or '(unnamed)'} has no inputs; give inputs=")
-        arrays = tuple(_array(name, leaf) for name, leaf in leaves)
-        return Arguments(tuple(name for name, _ in leaves), arrays, tuple(names), tuple(values))
+        return Arguments(
+            tuple(name for name, _ in leaves),
+            tuple(_array(name, leaf) for name, leaf in leaves),
+            tuple(names),
+            tuple(values),
+            {leaf for n, v in zip(names, values, strict=True) for leaf in tree.constants(v, n)},
+        )
 
     def _names(self, count: int) -> list[str]:
         """Return what the first function that can be asked calls its parameters."""
-        for function in self.sides.values():
-            called = function.forward if isinstance(function, Rule) else function
-            try:
-                names = [
-                    p.name
-                    for p in inspect.signature(called).parameters.values()
-                    if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-                ]
-            except (TypeError, ValueError):  # builtins need not have a signature
-                continue
-            if len(names) >= count:
+        called = [f.forward if isinstance(f, Rule) else f for f in self.sides.values()]
+        signatures = [_parameters(function) for function in called]
+        for names, rest in signatures:
+            if len(names) >= count and not rest:
                 return names[:count]
-        return [f"input {i + 1}" for i in range(count)]
+        for names, rest in signatures:
+            if len(names) >= count or rest:
+                more = (f"{rest}[{i}]" for i in range(count))
+                return [*names, *more][:count]
+        return [f"argument {i + 1}" for i in range(count)]
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[list[str], str]:
+    """Return the names of a function's positional parameters, and of what takes the rest."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # builtins need not have a signature
+        return [], ""
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return names, next((p.name for p in parameters if p.kind == p.VAR_POSITIONAL), "")
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,9 @@ class Arguments:
     leaves: tuple[np.ndarray, ...]
     arguments: tuple[str, ...]
     structure: tuple[Any, ...]
+    held: set[str] = field(default_factory=set)
+    """Names of the leaves whose gradient is not asked for: constants, and those that a framework
+    turns out to have no gradient of."""
 
     def build(self, leaves: Sequence[Any]) -> list[Any]:
         """Return the positional arguments, with these leaves in place."""
@@ -128,8 +144,15 @@ class Arguments:
     def floating(self) -> tuple[str, ...]:
         """Names of the leaves that have a gradient."""
         return tuple(
-            n for n, x in zip(self.names, self.leaves, strict=True) if x.dtype.kind in "fc"
+            n
+            for n, x in zip(self.names, self.leaves, strict=True)
+            if x.dtype.kind in "fc" and n not in self.held
         )
+
+    @property
+    def still(self) -> frozenset[int]:
+        """The places of the leaves whose gradient is not asked for."""
+        return frozenset(i for i, name in enumerate(self.names) if name in self.held)
 
 
 def short_decimals(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
@@ -145,7 +168,12 @@ def short_decimals(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray
 
 def is_shape(value: Any) -> bool:
     """Return whether an input is given as a shape, for random numbers."""
-    return isinstance(value, tuple) and all(type(size) is int and size >= 0 for size in value)
+    return type(value) is tuple and all(type(size) is int and size >= 0 for size in value)
+
+
+def _drawn(rng: np.random.Generator, value: Any) -> Any:
+    """Return an input with random numbers in place of every shape in it."""
+    return tree.replaced(value, lambda x: short_decimals(rng, x) if is_shape(x) else x)
 
 
 def _array(name: str, leaf: Any) -> np.ndarray:

@@ -6,21 +6,28 @@ rich is imported where something is drawn: importing it draws from Python's glob
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Status, Verdict
+from parity.show.section import Section
+from parity.where.named_walk import Step
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from parity.show.report import Report, Section
-    from parity.where.named_walk import Step
 
 MOST = 6
-"""Reasons shown below a table unless all are asked for."""
+"""Causes and reasons shown below a table unless all are asked for."""
+
+FOLDED = 3
+"""Of rows that follow from others, or agree in a long table, more than these are one line."""
+
+LONG = 12
+"""Rows from which on a table is long."""
 
 ROOMY = 3
 """Corners up to which a table has room for the smallest fault that it would have caught."""
@@ -38,22 +45,29 @@ COLOURS = {
 PLACES: dict[str, str] = {Status.INTRODUCED: "bold red", Status.INHERITED: "dim"}
 
 
-def draw(report: Report, console: Console, verbose: bool = False) -> None:
-    """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
+def draw(
+    console: Console,
+    sections: Sequence[Section],
+    verdict: Verdict,
+    said: Sequence[str],
+    notes: Sequence[str],
+    verbose: bool = False,
+) -> None:
+    """Print tables, what is ``said`` of the whole, and notes; ``verbose`` adds forwards and pairs.
+
+    Of one function what is said stands above its table, of the exercises below all of them.
+    """
     from rich.text import Text
 
-    verdict_lines = [Text(report.summary(), style=COLOURS[report.verdict])]
-    if not report.verdict.passes:
-        verdict_lines.append(Text(report.fault(), style=COLOURS[report.verdict]))
-    for section in report.sections:
+    verdict_lines = [Text(line, style=COLOURS[verdict]) for line in said]
+    for section in sections:
         console.print(Text(section.title, style="bold"))
         for loss in _losses(section):
             console.print(Text(loss))
         if section.exercise is None:  # one function: what came of it stands first
             for line in verdict_lines:
                 console.print(line)
-            gradients = (replace(r, name=f"gradient of {r.name}") for r in section.gradients)
-            console.print(_table("", (*section.forward, *gradients)))
+            _of_one_function(console, section, verbose)
         else:
             if not section.gradients:
                 console.print(_table("tensor", section.forward))
@@ -67,17 +81,43 @@ def draw(report: Report, console: Console, verbose: bool = False) -> None:
             console.print(_walk(section.walk))
         if verbose:
             console.print(_pairs(section.gradients))
-    for note in (*report.notes, *_untested(report)):
+    for note in notes:
         console.print(Text(f"Note: {note}."))
-    if any(section.exercise is not None for section in report.sections):
+    if any(section.exercise is not None for section in sections):
         for line in verdict_lines:
             console.print(line)
 
 
-def _untested(report: Report) -> Iterator[str]:
-    if report.vacuous:
-        names = ", ".join(report.vacuous)
-        yield f"zeros would pass for the gradient of {names}: nothing is tested by these inputs"
+def _of_one_function(console: Console, section: Section, verbose: bool) -> None:
+    """Print outputs and gradients in one table; rows that say nothing new are one line a kind."""
+    from rich.text import Text
+
+    tensors: dict[str, list[Row]] = {}
+    for row in section.forward:
+        tensors.setdefault(row.name, []).append(row)
+    for row in section.gradients:
+        tensors.setdefault(f"gradient of {row.name}", []).append(row)
+    folded = {} if verbose else dict(_folded(section, tensors))
+    away = {name for names in folded.values() for name in names}
+    shown = {name: rows for name, rows in tensors.items() if name not in away}
+    console.print(_table("", tuple(replace(r, name=name) for name in shown for r in shown[name])))
+    for what, names in folded.items():
+        line = f"{len(names)} more that {what}: {', '.join(names)}"
+        console.print(Text(line, style=PLACES[Status.INHERITED]))
+
+
+def _folded(section: Section, tensors: dict[str, list[Row]]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (what they do, their names) of tensors that need no row of their own."""
+    follow = [name for name, rows in tensors.items() if all(map(section.follows, rows))]
+    if len(follow) > FOLDED:
+        yield "follow from that", follow
+    agree = [
+        name
+        for name, rows in tensors.items()
+        if all(row.verdict.passes and not row.reason for row in rows)
+    ]
+    if len(tensors) > LONG and FOLDED < len(agree) < len(tensors):
+        yield "agree", agree
 
 
 def _causes(console: Console, section: Section, verbose: bool) -> None:
@@ -85,14 +125,21 @@ def _causes(console: Console, section: Section, verbose: bool) -> None:
     from rich.text import Text
 
     causes = {str(cause): cause for row in section.rows for cause in row.causes}
+    most = None if verbose else MOST
+    if section.exercise is None and causes:  # the first one's sentence stands above the table
+        first = causes.pop(next(iter(causes)))
+        if first.evidence:
+            console.print(Text(f"  {first.evidence}"))
+        if first.kind is Kind.CONVENTION and not verbose:
+            most = 1  # the others are other ways to do the same
     asked: set[str] = set()
-    for said, cause in list(causes.items())[: None if verbose else MOST]:
+    for said, cause in list(causes.items())[:most]:
         console.print(Text(f"  {said}", style="bold"))
         if section.exercise is not None and cause.tensor not in asked:  # a learner is asked
             asked.add(cause.tensor)
             console.print(Text(f"    {cause.hint}", style="italic"))
-    if len(causes) > MOST and not verbose:
-        console.print(f"  and {len(causes) - MOST} more (--verbose shows them)")
+    if most is not None and len(causes) > most:
+        console.print(f"  and {len(causes) - most} more (--verbose shows them)")
 
 
 def _walk(steps: tuple[Step, ...]) -> Table:
@@ -119,7 +166,7 @@ def _reasons(console: Console, section: Section, verbose: bool) -> None:
 
     told: dict[str, Verdict] = {}
     for row in section.rows:
-        if row.reason and (verbose or row.place != Status.INHERITED):
+        if row.reason and (verbose or not section.follows(row)):
             told.setdefault(f"  {row.name}: {row.reason}", row.verdict)
     lines = list(told.items())
     for line, verdict in lines if verbose else lines[:MOST]:

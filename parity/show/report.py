@@ -1,13 +1,12 @@
 """A finished comparison: one value that can be asked for its verdict, drawn as a table or written.
 
-Judges nothing: the rows come judged. Draws nothing: `drawing.py` does.
+Judges nothing: the rows come judged.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,39 +15,15 @@ from parity.files import write_json
 from parity.judge.cause import Kind
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict
+from parity.show.drawing import draw
+from parity.show.section import Section, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from parity.where.named_walk import Step
 
 SCHEMA = "backprop-parity/notebook/1"
 CHECK_SCHEMA = "backprop-parity/check/1"
-
-
-@dataclass(frozen=True)
-class Section:
-    """One function's forward tensors and gradients, one row a tensor and dtype."""
-
-    title: str
-    forward: tuple[Row, ...]
-    gradients: tuple[Row, ...]
-    exercise: int | None = None
-    """Its number, where it is one of the notebook's."""
-    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """By dtype and corner, of the first batch."""
-    walk: tuple[Step, ...] = ()
-    """Where a difference starts, if the functions name what is inside them."""
-
-    @property
-    def start(self) -> Step | None:
-        """The first step that introduces a difference, forwards first."""
-        return next((step for step in self.walk if step.place == Status.INTRODUCED), None)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """Every row, forwards first."""
-        return (*self.forward, *self.gradients)
 
 
 @dataclass(frozen=True)
@@ -125,15 +100,20 @@ class Report:
                 f"{said}; farthest {far.sigmas:.1f} of {BOUND:.0f} sigma, {worst.name} "
                 f"({corner.split()[0]})"
             )
-        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
-        part, first = next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
-        more = len({(part, row.name) for part, row in bad}) - 1
+        part, first = self._first_failure()
+        bad = {(part, row.name) for part, row in self._labelled() if not row.verdict.passes}
+        more = len(bad) - 1
         also = f", and in {more} more" if more else ""
         start = next((section.start for section in self.sections if section.start), None)
         begins = f", introduced in {start}" if start else ""
         known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
         reason = next(iter(known), first.reason)
         return f"first in {part}{first.name}{also}{begins}: {reason}"
+
+    def _first_failure(self) -> tuple[str, Row]:
+        """Return the first row that fails and does not inherit it, with what it is a row of."""
+        bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
+        return next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
 
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
@@ -154,89 +134,51 @@ class Report:
             return "fault: neither side; a default, a constant or a definition differs"
         return "fault: none can be found yet; make the two comparable first"
 
+    def advice(self) -> str:
+        """Say what to do next about a failure, where its cause does not say it; else nothing."""
+        first = self._first_failure()[1]
+        known = [cause.kind for cause in first.causes if cause.kind is not Kind.UNKNOWN]
+        walked = any(section.walk for section in self.sections)
+        if first.verdict is Verdict.CONVENTION and known:
+            return "next: decide which of the two is meant, and write it on both sides"
+        if first.verdict is Verdict.CONVENTION and not walked:
+            return (
+                'next: name what is inside both functions, parity.name(x, "h"): the first that '
+                "differs is said"
+            )
+        if first.verdict is Verdict.DIFFERENT and not first.odd:
+            return "next: try other inputs, such as another --seed"
+        return ""
+
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
-        from parity.show.drawing import draw
+        said = [self.summary()]
+        if not self.verdict.passes:
+            said += filter(None, (self.fault(), self.advice()))
+        draw(console, self.sections, self.verdict, said, self._noted(), verbose)
 
-        draw(self, console, verbose)
+    def _noted(self) -> tuple[str, ...]:
+        if not self.vacuous:
+            return self.notes
+        untested = f"zeros would pass for the gradient of {', '.join(self.vacuous)}"
+        return (*self.notes, f"{untested}: nothing is tested by these inputs")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, in the schema that docs/json.md describes."""
         found = {
             "schema": self.schema,
-            "options": {key: _plain(value) for key, value in asdict(self.options).items()},
+            "options": {key: plain(value) for key, value in asdict(self.options).items()},
             "verdict": str(self.verdict),
             "summary": self.summary(),
         }
         if self.schema == CHECK_SCHEMA:
             found["fault"] = "" if self else self.fault()
+            found["advice"] = "" if self else self.advice()
         return found | {
             "notes": list(self.notes),
-            "sections": [_section(section) for section in self.sections],
+            "sections": [section.as_dict() for section in self.sections],
         }
 
     def write_json(self, path: Path) -> None:
         """Write `as_dict` to ``path``, whole or not at all."""
         write_json(path, self.as_dict())
-
-
-def _section(section: Section) -> dict[str, Any]:
-    numbered = {} if section.exercise is None else {"exercise": section.exercise}
-    return numbered | {
-        "title": section.title,
-        "losses": {
-            dtype: {corner: _plain(loss) for corner, loss in losses.items()}
-            for dtype, losses in section.losses.items()
-        },
-        "walk": [_step(step) for step in section.walk],
-        "forward": [_row(row) for row in section.forward],
-        "gradients": [_row(row) for row in section.gradients],
-    }
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {
-        "tensor": step.name,
-        "gradient": step.gradient,
-        "place": step.place,
-        "into": step.into,
-        "sigmas": _plain(step.apart.sigmas),
-        "alone": _plain(step.alone.sigmas),
-    }
-
-
-CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
-"""What of a cause is written."""
-
-
-def _row(row: Row) -> dict[str, Any]:
-    return {
-        "tensor": row.name,
-        "dtype": row.dtype,
-        "verdict": str(row.verdict),
-        "reason": row.reason,
-        "odd": list(row.odd),
-        "causes": [{key: str(getattr(cause, key)) for key in CAUSE} for cause in row.causes],
-        "place": row.place,
-        "power": _plain(row.power),
-        "power_here": _plain(row.power_here),
-        "vacuous": row.vacuous,
-        "zero": row.zero,
-        "batch": row.batch,
-        "sigmas": {
-            corner: {"sigmas": _plain(d.sigmas), "worst": list(d.worst)}
-            for corner, d in row.distances.items()
-        },
-        "pairs": [
-            {key: _plain(value) for key, value in pair._asdict().items()} for pair in row.pairs
-        ],
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Return ``value`` as JSON can hold it: infinities and NaN as strings."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value

@@ -179,7 +179,7 @@ class Trial:
             self._disputed[key] = Disputes(
                 [problem.tensor(0, name) for name in self.legs.cotangents()],
                 [problem.tensor(1, name) for name in self.legs.floating],
-                Space(leaves),
+                Space(leaves, self.legs.arguments.still),
                 {c: partial(self._loss, c, douts) for c in problem.outcomes},
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
@@ -198,19 +198,26 @@ class Trial:
         """Say what was decided without being asked."""
         if self.legs.pair.forward_only:
             return ["forwards only, as asked"]
-        if not self.arguments.floating:
-            return ["no input is floating point: there is no gradient to compare"]
-        if not self.legs.cotangents():
+        without = self.legs.ungraded()
+        if not self.legs.arguments.floating:
+            floats = any(x.dtype.kind in "fc" for x in self.arguments.leaves)
+            kind = "without a gradient" if floats else "no floating point number"
+            return [*without, f"every input is {kind}: there is no gradient to compare"]
+        if not self.legs.cotangents() and not without:
             return ["no output is floating point: there is no gradient to compare"]
-        return [
-            f"{framework}'s sigma is pooled over each tensor, from {plan.seeds} noisy runs: all "
-            "would take too long"
-            for framework, plan in self.legs.plans.items()
-            if plan.pooled
-        ] + [
-            f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
-            for corner, name in sorted(self.legs.unused)
-        ]
+        return (
+            without
+            + [
+                f"{framework}'s sigma is pooled over each tensor, from {plan.seeds} noisy runs: "
+                "all would take too long"
+                for framework, plan in self.legs.plans.items()
+                if plan.pooled
+            ]
+            + [
+                f"{corner} finds no path from {name} to the outputs (gradient None); taken as zeros"
+                for corner, name in sorted(self.legs.unused)
+            ]
+        )
 
 
 def _same_or_new(legs: Legs | None, pair: Pair, arguments: Arguments) -> Legs:

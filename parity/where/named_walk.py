@@ -128,9 +128,12 @@ class _Walker:
             inputs = args[: self.count + len(labels)]
             cotangents = args[len(inputs) :]
             keys = [*names, *(_value(name) for name in upstream)]
-            out, grads = api.vjp(both, inputs, dict(zip(keys, cotangents, strict=True)))
-            floats = [x for x in inputs if api.is_float(x)]
-            grads = [x * 0 if g is None else g for g, x in zip(grads, floats, strict=True)]
+            still = self.legs.arguments.still
+            out, grads = api.vjp(both, inputs, dict(zip(keys, cotangents, strict=True)), still)
+            floats = [x for i, x in enumerate(inputs) if api.is_float(x) and i not in still]
+            grads = [
+                api.zeros_like(x) if g is None else g for g, x in zip(grads, floats, strict=True)
+            ]
             return out, dict(zip([*self.legs.arguments.floating, *labels], grads, strict=True))
 
         douts = self.douts if douts is None else douts

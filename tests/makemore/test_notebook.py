@@ -10,9 +10,9 @@ from parity.errors import ParityError, UsageError
 from parity.judge.verdict import Verdict
 from parity.makemore.data import load
 from parity.makemore.exercises import EXERCISES, layer_inputs
+from parity.makemore.figures import exercise_1
 from parity.makemore.notebook import FLOAT32, FLOAT64, Bench, Options, batches, run
 from parity.makemore.published import NOTEBOOK, read
-from parity.makemore.reproduce import exercise_1
 from torch_ref import chunked, ops
 
 NOTEBOOK_ORDER = (  # as its cells compare them

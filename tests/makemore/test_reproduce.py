@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from parity.__main__ import main
 from parity.errors import UsageError
 from parity.makemore.data import load
+from parity.makemore.figures import figure
 from parity.makemore.published import NOTEBOOK, RUNS, read
-from parity.makemore.reproduce import figure
 from parity.makemore.sampling import SAMPLERS, jax_random, torch_2_5
 
 HIDDEN, EMBD, BLOCK, N, STEPS = 24, 7, 2, 9, 60

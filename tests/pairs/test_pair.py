@@ -65,7 +65,7 @@ def test_inputs_are_named_by_dictionary_or_by_parameter():
     assert arguments((np.ones(2), {"k": np.ones(3)})).names == ("x", "w['k']")
     assert arguments((np.ones(2),), jax=lambda *x: x, torch=f).names == ("x",)
     assert arguments((np.ones(2), 1), jax=lambda *x: x, torch=lambda *x: x).names == (
-        "input 1", "input 2",
+        "x[0]", "x[1]",
     )  # fmt: skip
     rule = Rule(lambda p, q: (p, None), lambda r, d: (d, d))
     assert arguments((1.0, 2.0), jax=rule).names == ("p", "q")

@@ -106,7 +106,9 @@ def _by_autodiff(corner: Corner, forward: Any) -> Corner:
     return replace(
         corner,
         forward=forward,
-        gradients=lambda leaves, douts: corner.side.vjp(forward, leaves, douts),
+        gradients=lambda leaves, douts: corner.side.vjp(
+            forward, leaves, douts, corner.arguments.still
+        ),
     )
 
 

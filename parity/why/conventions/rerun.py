@@ -76,8 +76,13 @@ class Rerun:
         if key not in self._programs:
             corner = self.legs.corners[side]
             inputs = corner.side.from_numpy(tuple(leaves))
+
+            def ordered(*leaves: Any) -> dict[str, Any]:  # a program's outputs have no names
+                found = corner.forward(*leaves)
+                return {name: found[name] for name in self.legs.outputs}
+
             try:
-                self._programs[key] = self.frameworks[side].record(corner.forward, inputs)
+                self._programs[key] = self.frameworks[side].record(ordered, inputs)
             except Exception:
                 self._programs[key] = []
         return self._programs[key]
@@ -127,7 +132,8 @@ class Rerun:
             if key not in self._ready:
 
                 def pulled(values: Any, leaves: Any, douts: Any) -> Any:
-                    return api.vjp(lambda *xs: function.run(values, xs), leaves, douts)[1]
+                    still = self.legs.arguments.still
+                    return api.vjp(lambda *xs: function.run(values, xs), leaves, douts, still)[1]
 
                 self._ready[key] = self._compiled(pulled, side)
             douts = dict(zip(self.legs.cotangents(), problem.values[self.count :], strict=True))
@@ -150,10 +156,10 @@ class Rerun:
         found: Any,
     ) -> Arrays:
         """Return gradients of the changed inputs, ``leaves``, as those of the ``whole`` ones."""
-        floats = [x for x in leaves if x.dtype.kind in "fc"]
+        given = dict(zip(self.legs.arguments.names, leaves, strict=True))
         grads = {
-            name: np.zeros_like(x) if grad is None else grad
-            for name, x, grad in zip(self.legs.floating, floats, found, strict=True)
+            name: np.zeros_like(given[name]) if grad is None else grad
+            for name, grad in zip(self.legs.floating, found, strict=True)
         }
         like = dict(zip(self.legs.arguments.names, whole, strict=True))
         for keep in self._kept(change, whole):
@@ -163,6 +169,8 @@ class Rerun:
                 grads[name] = spread
         grads = _exchanged(grads, change.exchanged)
         for one, other, factor in reversed(change.mixed):
+            if one not in grads or other not in grads:
+                continue
             grads[other] = grads[other] + factor * grads[one]
         for layout in reversed(change.inputs):
             if layout.tensor in grads:

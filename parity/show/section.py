@@ -1,0 +1,113 @@
+"""One function's judged tensors, as values and as what JSON can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parity.judge.verdict import Row, Status, Verdict
+
+if TYPE_CHECKING:
+    from parity.where.named_walk import Step
+
+
+@dataclass(frozen=True)
+class Section:
+    """One function's forward tensors and gradients, one row a tensor and dtype."""
+
+    title: str
+    forward: tuple[Row, ...]
+    gradients: tuple[Row, ...]
+    exercise: int | None = None
+    """Its number, where it is one of the notebook's."""
+    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By dtype and corner, of the first batch."""
+    walk: tuple[Step, ...] = ()
+    """Where a difference starts, if the functions name what is inside them."""
+
+    @property
+    def start(self) -> Step | None:
+        """The first step that introduces a difference, forwards first."""
+        return next((step for step in self.walk if step.place == Status.INTRODUCED), None)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Every row, forwards first."""
+        return (*self.forward, *self.gradients)
+
+    def follows(self, row: Row) -> bool:
+        """Return whether a row fails only because another does.
+
+        It inherits its difference; or it is the gradient of two functions that differ, each right
+        for its own.
+        """
+        if row.place == Status.INHERITED:
+            return True
+        differ = any(output.verdict is Verdict.CONVENTION for output in self.forward)
+        gradient = any(row is own for own in self.gradients)
+        return differ and gradient and row.verdict is Verdict.CONVENTION
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the section as plain values, in the schema that docs/json.md describes."""
+        numbered = {} if self.exercise is None else {"exercise": self.exercise}
+        return numbered | {
+            "title": self.title,
+            "losses": {
+                dtype: {corner: plain(loss) for corner, loss in losses.items()}
+                for dtype, losses in self.losses.items()
+            },
+            "walk": [_step(step) for step in self.walk],
+            "forward": [_row(row) for row in self.forward],
+            "gradients": [_row(row) for row in self.gradients],
+        }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "tensor": step.name,
+        "gradient": step.gradient,
+        "place": step.place,
+        "into": step.into,
+        "sigmas": plain(step.apart.sigmas),
+        "alone": plain(step.alone.sigmas),
+    }
+
+
+CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
+"""What of a cause is written."""
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "tensor": row.name,
+        "dtype": row.dtype,
+        "verdict": str(row.verdict),
+        "reason": row.reason,
+        "odd": list(row.odd),
+        "causes": [{key: str(getattr(cause, key)) for key in CAUSE} for cause in row.causes],
+        "place": row.place,
+        "power": plain(row.power),
+        "power_here": plain(row.power_here),
+        "vacuous": row.vacuous,
+        "zero": row.zero,
+        "batch": row.batch,
+        "sigmas": {
+            corner: {"sigmas": plain(d.sigmas), "worst": list(d.worst)}
+            for corner, d in row.distances.items()
+        },
+        "pairs": [
+            {key: plain(value) for key, value in pair._asdict().items()} for pair in row.pairs
+        ],
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can hold it: infinities and NaN as strings."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
