@@ -34,7 +34,7 @@ def tied(legs: Legs, problem: Exact, corner: str, right: str, name: str) -> Caus
     wrong = _wrong(problem, corner, right, name)
     if wrong is None or wrong.all() or not wrong.any():
         return None
-    makes = (other_numbers, *OTHER_ORDERS)
+    makes = (other_numbers, *OTHER_ORDERS[:2])
     others: list[Problem] | None = None
     for tensor, said, where in _conditions(legs, problem, len(wrong)):
         if not _fits(legs, problem, tensor, where, wrong):

@@ -114,7 +114,9 @@ def _solved(legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...]) -> Fur
     rng = np.random.default_rng(SEED + 1)
     outcomes = {}
     try:
-        shapes = {name: x.shape for name, x in _outputs(legs, leaves).items()}
+        corner = next(iter(legs.corners.values()))
+        first = legs.run("forward", corner, FLOAT64, leaves)
+        shapes = {name: x.shape for name, x in first.items()}
         douts = tuple(
             _cotangent(rng, shapes[name], x.dtype) for name, x in legs.cotangents().items()
         )
@@ -128,15 +130,6 @@ def _solved(legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...]) -> Fur
         return None
     own = {side: _noise(problem, side, outcomes[side]) for side in legs.pair.sides}
     return Further(values, outcomes, own)
-
-
-def _outputs(legs: Legs, leaves: tuple[np.ndarray, ...]) -> Mapping[str, np.ndarray]:
-    corner = next(iter(legs.corners.values()))
-    with corner.side.exactly(FLOAT64):
-        outline: Mapping[str, np.ndarray] = corner.side.outline(
-            corner.forward, corner.side.from_numpy(leaves)
-        )
-    return outline
 
 
 def _cotangent(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
