@@ -18,6 +18,8 @@ import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
+from parity.frameworks.jax_arithmetic import Arithmetic
+from parity.frameworks.jax_windows import window_of
 from parity.frameworks.jaxprs import CUSTOM, INLINED, chosen, user_line
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 
@@ -32,8 +34,13 @@ SPELLED = {
 """What torch calls the same."""
 SWITCHES = {"integer_pow": "y", "round": "rounding_method"}
 """Parameters, no operands, that are constants all the same."""
+TRACED = True
+"""A program is the same for all numbers of one shape: it was recorded without any."""
 TURNS = 10_000
 """Turns after which a while loop is ended, and gives NaN."""
+
+
+__all__ = ["TRACED", "Arithmetic", "compiled", "ending", "record"]
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
@@ -56,26 +63,6 @@ def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``run`` compiled in little time: what it is given are arguments, constants too."""
     return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
-
-
-class Arithmetic:
-    """What an edit may compute with. torch_program.py has the same names."""
-
-    exp, log = jnp.exp, jnp.log
-    sqrt, tanh = jnp.sqrt, jnp.tanh
-    sinh, asinh = jnp.sinh, jnp.arcsinh
-    erf = staticmethod(jax.lax.erf)
-    where, abs, sign = jnp.where, jnp.abs, jnp.sign
-    floor, ceil, trunc = jnp.floor, jnp.ceil, jnp.trunc
-    round = staticmethod(jnp.round)
-    maximum = jnp.maximum
-    gt, ge, lt, le = jnp.greater, jnp.greater_equal, jnp.less, jnp.less_equal
-
-    @staticmethod
-    def middle(x: Any, axis: int) -> tuple[Any, Any]:
-        """Return the two middle elements along an axis, in order."""
-        ordered, size = jnp.sort(x, axis), x.shape[axis]
-        return jnp.take(ordered, (size - 1) // 2, axis), jnp.take(ordered, size // 2, axis)
 
 
 class _Recorder:
@@ -183,6 +170,7 @@ class _Flat:
                 factor,
                 shift,
                 held,
+                window=window_of(equation),
             )
         )
         return outputs

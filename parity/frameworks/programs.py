@@ -25,6 +25,19 @@ MOVING = frozenset(
 """What changes where numbers stand, how often, or their dtype, and no number."""
 
 
+ELEMENTWISE = MOVING | frozenset(
+    """abs add custom_jvp_call custom_vjp_call div elu erf erfc exp exp2 expm1 gelu gt ge
+    hardsigmoid hardswish hardtanh leaky_relu le log log1p log_sigmoid_forward logistic lt max
+    maximum clamp clamp_max clamp_min minimum mish mul neg pow reciprocal relu relu6 rsqrt rsub
+    select_n sigmoid sign silu softplus sqrt square stop_gradient sub tanh where""".split()
+)
+"""What makes each number of one number of each input, or moves numbers."""
+FILLING = frozenset(
+    """empty_like full_like new_empty new_full new_ones new_zeros ones_like zeros_like""".split()
+)
+"""What is as large as its input, and does not depend on it."""
+
+
 @dataclass(frozen=True)
 class Constant:
     """A number, switch or word that a function has in it; or where one could be put in.
@@ -44,6 +57,32 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Window:
+    """How an operation slides along its input, axis by axis; of a padding, windows of one number.
+
+    Only axes along which it may slide are here; ``apply`` runs the operation with another window.
+    """
+
+    size: tuple[int, ...]
+    """Of the input."""
+    length: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    apply: Callable[[list[Any], Window], Any]
+    mode: str = "zeros"
+    """What stands in the padding: zeros, reflect, edge, wrap; nothing where it has to be so."""
+    turned: bool = False
+    """Whether a kernel is turned round along all these axes."""
+    has_kernel: bool = False
+
+    def places(self) -> tuple[int, ...]:
+        """Return how often it stands along each axis."""
+        axes = zip(self.size, self.length, self.strides, self.dilation, self.padding, strict=True)
+        return tuple((n + sum(p) - d * (k - 1) - 1) // s + 1 for n, k, s, d, p in axes)
+
+
+@dataclass(frozen=True)
 class Operation:
     """One operation: reads slots, writes slots; may hold programs, a loop's body for one."""
 
@@ -59,6 +98,7 @@ class Operation:
     held: tuple[Program, ...] = ()
     axis: int | None = None
     """Along which it works, where it is one that may be asked."""
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +171,11 @@ class Program:
 
     def run(self, inputs: Sequence[Any], changes: Changes = UNCHANGED) -> list[Any]:
         """Return the outputs for these inputs; where a slot has a new value, that is read."""
+        values = self.values(inputs, changes)
+        return [values[slot] for slot in self.outputs]
+
+    def values(self, inputs: Sequence[Any], changes: Changes = UNCHANGED) -> dict[int, Any]:
+        """Return what every slot holds for these inputs."""
         values = {c.slot: c.value for c in self.constants} | dict(self.captured)
         values |= changes.values
         for slot, x in zip(self.inputs, inputs, strict=True):
@@ -145,7 +190,15 @@ class Program:
             if operation.shift in changes.values:
                 written[0] = written[0] + changes.values[operation.shift]
             values.update(zip(operation.outputs, written, strict=False))
-        return [values[slot] for slot in self.outputs]
+        return values
+
+    def inputs_read(self) -> frozenset[int]:
+        """Return the inputs that the outputs depend on, for all that can be seen."""
+        needed = set(self.outputs)
+        for operation in reversed(self.operations):
+            if not needed.isdisjoint(operation.outputs) and operation.kind not in FILLING:
+                needed.update(operation.inputs)
+        return frozenset(needed.intersection(self.inputs))
 
     def producer(self, slot: int) -> Operation | None:
         """Return the operation that writes a slot, None of an input or a constant."""

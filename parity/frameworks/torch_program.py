@@ -21,19 +21,26 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 from parity.frameworks.programs import Changes, Constant, Operation, Program
+from parity.frameworks.torch_arithmetic import Arithmetic
 from parity.frameworks.torch_operations import Opening, name_of, written
+from parity.frameworks.torch_windows import window_of
 
 NO_CONSTANTS = frozenset(
     """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
     keepdim layout length m memory_format minlength n name non_blocking num_classes num_samples
     output_size pin_memory repeats requires_grad self_is_result size sparse_grad start step steps
-    storage_offset stride train training""".split()
+    storage_offset stride train training transposed""".split()
 )
 """Arguments that say where numbers stand or how they are held."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
+TRACED = False
+"""A program is what was done for the numbers given: Python may have looked at them."""
 TORCH = str(Path(torch.__file__ or "").parent)
 HARNESS = str(Path(__file__).parents[1])
+
+
+__all__ = ["TRACED", "Arithmetic", "compiled", "ending", "record"]
 
 
 def record(function: Callable[..., Any], inputs: Sequence[Any]) -> list[Program]:
@@ -49,30 +56,6 @@ def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``run`` itself: torch runs eagerly here."""
     return run
-
-
-class Arithmetic:
-    """What an edit may compute with. jax_program.py has the same names."""
-
-    exp, log = torch.exp, torch.log
-    sqrt, tanh = torch.sqrt, torch.tanh
-    sinh, asinh = torch.sinh, torch.asinh
-    erf = torch.special.erf
-    where, abs, sign = torch.where, torch.abs, torch.sign
-    floor, ceil, trunc = torch.floor, torch.ceil, torch.trunc
-    round = torch.round
-    gt, ge, lt, le = torch.gt, torch.ge, torch.lt, torch.le
-
-    @staticmethod
-    def maximum(x: Any, y: Any) -> Any:
-        """Return the larger of a tensor and a number."""
-        return torch.maximum(x, torch.as_tensor(y, dtype=x.dtype))
-
-    @staticmethod
-    def middle(x: Any, axis: int) -> tuple[Any, Any]:
-        """Return the two middle elements along an axis, in order."""
-        ordered, size = torch.sort(x, axis).values, x.shape[axis]
-        return ordered.select(axis, (size - 1) // 2), ordered.select(axis, size // 2)
 
 
 def _recorded(function: Callable[..., Any], inputs: Sequence[Any], opened: bool) -> Program:
@@ -215,6 +198,7 @@ class _Tape(Opening):
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
+                window=window_of(func, args, kwargs),
             )
         )
 
@@ -281,17 +265,31 @@ def _label(func: Any, name: str) -> str:
 
 
 def users_line(*own: str) -> str:
-    """Return file:line of the user's innermost frame; nothing where parity calls torch itself.
+    """Return file:line of the user's innermost frame, and torch's own module that it calls.
 
-    ``own`` are the files of those who watch, which stand above it.
+    Nothing where parity calls torch itself. ``own`` are the files of those who watch, which stand
+    above it.
     """
     frame: Any = sys._getframe(1)
+    modules: list[Any] = []
+    line = ""
     while frame is not None:
         name = frame.f_code.co_filename
         watching = frame.f_code.co_name == "__torch_dispatch__" or name in (*own, __file__)
         if name.startswith(HARNESS) and not watching:
-            return ""
-        if not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
-            return f"{Path(name).name}:{frame.f_lineno}"
+            break
+        called = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        if isinstance(called, torch.nn.Module) and (modules or name.startswith(TORCH)):
+            modules.append(called)
+        if not line and not name.startswith((HARNESS, TORCH)) and "contextlib" not in name:
+            line = f"{Path(name).name}:{frame.f_lineno}"
         frame = frame.f_back
-    return ""
+    return f"{line} ({_called(modules)})" if line and modules else line
+
+
+def _called(modules: Sequence[Any]) -> str:
+    """Return what the innermost module is called in the outermost one, or what it is."""
+    inner, outer = modules[0], modules[-1]
+    names = (name for name, module in outer.named_modules() if module is inner)
+    kind = type(inner).__name__
+    return f"{name}, {kind}" if (name := next(names, "")) else kind

@@ -1,20 +1,18 @@
 """Single edits of a line of array code: the mistakes that a slip of hand or thought makes.
 
 Works on the syntax tree alone: it imports no framework, runs nothing and judges nothing. One edit
-at a time, at every place where it fits; `RULES` is the whole list of what an edit can be.
+at a time, at every place where it fits; `edit_rules.py` says what an edit can be.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from copy import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-Kinds = Mapping[str, Hashable]
-"""The names that a line may read, each with its kind; names of equal kind are exchangeable."""
+from parity.why.edit_rules import RULES, Kinds, Rule, kind, with_fields
 
 
 class Edit(NamedTuple):
@@ -110,13 +108,6 @@ def needed(code: Sequence[ast.stmt], index: int, given: Iterable[str]) -> list[i
     return found
 
 
-def kind(value: Any) -> Hashable:
-    """Return what makes two values exchangeable: an array's shape and dtype, else the type."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return tuple(value.shape), str(value.dtype)
-    return str(type(value))
-
-
 def _below(
     node: ast.AST, kinds: Kinds, rules: Sequence[Rule], *, own: bool = True
 ) -> Iterator[tuple[str, str, str, ast.AST]]:
@@ -133,229 +124,7 @@ def _below(
                     child, kinds, rules, own=field != "func"
                 ):
                     inside = new if places is not value else [*value[:i], new, *value[i + 1 :]]
-                    changed = _with(node, **{field: inside})
+                    changed = with_fields(node, **{field: inside})
                     if isinstance(child, ast.Name | ast.Constant):  # says too little by itself
                         before, after = ast.unparse(node), ast.unparse(changed)
                     yield rule_name, before, after, changed
-
-
-def _with(node: Any, **fields: Any) -> Any:
-    """Return a shallow copy of ``node`` with other ``fields``."""
-    changed = copy(node)
-    for name, value in fields.items():
-        setattr(changed, name, value)
-    return changed
-
-
-def _is_read(node: ast.AST, kinds: Kinds) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in kinds
-
-
-def _is_number(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-
-
-def _is_path(node: ast.AST, kinds: Kinds) -> bool:
-    """Whether ``node`` names a module, a class or a function rather than a value."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name) and node.id not in kinds
-
-
-def _receiver(call: ast.Call, kinds: Kinds) -> ast.expr | None:
-    """Return x of ``x.method(...)``, None for a plain function."""
-    function = call.func
-    if isinstance(function, ast.Attribute) and not _is_path(function.value, kinds):
-        return function.value
-    return None
-
-
-# Every rule: (node, kinds) -> what may stand in the node's place.
-
-ELEMENTWISE = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
-ORDERED = (ast.Sub, ast.Div, ast.Pow, ast.MatMult)
-
-
-def _operator(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a - b: a + b, a * b, a / b, a ** b, and b - a."""
-    if isinstance(node, ast.BinOp):
-        for other in ELEMENTWISE:
-            if not isinstance(node.op, other):
-                yield _with(node, op=other())
-        if isinstance(node.op, ORDERED):
-            yield _with(node, left=node.right, right=node.left)
-
-
-def _sign(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """-a: a; and the reverse."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield node.operand
-    elif _is_number(node):
-        yield from [ast.UnaryOp(ast.USub(), node)] if node.value else []
-    elif isinstance(node, ast.BinOp | ast.Call) or _is_read(node, kinds):
-        yield ast.UnaryOp(ast.USub(), node)
-
-
-def _number(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """2: 3, 0 and 1. An axis is a number too."""
-    if _is_number(node):
-        half = node.value // 2 if node.value == node.value // 2 * 2 else node.value / 2
-        for value in (node.value + 1, type(node.value)(0), half):
-            yield ast.Constant(value)
-
-
-def _flag(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """keepdims=True: keepdims=False."""
-    flag = node.value if isinstance(node, ast.keyword) else None
-    if isinstance(flag, ast.Constant) and flag.value in (True, False):
-        yield _with(node, value=ast.Constant(not flag.value))
-
-
-def _term(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a + b, a * b, a @ b: a, and b. a / b, a ** b: a."""
-    if isinstance(node, ast.BinOp):
-        yield node.left
-        if not isinstance(node.op, ast.Div | ast.Pow):
-            yield node.right
-
-
-def _call(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """f(a), a.f(), a.T, a[i]: a."""
-    if isinstance(node, ast.Call):
-        receiver = _receiver(node, kinds)
-        if receiver is not None:
-            yield receiver
-        elif node.args and not isinstance(node.args[0], ast.Starred):
-            yield node.args[0]
-    elif isinstance(node, ast.Subscript) or (
-        isinstance(node, ast.Attribute) and not _is_path(node, kinds)
-    ):
-        yield node.value
-
-
-def _argument(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a.sum(0, keepdims=True): a.sum(keepdims=True), a.sum(0)."""
-    if isinstance(node, ast.Call):
-        if _receiver(node, kinds) is not None:
-            for i in range(len(node.args)):
-                yield _with(node, args=[*node.args[:i], *node.args[i + 1 :]])
-        for i in range(len(node.keywords)):
-            yield _with(node, keywords=[*node.keywords[:i], *node.keywords[i + 1 :]])
-
-
-SIMILAR = (
-    ("sum", "mean"),
-    ("max", "min"),
-    ("argmax", "argmin"),
-    ("exp", "log"),
-    ("zeros_like", "ones_like"),
-    ("add", "set"),
-    ("scatter_add", "scatter"),
-)
-
-
-def _function(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a.sum(): a.mean(); and so on through `SIMILAR`, both ways."""
-    if isinstance(node, ast.Call):
-        field = "attr" if isinstance(node.func, ast.Attribute) else "id"
-        called = getattr(node.func, field, None)
-        for pair in SIMILAR:
-            if called in pair:
-                other = pair[1 - pair.index(called)]
-                yield _with(node, func=_with(node.func, **{field: other}))
-
-
-def _name(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: any other name of the same kind."""
-    if _is_read(node, kinds):
-        for other in kinds:
-            if other != node.id and kinds[other] == kinds[node.id]:
-                yield _with(node, id=other)
-
-
-def _order(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a, b = f(): b, a = f()."""
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
-        names = node.targets[0].elts
-        for i in range(len(names) - 1):
-            swapped = [*names[:i], names[i + 1], names[i], *names[i + 2 :]]
-            yield _with(node, targets=[_with(node.targets[0], elts=swapped)])
-
-
-Rule = Callable[[ast.AST, Kinds], Iterator[ast.AST]]
-RULES: tuple[Rule, ...] = (
-    _operator, _sign, _number, _flag, _term, _call, _argument, _function, _name, _order,
-)  # fmt: skip
-"""What can go wrong in one place."""
-
-
-# Rules whose edits often change nothing: of use in a search, none in a proof.
-
-
-def _grouping(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a - b ** c: (a - b) ** c; and the reverse."""
-    if isinstance(node, ast.BinOp):
-        if isinstance(node.right, ast.BinOp):
-            inner = node.right
-            yield _with(inner, left=_with(node, right=inner.left))
-        if isinstance(node.left, ast.BinOp):
-            inner = node.left
-            yield _with(inner, right=_with(node, left=inner.right))
-
-
-def _transpose(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
-    """a.T: a.reshape(a.T.shape)."""
-    if isinstance(node, ast.Attribute) and node.attr == "T" and not _is_path(node, kinds):
-        shape = ast.Attribute(node, "shape", ast.Load())
-        yield ast.Call(ast.Attribute(node.value, "reshape", ast.Load()), [shape], [])
-
-
-def _twice(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a * a."""
-    if _is_read(node, kinds):
-        yield ast.BinOp(node, ast.Mult(), node)
-
-
-SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
-"""What a search for the edit behind a wrong value tries."""
-
-
-# Rules that put in what may have been left out: of use where a wrong line is to be set right.
-
-
-def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a**2, a**3, 2 * a, a / 2, a - 1, a.T, a.conj(), a.sum(0), a.sum(0, keepdims=True)."""
-    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
-        a = ast.unparse(node)
-        a = f"({a})" if isinstance(node, ast.BinOp) else a
-        for new in (
-            *(f"{a} ** 2", f"{a} ** 3", f"2 * {a}", f"{a} / 2", f"{a} - 1", f"{a} + 1", f"{a}.T"),
-            *(f"{a}.conj()", f"{a}.sum(0)", f"{a}.sum(0, keepdims=True)"),
-            *(f"{a}.sum(-1, keepdims=True)", f"{a}.sum(1)"),
-        ):
-            yield ast.parse(new, mode="eval").body
-
-
-def _factor(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a * b and a / b for any name b; of a whole number n also a * (n / (n - 1)) and back."""
-    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
-        for name in kinds:
-            factors = [name]
-            if kinds[name] == kind(1):
-                factors += [f"({name} / ({name} - 1))"]
-            for b in (ast.parse(text, mode="eval").body for text in factors):
-                yield ast.BinOp(node, ast.Mult(), b)
-                yield ast.BinOp(node, ast.Div(), b)
-
-
-def _sum(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a + b and a - b for any name b."""
-    if isinstance(node, ast.BinOp | ast.Call):
-        for name in kinds:
-            b = ast.Name(name, ast.Load())
-            yield ast.BinOp(node, ast.Add(), b)
-            yield ast.BinOp(node, ast.Sub(), b)
-
-
-MENDING: tuple[Rule, ...] = (*SEARCHED, _left_out, _factor, _sum)
-"""What a search for the edit that sets a wrong line right tries."""

@@ -9,24 +9,36 @@ import ast
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stdout
 from copy import copy, deepcopy
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from parity.why.edits import MENDING, Edit, edits, kind, targets
+from parity.why.edit_rules import BORROWING, MENDING, kind
+from parity.why.edits import Edit, edits, reads, targets
 
 MOST_SECONDS = 10.0
 """Of search in one function; what is found by then is said."""
+
+MOST_MADE = 40
+"""Expressions of another function that are put in."""
 
 SIMPLE = (ast.Assign, ast.AugAssign, ast.Return)
 
 
 Judge = Callable[[Any], tuple[str, ...]]
 """What a function returned -> the names of what is right in it."""
+
+
+class Made(NamedTuple):
+    """What another function makes on its way, and how."""
+
+    value: Any
+    source: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,10 @@ class Mend:
     """What it makes right."""
     longer: int
     """By how much the line grows."""
+    again: Callable[[tuple[Any, ...], Mapping[str, Made]], Any]
+    """Runs the edited function on other arguments, with what else it then reads."""
+    borrows: tuple[str, ...] = ()
+    """What it reads of what it was not given."""
 
     @property
     def line(self) -> str:
@@ -51,9 +67,11 @@ def mends(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
     right: Judge,
+    made: Mapping[str, Made] | None = None,
 ) -> Iterator[Mend]:
     """Yield every edit of ``function`` after which ``right(function(*arguments))`` is not empty.
 
+    With ``made``, only such as read something of it instead of, or times, what they read now.
     Nothing where its source cannot be had. Every run is given copies. Where there is a loop only
     its body is edited, and nothing where it is a while loop: an edit must not keep it from ending.
     """
@@ -63,16 +81,63 @@ def mends(
     names = dict(function.__globals__) | dict(inspect.getclosurevars(function).nonlocals)
     names |= _defaults(function)
     kinds = _kinds(definition, names, arguments)
+    kinds |= {name: kind(item.value) for name, item in (made or {}).items()}
+    rules = MENDING if made is None else BORROWING
     ends = time.monotonic() + MOST_SECONDS
     for statement in _editable(definition):
-        for edit in edits(statement, kinds, MENDING):
+        for edit in edits(statement, kinds, rules):
             if time.monotonic() > ends:
                 return
-            made = _made(_edited(definition, statement, edit), names, arguments, right)
-            if made:
+            borrows = tuple(reads(edit.statement).intersection(made or ()))
+            if made is not None and not borrows:
+                continue
+            edited = _edited(definition, statement, edit)
+            space = names | {name: made[name].value for name in borrows} if made else names
+            makes = _made(edited, space, arguments, right)
+            if makes:
                 longer = len(ast.unparse(edit.statement)) - len(ast.unparse(statement))
                 place = f"{Path(function.__code__.co_filename).name}:{statement.lineno}"
-                yield Mend(edit, place, made, longer)
+                again = partial(_again, edited, names)
+                yield Mend(edit, place, makes, longer, again, borrows)
+
+
+def _again(
+    definition: ast.FunctionDef,
+    names: dict[str, Any],
+    arguments: tuple[Any, ...],
+    made: Mapping[str, Made],
+) -> Any:
+    space = names | {name: item.value for name, item in made.items()}
+    return _run(definition, space, deepcopy(arguments))
+
+
+def made_by(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Made]:
+    """Return the arrays that a function makes on its way: {a name that it has not: how}.
+
+    Every expression of its lines, as far as its names hold to the end what they held there.
+    """
+    definition = _definition(function)
+    if definition is None:
+        return {}
+    names = dict(function.__globals__) | dict(inspect.getclosurevars(function).nonlocals)
+    names |= _defaults(function)
+    local = _locals(definition, names, arguments)
+    found: dict[str, Made] = {}
+    sources = [
+        ast.unparse(node)
+        for statement in definition.body
+        if isinstance(statement, SIMPLE)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.BinOp | ast.Call | ast.UnaryOp | ast.Subscript)
+    ]
+    for source in [*dict.fromkeys(sources)][:MOST_MADE]:
+        try:
+            value = eval(source, names | (local or {}))
+        except Exception:  # a name that is bound only inside the expression
+            continue
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            found[f"made_{len(found)}_"] = Made(value, source)
+    return found
 
 
 def _editable(definition: ast.FunctionDef) -> list[ast.stmt]:
@@ -129,6 +194,19 @@ def _kinds(
     definition: ast.FunctionDef, names: dict[str, Any], arguments: tuple[Any, ...]
 ) -> dict[str, Any]:
     """Return {local name: kind}, from a run that returns its locals at the end."""
+    found = _locals(definition, names, arguments)
+    if found is None:
+        bound = [arg.arg for arg in definition.args.args]
+        bound += [name for node in ast.walk(definition) if isinstance(node, ast.Assign)
+                  for name in targets(node)]  # fmt: skip
+        return {name: name for name in bound}
+    return {name: kind(value) for name, value in found.items()}
+
+
+def _locals(
+    definition: ast.FunctionDef, names: dict[str, Any], arguments: tuple[Any, ...]
+) -> dict[str, Any] | None:
+    """Return what every local name holds at the end of a run, None where that cannot be had."""
     telling = deepcopy(definition)
     last = telling.body[-1]
     if isinstance(last, ast.Return):
@@ -137,13 +215,8 @@ def _kinds(
         with redirect_stdout(StringIO()):
             found = _run(telling, names, deepcopy(arguments))
     except Exception:
-        found = None
-    if not isinstance(found, dict):
-        bound = [arg.arg for arg in definition.args.args]
-        bound += [name for node in ast.walk(definition) if isinstance(node, ast.Assign)
-                  for name in targets(node)]  # fmt: skip
-        return {name: name for name in bound}
-    return {name: kind(value) for name, value in found.items()}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _edited(definition: ast.FunctionDef, statement: ast.stmt, edit: Edit) -> ast.FunctionDef:

@@ -18,19 +18,21 @@ from parity.judge.cause import Cause, Kind
 from parity.judge.compare import FLOAT64, distance
 from parity.judge.noise import BOUND, sigma
 from parity.judge.verdict import Row
-from parity.pairs.corners import by_rule
 from parity.pairs.legs import Legs
-from parity.pairs.pair import Pair, Rule
+from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
 from parity.trial.trial import Exact, Trial
 from parity.why.causes.context import Arrays, Context
-from parity.why.causes.edited import HINTS, OTHER
 from parity.why.diagnosis import diagnose
-from parity.why.mending import Mend, mends
+from parity.why.repairs import repaired
+from parity.why.tied import tied
 from parity.why.walk import without_end
 
 Paths = list[dict[str, dict[str, np.ndarray]]]
 """Of each function that has some: {input: {path: term}}."""
+
+VAGUE = (Kind.UPSTREAM, Kind.SLICES, Kind.OFFSET)
+"""What says less than a line does."""
 
 PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
@@ -63,6 +65,9 @@ def causes_of(
             )
             found = diagnose(problem.outcomes[corner][1][row.name], reference, known)
             causes[row.name] = causes.get(row.name, ()) + tuple(found)
+            if found and all(cause.kind in (*VAGUE, Kind.UNKNOWN) for cause in found):
+                link = tied(legs, problem, corner, right[0], row.name)
+                causes[row.name] = (*([link] if link else ()), *causes[row.name])
             if found:
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():
@@ -71,9 +76,15 @@ def causes_of(
             for name in legs.floating
             if not any(corner in row.odd for row in rows if row.name == name)
         }
-        for name, mend in _mended(corner, legs, problem, references, kept).items():
-            known_too = (c for c in causes[name] if c.kind is not Kind.UNKNOWN)
-            causes[name] = (*known_too, mend)
+        odd = {name: [r.odd for r in rows if r.name == name] for name in legs.floating}
+        right_in = {
+            name: [c for c in problem.outcomes if not any(c in o for o in odd[name])]
+            for name in (*references, *kept)
+        }
+        for name, mend in repaired(corner, legs, problem, references, kept, right_in).items():
+            known_too = [c for c in causes[name] if c.kind is not Kind.UNKNOWN]
+            before = [c for c in known_too if c.kind not in VAGUE]
+            causes[name] = (*before, mend, *(c for c in known_too if c.kind in VAGUE))
     return causes
 
 
@@ -178,63 +189,3 @@ def _rerun(
     given = (*(tensors[leaf] for leaf in leaves), *(gradients[out] for out in douts))
     values = tuple(x.copy(order="C") for x in given)  # torch takes no flipped views
     return legs.run("compiled", legs.corners[corner], FLOAT64, values)[1][name]
-
-
-def _mended(
-    corner: str, legs: Legs, problem: Exact, references: Arrays, kept: Arrays
-) -> dict[str, Cause]:
-    """Return {gradient: the edit of the rule's backward pass that makes it right}, if any does.
-
-    An edit must leave right what is, the gradients in ``kept``. One that makes more right goes
-    before others, then the one that leaves the shortest line: they give the same numbers.
-    """
-    rule, side = legs.pair.sides[corner.split(".")[0]], legs.corners[corner].side
-    if not isinstance(rule, Rule):
-        return {}
-    wanted = {**references, **kept}
-    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in wanted}
-    leaves, douts = _given(legs, problem)
-    seen: dict[str, Any] = {}
-
-    def forward(*inputs: Any) -> Any:
-        seen["forward"] = rule.forward(*inputs)
-        return seen["forward"]
-
-    def backward(residual: Any, dout: Any) -> Any:
-        seen["backward"] = residual, dout
-        return rule.backward(residual, dout)
-
-    with side.exactly(FLOAT64):
-        inputs = side.from_numpy(tuple(leaves.values()))
-        above = dict(zip(douts, side.from_numpy(tuple(douts.values())), strict=True))
-
-        def gradients(rule: Rule) -> Arrays:
-            _, grads = by_rule(corner, side, rule, legs.arguments).gradients(inputs, above)
-            return dict(zip(legs.floating, side.to_numpy(grads), strict=True))
-
-        def right(found: Any) -> tuple[str, ...]:
-            values = gradients(Rule(lambda *_: seen["forward"], lambda *_: found))
-            good = {
-                name
-                for name, reference in wanted.items()
-                if values[name].shape == reference.shape
-                and distance(values[name], reference, yards[name]).sigmas <= BOUND
-            }
-            return tuple(name for name in references if name in good and good >= {*kept})
-
-        gradients(Rule(forward, backward))
-        found = [*mends(rule.backward, seen["backward"], right)]
-    found.sort(key=lambda mend: (-len(mend.makes), mend.longer))
-    best = {name: next((m for m in found if name in m.makes), None) for name in references}
-    return {name: _as_cause(m, f"{corner}'s gradient of {name}") for name, m in best.items() if m}
-
-
-def _as_cause(mend: Mend, tensor: str) -> Cause:
-    edit = mend.edit
-    return Cause(
-        Kind.EDIT,
-        f"{edit.before} -> {edit.after}",
-        f"right if {mend.place} reads `{mend.line}`",
-        HINTS.get(edit.rule, OTHER),
-        tensor=tensor,
-    )

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from parity.frameworks import jax_side, torch_side
-from parity.why.edits import RULES, Mutant, edits, mutants, parse, targets
+from parity.why.edit_rules import RULES
+from parity.why.edits import Mutant, edits, mutants, parse, targets
 from tests.shared import stepwise
 from tests.shared.stepwise import (
     EPS,

@@ -17,7 +17,8 @@ from parity.frameworks import jax_program
 from parity.judge.cause import Kind
 from parity.pairs.finding import find
 from parity.trial.trial import Trial
-from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.change import Change
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.search import Explanation
 from tests.checking.test_pairs import CONVENTION, EXPECTED, FOLDER
 from tests.shared.convention_pairs import CASES

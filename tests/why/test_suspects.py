@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import torch
 
@@ -90,6 +91,25 @@ def scores_backward(residual, ds):
     q, k = residual
     ds = ds / q.shape[-1] ** 0.5
     return ds @ k, ds @ q
+
+
+def curved(x, w):
+    t = torch.tanh(x)
+    return (x * t) @ w, (x, w)
+
+
+def curved_without_slope(residual, g):
+    x, w = residual
+    t = x.tanh()
+    return (g @ w.T) * (t + x * (1 - t * t)), x.T @ g
+
+
+def summed(x):
+    return (x * x).sum(1), x
+
+
+def first_for_all(x, g):
+    return (2 * x * g[0],)
 
 
 def complex_normal(rng, *shape):
@@ -181,6 +201,25 @@ NAMED = {
     "an edit that would spoil another gradient": (
         Pair(torch=Rule(scores, scores_backward), inputs={"q": (7, 5), "k": (7, 5)}),
         (Kind.EDIT, r"reads `return \(ds @ k, ds\.T @ q\)`"),
+    ),
+    "an array that only the forward pass makes": (
+        Pair(torch=Rule(curved, curved_without_slope), inputs={"x": (4, 3), "w": (3, 2)}),
+        (Kind.EDIT, r"reads `return \(.*, \(x \* t\)\.T @ g\)`"),
+    ),
+    "the first row's gradient for all": (
+        Pair(torch=Rule(summed, first_for_all), inputs={"x": (4, 3)}),
+        (Kind.EDIT, r"reads `return \(2 \* x \* g\[:, None\],\)`"),
+    ),
+    "wrong where an integer repeats": (
+        Pair(
+            jax=lambda x, ids: jnp.ones(4, x.dtype).at[ids].multiply(x, unique_indices=True),
+            torch=lambda x, ids: torch.stack([x[ids == k].prod() for k in range(4)]),
+            inputs=lambda rng: {
+                "x": rng.uniform(0.5, 2, 7),
+                "ids": np.array([0, 1, 1, 2, 2, 2, 3]),
+            },
+        ),
+        (Kind.INDICES, "wrong exactly where the value of ids repeats"),
     ),
     "not conjugated": (
         Pair(

@@ -61,6 +61,10 @@ def _moved(name: str, g: np.ndarray) -> Iterator[Way]:
     for axis in range(g.ndim if g.size > 1 else 0):
         said = f"the gradient of {name} from above is averaged over axis {axis}"
         yield f"mean {axis}", said, g.mean(axis, keepdims=True) + 0 * g
+        for place, which in ((0, "first"), (-1, "last")):
+            said = f"the gradient of {name} from above: its {which} slice of axis {axis} is taken "
+            one = g.take([place], axis) + 0 * g
+            yield f"{which} of {axis}", f"{said}for all", one
 
 
 def _of_the_matrix(

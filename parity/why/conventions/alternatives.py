@@ -71,6 +71,23 @@ def left_out(program: Program) -> Iterator[Alternative]:
             yield Alternative(f"y for {written}", operation, lambda values, x: x[1])
 
 
+def corrections(program: Program, whole: Sequence[int]) -> list[int]:
+    """Return the places of all divisions by 1 - b^step, the step among the ``whole`` inputs."""
+    known = {c.slot for c in program.constants}
+    made = {*whole}
+    """What the step alone decides."""
+    powers: set[int] = set()
+    found = []
+    for o in program.operations:
+        if o.kind == "div" and o.inputs[1] in powers and o.inputs[0] not in made:
+            found.append(o.place)
+        if made.intersection(o.inputs) and made.issuperset({*o.inputs} - known):
+            made.update(o.outputs)
+            if o.kind == "pow" or powers.intersection(o.inputs):
+                powers.update(o.outputs)
+    return found
+
+
 def put_in(program: Program, names: Sequence[str], masks: Sequence[str], m: Any) -> Iterator[Put]:
     """Yield the functions that may stand around each input, by name, and each output.
 
@@ -124,6 +141,32 @@ def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tu
         yield _remainder(o, m)
     elif o.kind == "median":
         yield from _median(o, m)
+    elif counted := counted_from_end(p, o):
+        yield (
+            "a negative index out of range for one counted from the end",
+            lambda values, x: values[counted.read],
+        )
+
+
+class Counted(NamedTuple):
+    """An index that is counted from the end where it is negative."""
+
+    read: int
+    steps: tuple[Operation, ...]
+    """The comparison with 0 and the sum, whose constants are nobody's choice."""
+
+
+def counted_from_end(p: Program, o: Operation) -> Counted | None:
+    """Return the index of select(i < 0, i, i + n), as JAX writes it; None of anything else."""
+    if o.kind != "select_n" or len(o.inputs) != 3:
+        return None
+    below, added = p.producer(o.inputs[0]), p.producer(o.inputs[2])
+    if below is None or added is None or (below.kind, added.kind) != ("lt", "add"):
+        return None
+    index = o.inputs[1]
+    if below.inputs[0] != index or index not in added.inputs:
+        return None
+    return Counted(index, (below, added))
 
 
 def _comparison(o: Operation, m: Any) -> tuple[str, Edit]:

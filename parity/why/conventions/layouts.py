@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, permutations
 
 import numpy as np
@@ -56,31 +57,54 @@ def regrouped(name: str, shape: tuple[int, ...]) -> Iterator[Layout]:
             if size > count and size % count == 0:
                 yield from _interleaved(name, axis, size, count)
             if size % count == 0 and size > 1:
-                yield from _reordered(name, axis, size, count)
+                yield from _reordered(name, axis, count)
         for by in dict.fromkeys((1, -1, size // 2)) if size > 2 else ():
-            places = np.roll(np.arange(size), by)
-            yield _taken(name, f"rolled by {by} along axis {axis}", axis, places)
+            half = by == size // 2 > 1
+            words = f"rolled by {by}{', half of it,' if half else ''} along axis {axis}"
+            yield _taken(name, words, axis, partial(_rolled, None if half else by))
+
+
+def _rolled(by: int | None, size: int) -> np.ndarray:
+    return np.roll(np.arange(size), size // 2 if by is None else by)
 
 
 def _interleaved(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
-    places = np.arange(size).reshape(count, -1).T.ravel()
+    places = partial(_columns, count)
     yield _taken(name, f"interleaved in {count} along axis {axis}", axis, places)
     if count * count != size:
-        back = np.argsort(places)
+        back = partial(_in_rows, count)
         yield _taken(name, f"no longer interleaved in {count} along axis {axis}", axis, back)
 
 
-def _reordered(name: str, axis: int, size: int, count: int) -> Iterator[Layout]:
-    blocks = np.arange(size).reshape(count, -1)
+def _columns(count: int, size: int) -> np.ndarray:
+    return np.arange(size).reshape(count, -1).T.ravel()
+
+
+def _in_rows(count: int, size: int) -> np.ndarray:
+    return np.arange(size).reshape(-1, count).T.ravel()
+
+
+def _reordered(name: str, axis: int, count: int) -> Iterator[Layout]:
     for order in permutations(range(count)):
         if order != tuple(range(count)):
             words = f"with its {count} blocks in the order {list(order)} along axis {axis}"
-            yield _taken(name, words, axis, blocks[list(order)].ravel())
+            yield _taken(name, words, axis, partial(_blocks, order))
 
 
-def _taken(name: str, words: str, axis: int, places: np.ndarray) -> Layout:
-    back = np.argsort(places)
-    return Layout(name, words, lambda x: np.take(x, places, axis), lambda x: np.take(x, back, axis))
+def _blocks(order: tuple[int, ...], size: int) -> np.ndarray:
+    return np.arange(size).reshape(len(order), -1)[list(order)].ravel()
+
+
+def _taken(name: str, words: str, axis: int, places: Callable[[int], np.ndarray]) -> Layout:
+    """Return a layout by where each slice comes from, whatever the length of the axis."""
+
+    def onto(x: np.ndarray) -> np.ndarray:
+        return np.take(x, places(x.shape[axis]), axis)
+
+    def back(x: np.ndarray) -> np.ndarray:
+        return np.take(x, np.argsort(places(x.shape[axis])), axis)
+
+    return Layout(name, words, onto, back)
 
 
 def _transpose(order: tuple[int, ...]) -> Map:
@@ -107,3 +131,9 @@ def scaled(name: str, factor: float, words: str) -> Layout:
 def shifted(name: str, by: float, words: str) -> Layout:
     """Return the array plus ``by``."""
     return Layout(name, words, lambda x: x + by, lambda x: x)
+
+
+def filled(name: str, number: float) -> Layout:
+    """Return an array of one number, whatever the array was."""
+    words = "ones" if number else "zeros"
+    return Layout(name, words, lambda x: np.full_like(x, number), lambda x: x * 0)

@@ -12,8 +12,10 @@ from itertools import permutations
 from typing import Any
 
 from parity.frameworks.programs import Constant, Operation, Program, read_by, role, uses
+from parity.why.conventions.alternatives import counted_from_end
+from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import Layout, scaled, shifted
-from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import written
 
 EPSILONS = frozenset(("epsilon", "eps"))
@@ -30,6 +32,8 @@ NEUTRAL = {
 """What takes a constant out of a function, by its role."""
 
 
+TERMS = {"beta": "bias", "alpha": "product"}
+"""Factors of the two terms of one operation, and what the terms are called."""
 SMOOTH = frozenset(("divisor", "factor", "term", "numerator", "exponent"))
 MOST_WHOLE = 1000
 """Larger whole numbers are not put in place of others: they may be sizes of what is made."""
@@ -54,6 +58,9 @@ class Parameter:
     def said(self, value: Any, words: str = "", before: str = "") -> str:
         """Return the change to ``value`` in words, which are other ways to write it and the old."""
         meant = f" = {words}" if words else ""
+        if self.role in TERMS and value in (0, 1):  # of a + b c in one operation
+            what = TERMS[self.role]
+            return f"the {self.side} side {'adds no' if value == 0 else 'adds'} {what}{self.place}"
         if not self.inserted:
             old = written(self.value) + (f" = {before}" if before else "")
             return f"{self.role} = {written(value)}{meant} ({self.side} side has {old}{self.place})"
@@ -66,7 +73,13 @@ def of_side(rerun: Rerun, side: str) -> list[Parameter]:
     found: list[Parameter] = []
     for number, program in enumerate(rerun.programs(side)):
         places = uses(program)
-        known = [(c, *places[c.slot]) for c in program.constants if c.slot in places]
+        counted = [counted_from_end(within, o) for within, o in program.walk()]
+        steps = {step.place for found in counted if found for step in found.steps}
+        known = [
+            (c, *places[c.slot])
+            for c in program.constants
+            if c.slot in places and places[c.slot][1].place not in steps
+        ]
         found += _constants(side, number, [k for k in known if not k[0].inserted])
     return found
 
@@ -227,7 +240,8 @@ def others(parameter: Parameter, known: Sequence[float]) -> list[Any]:
     if parameter.role in ("threshold", "bound", "min", "max", "value"):
         tried += [] if isinstance(value, int) else [float("inf"), -float("inf")]
     tried = [v for v in tried if plausible(value, v)]
-    if parameter.role in NEUTRAL:
+    counts = parameter.role == "threshold" and isinstance(value, int)
+    if parameter.role in NEUTRAL and not counts:  # a count has no meaning without its bound
         tried.insert(0, NEUTRAL[parameter.role])
     return [v for v in dict.fromkeys(tried) if v != value]
 

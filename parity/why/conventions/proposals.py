@@ -12,25 +12,37 @@ from itertools import combinations
 
 import numpy as np
 
-from parity.frameworks.programs import Operation
+from parity.frameworks.programs import Edit, Operation, Program
 from parity.pairs.legs import Arrays
-from parity.why.conventions.alternatives import Alternative, alternatives, left_out, put_in
+from parity.why.conventions.alternatives import (
+    Alternative,
+    alternatives,
+    corrections,
+    left_out,
+    put_in,
+)
+from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
+from parity.why.conventions.options import options
 from parity.why.conventions.parameters import Parameter, numbers, others
-from parity.why.conventions.rerun import Change, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import UNIVERSAL, Spelled, of_sizes, spellings, written
+
+FIRST: Edit = lambda values, x: x[0]  # noqa: E731
 
 Parameters = Mapping[str, Sequence[Parameter]]
 """By side."""
 
 
 def sizes_of(rerun: Rerun) -> list[int]:
-    """Return the sizes of all arrays, of every axis and in all, and a length given for all rows."""
+    """Return all sizes: of one axis, of all but one, of all; and a length given for all rows."""
     outputs = rerun.problems[0].outcomes[rerun.sides[0]][0]
     arrays = [*rerun.problems[0].values, *outputs.values()]
     whole = [x.ravel() for x in rerun.problems[0].values if x.size and x.dtype.kind in "iu"]
     lengths = [int(x[0]) for x in whole if np.all(x == x[0])]
-    return [*dict.fromkeys([*(n for x in arrays for n in (*x.shape, x.size)), *lengths])]
+    counted = [n for x in arrays for n in (*x.shape, x.size)]
+    means = [x.size // n for x in arrays if x.size and x.ndim > 2 for n in x.shape]
+    return [*dict.fromkeys([*counted, *lengths, *means])]
 
 
 def turned(parameter: Parameter, to: Spelled, sizes: Sequence[int]) -> Change:
@@ -62,7 +74,8 @@ def otherwise(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
     for side in sides:
         for number, program in enumerate(rerun.programs(side)):
             alike: dict[str, list[Alternative]] = {}
-            for found in alternatives(program, rerun.frameworks[side].Arithmetic):
+            m = rerun.frameworks[side].Arithmetic
+            for found in (*alternatives(program, m), *options(program, m)):
                 alike.setdefault(found.words, []).append(found)
             for words, members in alike.items():
                 if len(members) > 1:
@@ -86,10 +99,21 @@ def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
             for put in put_in(program, names, masks, rerun.frameworks[side].Arithmetic):
                 said = f"the {side} side has {put.words}"
                 yield Change(side, said, number, edits={put.place: put.edit}, key=(side, said))
+            places = corrections(program, _whole(rerun, program))
+            if places:
+                said = f"the {side} side corrects no bias: it does not divide by 1 - b^step"
+                edits = dict.fromkeys(places, FIRST)
+                yield Change(side, said, number, edits=edits, key=(side, said))
             for words, operation, edit in left_out(program):
                 said = f"the {side} side has {words}{_at(operation)}"
                 edits = {operation.place: edit}
                 yield Change(side, said, number, edits=edits, key=(side, "without", said))
+
+
+def _whole(rerun: Rerun, program: Program) -> list[int]:
+    """Return the slots of the inputs that hold whole numbers: a step may be among them."""
+    leaves = rerun.problems[0].values[: rerun.count]
+    return [s for s, x in zip(program.inputs, leaves, strict=True) if x.dtype.kind in "iu"]
 
 
 def _at(operation: Operation) -> str:

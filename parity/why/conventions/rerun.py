@@ -9,79 +9,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.frameworks.programs import Changes, Edit, Program
+from parity.frameworks.programs import Changes, Program
 from parity.judge.compare import FLOAT64, distance
 from parity.judge.noise import BOUND, sigma
-from parity.pairs.legs import Arrays, Legs, Outcome
-from parity.why.conventions.layouts import Layout
+from parity.pairs.legs import Arrays, Legs
+from parity.why.conventions.change import Change, Problem
+from parity.why.conventions.further import OTHER_ORDERS, other_numbers, other_shape
 
-
-class Problem(Protocol):
-    """One problem in float64: the values, every corner's answer, each framework's noise."""
-
-    @property
-    def values(self) -> tuple[np.ndarray, ...]:
-        """Inputs, then cotangents."""
-
-    @property
-    def outcomes(self) -> Mapping[str, Outcome]:
-        """By corner."""
-
-    @property
-    def own(self) -> Mapping[str, Outcome]:
-        """Each framework's own noise."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one side does otherwise."""
-
-    side: str
-    said: str = ""
-    program: int | None = None
-    """Which of the side's programs the slots and places belong to; None where there are none."""
-    values: Mapping[int, Any] = field(default_factory=dict)
-    edits: Mapping[int, Edit] = field(default_factory=dict)
-    inputs: tuple[Layout, ...] = ()
-    outputs: tuple[Layout, ...] = ()
-    exchanged: tuple[str, ...] = ()
-    """Two inputs, each given for the other."""
-    mixed: tuple[tuple[str, str, float], ...] = ()
-    """(input, another, factor): so many times the other is added to the one."""
-    left_out: tuple[tuple[str, float], ...] = ()
-    """(input, number): rows where it is that number are left out of every input with as many."""
-    key: tuple[Any, ...] = ()
-    """What is equal for changes that say the same in other words; of a constant, its value last."""
-
-    @property
-    def of_inputs(self) -> bool:
-        """Whether the side is given other inputs."""
-        return bool(self.inputs or self.exchanged or self.mixed or self.left_out)
-
-    def __add__(self, other: Change) -> Change | None:
-        """Return both changes as one, None where they are to different programs."""
-        programs = {c.program for c in (self, other) if c.program is not None}
-        if self.side != other.side or len(programs) > 1:
-            return None
-        return Change(
-            self.side,
-            f"{self.said} and {other.said}",
-            next(iter(programs), None),
-            {**self.values, **other.values},
-            {**self.edits, **other.edits},
-            self.inputs + other.inputs,
-            other.outputs + self.outputs,
-            self.exchanged + other.exchanged,
-            self.mixed + other.mixed,
-            self.left_out + other.left_out,
-            (self.key, other.key),
-        )
+_Make = Callable[[Legs, Problem], Problem | None]
 
 
 class _Function(NamedTuple):
@@ -98,7 +38,10 @@ class Rerun:
     """Runs changed sides of one pair on one problem after another."""
 
     def __init__(self, legs: Legs, problems: Sequence[Problem]) -> None:
-        self.legs, self.problems = legs, problems
+        self.legs, self.problems = legs, [*problems]
+        self.judged = len(self.problems)
+        """How many of the problems were judged; numbers that no change was found on follow."""
+        self._further: dict[_Make, int | None] = {}
         self.sides = tuple(legs.pair.sides)
         self.count = len(legs.arguments.names)
         self.frameworks = {s: import_module(f"parity.frameworks.{s}_program") for s in self.sides}
@@ -128,7 +71,8 @@ class Rerun:
         A function that cannot be recorded has no program; its arrays are laid out all the same.
         """
         leaves = self.problems[case].values[: self.count] if leaves is None else leaves
-        key = (side, case, *(x.shape for x in leaves))
+        traced = self.frameworks[side].TRACED
+        key = (side, None if traced else case, *(x.shape for x in leaves))
         if key not in self._programs:
             corner = self.legs.corners[side]
             inputs = corner.side.from_numpy(tuple(leaves))
@@ -143,15 +87,24 @@ class Rerun:
                 self._programs[key] = []
         return self._programs[key]
 
+    def values(self, side: str, number: int) -> dict[int, Any]:
+        """Return what every slot of a side's program holds on the first problem."""
+        leaves = self.problems[0].values[: self.count]
+        inputs = self.legs.corners[side].side.from_numpy(tuple(leaves))
+        try:
+            return self.programs(side)[number].values(inputs)
+        except Exception:  # an operation that runs in no other way than it was recorded
+            return {}
+
     def forward(self, side: str, change: Change | None, case: int = 0) -> Arrays | None:
         """Return a side's outputs, None where the changed function cannot be run."""
         problem = self.problems[case]
         if change is None:
             return dict(problem.outcomes[side][0])
-        if change.program is None and not change.of_inputs:
-            return self._laid_out(change, problem.outcomes[side][0])
-        self.runs += 1
+        self.runs += change.program is not None or change.of_inputs
         try:
+            if change.program is None and not change.of_inputs:
+                return self._laid_out(change, problem.outcomes[side][0])
             leaves = self._leaves(change, problem.values[: self.count])
             function = self._function(change, case, leaves)
             if function.key not in self._ready:
@@ -325,15 +278,42 @@ class Rerun:
         Outputs and gradients. Infinite as soon as one is farther than the bound.
         """
         worst = 0.0
-        for case in range(len(self.problems)):
+        for case in range(self.judged):
             if not all(self.is_faithful(change, case) for change in changes.values()):
                 return float("inf")
-            for part, run in ((0, self.forward), (1, self.gradients)):
-                if part == 0 or self.legs.floating:
-                    first, second = (run(side, changes.get(side), case) for side in self.sides)
-                    worst = max(worst, self.distance(part, first, second, case))
-                if not worst <= BOUND:
-                    return float("inf")
+            worst = max(worst, self._far_in(changes, case))
+            if not worst <= BOUND:
+                return float("inf")
+        return worst
+
+    def holds(self, changes: Mapping[str, Change]) -> bool:
+        """Return whether the changed sides agree on other numbers too.
+
+        A program is recorded for one shape: only what is done around it is tried in another, and
+        with whole numbers in another order.
+        """
+        makes: list[_Make] = [other_numbers]
+        if all(change.program is None for change in changes.values()):
+            makes.append(other_shape)
+        if any(change.inputs or change.left_out for change in changes.values()):
+            makes += OTHER_ORDERS
+        cases = [self._other(make) for make in makes]
+        return all(case is None or self._far_in(changes, case) <= BOUND for case in cases)
+
+    def _other(self, make: _Make) -> int | None:
+        """Return the case of a problem that nothing was found on, made when first asked for."""
+        if make not in self._further:
+            found = make(self.legs, self.problems[0])
+            self._further[make] = None if found is None else len(self.problems)
+            self.problems += [] if found is None else [found]
+        return self._further[make]
+
+    def _far_in(self, changes: Mapping[str, Change], case: int) -> float:
+        worst = 0.0
+        for part, run in ((0, self.forward), (1, self.gradients)):
+            if worst <= BOUND and (part == 0 or self.legs.floating):
+                first, second = (run(side, changes.get(side), case) for side in self.sides)
+                worst = max(worst, self.distance(part, first, second, case))
         return worst
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
 from parity.why.budget import Budget
 from parity.why.conventions import proposals
+from parity.why.conventions.activations import swapped
+from parity.why.conventions.change import Change, Problem
 from parity.why.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
@@ -31,9 +34,11 @@ from parity.why.conventions.parameters import (
     of_side,
     plausible,
 )
-from parity.why.conventions.rerun import Change, Problem, Rerun
+from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.solving import solve, solve_two
 from parity.why.conventions.spelling import Spelled, spellings
+from parity.why.conventions.together import together
+from parity.why.conventions.unused import unused_by, without
 
 MOST_RUNS = 6000
 """Runs of changed functions in one search."""
@@ -89,7 +94,7 @@ def explain(
     with rerun.exactly():
         search = _Search(rerun, told, budget or Budget())
         search.run()
-    return Explanation(tuple(search.found), search.tried())
+    return Explanation((*search.facts, *search.found), search.tried())
 
 
 def _is_finite(problem: Problem) -> bool:
@@ -108,6 +113,8 @@ class _Search:
         self.reference = {side: dict(rerun.problems[0].outcomes[side][0]) for side in self.sides}
         self.parameters = {side: of_side(rerun, side) for side in self.sides}
         self.sizes = proposals.sizes_of(rerun)
+        self.facts: list[Cause] = []
+        """What is so whatever restores parity."""
         self.found: list[Cause] = []
         self.keys: set[Any] = set()
         """What is named already, in other words."""
@@ -118,6 +125,8 @@ class _Search:
         self.counts: dict[str, int] = {}
         self.base: Change | None = None
         """A first change, where a second one is looked for."""
+        self._whole = False
+        """Whether a fact alone is why the sides differ."""
         self.helped: list[tuple[float, Change]] = []
         """Single changes, and how far apart they leave the sides."""
         self.work = 0
@@ -125,7 +134,11 @@ class _Search:
 
     def run(self) -> None:
         """Try everything, cheapest first; more than one change only where no single one will do."""
-        self._single()
+        self._unused()
+        if self._whole:
+            return
+        if not self.found:
+            self._single()
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
             if not self.found:
                 stage()
@@ -138,6 +151,27 @@ class _Search:
         left = f"{self.stopped} and what comes after it were not all tried"
         return f"{counted}; {left}: {self.budget}" if counted else f"{left}: {self.budget}"
 
+    def _unused(self) -> None:
+        """Say which inputs one side does not use; where that is not all, look on without them."""
+        for side in self.sides:
+            names = unused_by(self.rerun, side)
+            if not names:
+                continue
+            said = f"the {side} side does not use {' and '.join(names)}"
+            self.facts.append(replace(convention(said, ""), sentence=said))
+            before = len(self.helped)
+            self._try("inputs taken out", without(self.rerun.other(side), names))
+            if self.found:  # the fact says it all
+                self.facts[-1] = replace(self.facts[-1], evidence=self.found.pop().evidence)
+                self._whole = True
+                return
+            nearest = min(self.helped[before:], key=lambda item: item[0], default=None)
+            floating = set(names) & {*self.rerun.legs.arguments.floating}
+            if nearest is not None and floating:
+                self.base = nearest[1]
+                self._single()
+                self.base = None
+
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
         rerun, parameters = self.rerun, self.parameters
@@ -147,6 +181,8 @@ class _Search:
             proposals.substituted(rerun, parameters, sides),
         )
         self._try("operations done the other way", proposals.otherwise(rerun, sides))
+        if not self.found:
+            self._try("activations exchanged", swapped(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
         if not self.found:
             own = {side: parameters[side] for side in sides}
@@ -157,6 +193,8 @@ class _Search:
         if self.found:
             return
         self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
+        if self.base is None:
+            self._try("several inputs rearranged alike", together(rerun, sides))
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
@@ -188,7 +226,7 @@ class _Search:
         if key in self.keys or len(self.found) >= NAMED:
             return
         far = self.rerun.far(changes)
-        if far > BOUND:
+        if far > BOUND or not self.rerun.holds(changes):
             return
         self.keys.add(key)
         for change in changes.values():
@@ -201,7 +239,7 @@ class _Search:
 
     def _evidence(self, far: float) -> str:
         what = "outputs and gradients" if self.rerun.legs.floating else "outputs"
-        count = len(self.rerun.problems)
+        count = self.rerun.judged
         where = "on this seed" if count == 1 else f"on all {count} problems"
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 

@@ -97,7 +97,7 @@ def _of_size(n: int) -> Iterator[tuple[float, str]]:
     yield float(n - 1), f"{n} - 1"
     yield float(n + 1), f"{n} + 1"
     yield (n - 1) / n, f"{n - 1}/{n}, (n - 1)/n for n = {n}"
-    yield n / (n - 1), f"{n}/{n - 1}, n/(n - 1) for n = {n}"
+    yield n / (n - 1), f"{n}/{n - 1}, n/(n - 1) for n = {n}, as Bessel's correction is"
     if n > 2:
         yield 1 / (n - 1), f"1/({n} - 1)"
     if math.isqrt(n) ** 2 != n:
