@@ -70,7 +70,7 @@ class Row:
     @property
     def vacuous(self) -> bool:
         """Whether even zeros would pass for this tensor: nothing was tested."""
-        return self.power >= 1
+        return self.power >= 1 and self.verdict.passes
 
     @property
     def sigmas(self) -> float:

@@ -49,10 +49,12 @@ class Report:
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """The gradients of a pair for which zeros would have passed: nothing was tested."""
+        """The gradients of a pair for which zeros pass, in every dtype: nothing was tested."""
         pairs = (section for section in self.sections if section.exercise is None)
-        rows = (row for section in pairs for row in section.gradients)
-        return tuple(dict.fromkeys(row.name for row in rows if row.vacuous))
+        rows = [row for section in pairs for row in section.gradients]
+        failed = {row.name for row in rows if not row.verdict.passes}
+        names = (row.name for row in rows if row.vacuous and row.name not in failed)
+        return tuple(dict.fromkeys(names))
 
     def exit_code(self, strict: bool = False) -> int:
         """Return 0 where everything agrees, else 1.

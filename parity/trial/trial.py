@@ -14,10 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.errors import UsageError
-from parity.judge.compare import FLOAT64, distance, fingerprint
-from parity.judge.disputes import Disputes, Space, Tensor, gauge
+from parity.judge.compare import FLOAT64, distance, fingerprint, wide
+from parity.judge.disputes import Disputes
+from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
 from parity.judge.noise import BOUND, sigma
+from parity.judge.space import Space
+from parity.judge.tensor import NEIGHBOURS, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
@@ -148,8 +151,26 @@ class Trial:
             return self._narrow(part, row, corners, tensor)
         if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
             own = {framework: noise[part][name] for framework, noise in problem.own.items()}
-            return rougher(row, corners, reference, own)
+            return rougher(row, corners, reference, own, partial(self._errors, part, name, dtype))
         return row
+
+    def _errors(self, part: int, name: str, dtype: str) -> dict[str, float]:
+        """Measure each framework's rms error, of float32 where ``dtype`` is float64, near here."""
+        held = self.dtypes[dtype] if dtype != "float64" else np.dtype(np.float32)
+        count, rng = len(self.arguments.names), np.random.default_rng(0)
+        leaves, douts = self.problems[dtype].values[:count], self.problems[dtype].values[count:]
+        space = Space(leaves, self.legs.arguments.still)
+        squares: dict[str, list[float]] = {framework: [] for framework in self.legs.pair.sides}
+        for _ in range(NEIGHBOURS):
+            moved = (*space.neighbour(rng, 2.0**-6), *douts)
+            values = tuple(_widened(x, held) for x in moved)
+            for framework, errors in squares.items():
+                run = partial(self.legs.run, "compiled", self.legs.corners[framework])
+                exact = run(FLOAT64, values)[part][name]
+                narrow = run(held, tuple(cast(x, held) for x in values))[part][name]
+                with np.errstate(invalid="ignore"):
+                    errors.append(float(np.mean(np.abs(wide(narrow) - exact) ** 2)))
+        return {framework: float(np.sqrt(np.nanmean(e))) for framework, e in squares.items()}
 
     def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""
@@ -180,19 +201,30 @@ class Trial:
                 [problem.tensor(0, name) for name in self.legs.cotangents()],
                 [problem.tensor(1, name) for name in self.legs.floating],
                 Space(leaves, self.legs.arguments.still),
-                {c: partial(self._loss, c, douts) for c in problem.outcomes},
+                {c: partial(self._outputs, c) for c in problem.outcomes},
+                dict(zip(self.legs.cotangents(), douts, strict=True)),
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
         return self._disputed[key]
 
-    def _loss(self, corner: str, douts: Values, leaves: Values) -> float:
-        outputs = self.legs.run("forward", self.legs.corners[corner], FLOAT64, leaves)
-        parts = zip(douts, self.legs.cotangents(), strict=True)
-        return float(sum(np.sum((np.conj(dout) * outputs[name]).real) for dout, name in parts))
+    def _outputs(self, corner: str, leaves: Values) -> Arrays:
+        """Return a forward's floating outputs; NaN where it refuses these numbers."""
+        names = self.legs.cotangents()
+        try:
+            outputs = self.legs.run("forward", self.legs.corners[corner], FLOAT64, leaves)
+        except UsageError:
+            return {name: np.full(x.shape, np.nan) for name, x in names.items()}
+        return {name: outputs[name] for name in names}
 
     def _slopes(self, corner: str, douts: Values, leaves: Values) -> list[np.ndarray]:
+        """Return a corner's gradients; NaN where it refuses these numbers."""
         values = (*leaves, *douts)
-        return [*self.legs.run("compiled", self.legs.corners[corner], FLOAT64, values)[1].values()]
+        try:
+            found = self.legs.run("compiled", self.legs.corners[corner], FLOAT64, values)[1]
+        except UsageError:
+            named = dict(zip(self.legs.arguments.names, leaves, strict=True))
+            return [np.full_like(named[name], np.nan) for name in self.legs.floating]
+        return [*found.values()]
 
     def notes(self) -> list[str]:
         """Say what was decided without being asked."""
