@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+LAST = 8
+"""Points that show whether those before them fill a plane."""
+
 
 def mixture(points: np.ndarray, claim: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """Return the point of the hull of ``points`` (rows) nearest to ``claim``, in ``tolerance``.
@@ -28,6 +31,22 @@ def within(points: np.ndarray, claim: np.ndarray, tolerance: np.ndarray) -> bool
     if not (len(points) and np.all(np.isfinite(points)) and np.all(np.isfinite(claim))):
         return False
     return bool(np.all(np.abs(mixture(points, claim, tolerance) - claim) <= tolerance))
+
+
+def leaves_the_flat(points: np.ndarray, claim: np.ndarray, tolerance: np.ndarray) -> bool:
+    """Return whether ``claim`` is off the plane through ``points``, where they do fill one.
+
+    Then no further point brings it in: the last few of them lie in the plane of the others.
+    """
+    half = len(points) - LAST
+    if half < 2 or not (np.all(np.isfinite(points)) and np.all(np.isfinite(claim))):
+        return False
+    base, scaled = points[0] / tolerance, points / tolerance
+    span = (scaled[1:half] - base).T
+    asked = np.vstack([scaled[half:], claim / tolerance]) - base
+    weights = np.linalg.lstsq(span, asked.T, rcond=1e-7)[0]
+    off = np.abs(span @ weights - asked.T).max(0)
+    return bool(off[:-1].max(initial=0.0) <= 1 and off[-1] > 8)
 
 
 def _nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parity.judge.hull import mixture, within
+from parity.judge.hull import leaves_the_flat, mixture, within
 from parity.judge.slopes import Vector
 
 ELEMENTS = 64
@@ -152,14 +152,18 @@ class Kink:
             chosen = np.sort(self.rng.choice(chosen, ELEMENTS, replace=False))
         cluster, suspects = self._one_by_one(chosen)
         suspects |= self._together(cluster, np.unique(cluster[chosen]))
-        self._sample()
+        self._sample(min(ELEMENTS, 2 * int(np.bincount(cluster).max(initial=0))))
         jumps = self._jumping()
         ties = {int(one) for one in np.unique(cluster[jumps])}
         smooth = self._off_the_derivative(cluster, ties)
         doubted = {(name, int(cluster[i])) for name, i in suspects}
-        off = {(name, one) for name, one in doubted if one in ties}
-        wrong = smooth | {name for name, one in off if not self._mixed(name, cluster == one)}
         named = [w.name for w in self.witnesses]
+        wrong = smooth | {
+            name
+            for name in named
+            for one in ties
+            if self._no_value(name, cluster == one, (name, one) in doubted)
+        }
         return Opinion(
             tuple(n for n in named if n in wrong),
             tuple(n for n in named if n in smooth),
@@ -210,11 +214,12 @@ class Kink:
             if not sides[0] - slack <= float(claim[among] @ step) <= sides[1] + slack
         }
 
-    def _sample(self) -> None:
-        """See the gradients where the first, and where the last, of whatever is tied wins."""
+    def _sample(self, count: int) -> None:
+        """See gradients around x: some where the first, or the last, of what is tied wins."""
         ramp = 1 + np.arange(self.places.size) / max(1, self.places.size)
         for amounts in (ramp, ramp[::-1], ramp - 1.501):
             self.seen.append(self.around(self._along(self.places, amounts)))
+        self.seen += [self.around(self.random(self.places)) for _ in range(count)]
 
     def _jumping(self) -> np.ndarray:
         """Return where the gradient jumps: it moves, and moves no less in a smaller step."""
@@ -241,19 +246,32 @@ class Kink:
                 if np.any(agreed & ~(np.abs(claim - limit) <= slack))
             }
 
+    def _no_value(self, name: str, mine: np.ndarray, doubted: bool) -> bool:
+        """Return whether a corner's value at one kink is no mixture of the gradients around it."""
+        points, claim = self._points(mine), self._claim(name)[mine]
+        off = leaves_the_flat(points, claim, self._tolerance(points, mine))
+        return off or (doubted and not self._mixed(name, mine))
+
+    def _claim(self, name: str) -> np.ndarray:
+        return self.claims[[w.name for w in self.witnesses].index(name)]
+
+    def _tolerance(self, points: np.ndarray, mine: np.ndarray) -> np.ndarray:
+        largest = np.abs(points).max(0, initial=0.0)
+        return SLACK * largest + self.blur[self.places[mine]] + 1e-300
+
     def _mixed(self, name: str, mine: np.ndarray) -> bool:
         """Return whether a corner's value at one kink is a mixture of gradients seen around it.
 
         Where those seen so far do not reach it, further ones are looked for that do: where the
         function rises towards the claim or falls from it, and near what has come closest.
         """
-        claim = self.claims[[w.name for w in self.witnesses].index(name)][mine]
+        claim = self._claim(name)[mine]
         if not np.all(np.isfinite(claim)):
             return False
         places = self.places[mine]
         points, best, score = self._points(mine), np.ones(places.size), -np.inf
         for turn in range(SEARCHES):
-            tolerance = SLACK * np.abs(points).max(0, initial=0.0) + self.blur[places] + 1e-300
+            tolerance = self._tolerance(points, mine)
             if within(points, claim, tolerance):
                 return True
             if not len(points):
@@ -286,4 +304,4 @@ class Kink:
             if there.agree[mine].all()
             for side in (there.ahead, there.behind)
         ]
-        return np.unique(np.array(sides).reshape(-1, int(mine.sum())), axis=0)
+        return np.array(sides).reshape(-1, int(mine.sum()))
