@@ -66,6 +66,8 @@ class Row:
     """What explains the difference, most telling first."""
     place: str = ""
     """A `Status`: where the difference starts; empty where that is not known."""
+    meant: bool = False
+    """True where the odd corners may be what was meant: they detach on purpose."""
 
     @property
     def vacuous(self) -> bool:

@@ -127,9 +127,12 @@ class Report:
     def fault(self) -> str:
         """Say whose fault a failure is, in one line."""
         odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
-        blamed = " and ".join(
-            dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
-        )
+        named = dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
+        meant = {corner.split()[0] for row in self.rows if row.meant for corner in row.odd}
+        blamed = " and ".join(corner for corner in named if corner not in meant)
+        if meant and not blamed:
+            detaching = " and ".join(corner for corner in named if corner in meant)
+            return f"fault: undecided; {detaching} detaches on purpose, and who is meant is unknown"
         if blamed:
             return f"fault: {blamed}"
         if odd:

@@ -7,6 +7,7 @@ a tensor.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from parity.judge.disputes import Disputes
 from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
 from parity.judge.noise import BOUND, sigma
+from parity.judge.purpose import Withheld, on_purpose
 from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, Tensor
 from parity.judge.verdict import Row, Verdict
@@ -146,6 +148,8 @@ class Trial:
         row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
         if tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
+            if row.verdict is Verdict.DIFFERENT and row.odd:
+                row = on_purpose(row, tensor, self._withheld(problem))
             return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
         if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
             return self._narrow(part, row, corners, tensor)
@@ -153,6 +157,11 @@ class Trial:
             own = {framework: noise[part][name] for framework, noise in problem.own.items()}
             return rougher(row, corners, reference, own, partial(self._errors, part, name, dtype))
         return row
+
+    def _withheld(self, problem: Exact) -> dict[str, Withheld]:
+        """Return what each corner keeps from its gradient by its own words."""
+        leaves = problem.values[: len(self.arguments.names)]
+        return {corner: self.legs.withheld(corner, leaves) for corner in problem.outcomes}
 
     def _errors(self, part: int, name: str, dtype: str) -> dict[str, float]:
         """Measure each framework's rms error, of float32 where ``dtype`` is float64, near here."""
@@ -166,11 +175,12 @@ class Trial:
             values = tuple(_widened(x, held) for x in moved)
             for framework, errors in squares.items():
                 run = partial(self.legs.run, "compiled", self.legs.corners[framework])
-                exact = run(FLOAT64, values)[part][name]
-                narrow = run(held, tuple(cast(x, held) for x in values))[part][name]
-                with np.errstate(invalid="ignore"):
+                with np.errstate(invalid="ignore", over="ignore"), suppress(UsageError):
+                    exact = run(FLOAT64, values)[part][name]
+                    narrow = run(held, tuple(cast(x, held) for x in values))[part][name]
                     errors.append(float(np.mean(np.abs(wide(narrow) - exact) ** 2)))
-        return {framework: float(np.sqrt(np.nanmean(e))) for framework, e in squares.items()}
+        finite = {side: [e for e in found if np.isfinite(e)] for side, found in squares.items()}
+        return {side: float(np.sqrt(np.mean(found or [0.0]))) for side, found in finite.items()}
 
     def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""

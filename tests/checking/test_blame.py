@@ -275,3 +275,60 @@ def test_a_changed_input_is_noticed(when):
     report = check(Pair(jax=lambda x, y: x * 2, torch=torch_side, inputs={"x": (3,), "y": (2,)}))
     assert report.exit_code() == 1
     assert "changed its own inputs" in report.text().replace("\n", " ")
+
+
+def table(rng):
+    return {"t": rng.normal(size=(5, 3)), "i": np.array([0, 1, 4, 0])}
+
+
+def test_a_padding_row_is_a_convention():
+    pair = Pair(
+        jax=lambda t, i: t[i],
+        torch=lambda t, i: F.embedding(i, t, padding_idx=0),
+        inputs=table,
+    )
+    found, report = judged(pair)
+    assert found == "convention"
+    assert "padding_idx=0" in report.rows[-1].reason
+    doubled = Rule(
+        lambda t, i: (F.embedding(i, t, padding_idx=1), (t, i)),
+        lambda s, g: (torch.zeros_like(s[0]).index_add(0, s[1], 2 * g), None),
+    )
+    assert judged(Pair(jax=lambda t, i: t[i], torch=doubled, inputs=table))[0] == "different"
+
+
+def nearest(m, take, stop):
+    def forward(x, book):
+        q = take(book, ((x[:, None] - book[None]) ** 2).sum(-1))
+        return x + stop(q - x)
+
+    return forward
+
+
+STRAIGHT = {
+    "rounding": (jnp.round, lambda x: x + (x.round() - x).detach(), {"x": (3, 4)}, "torch"),
+    "a sign": (
+        lambda x: jax.lax.stop_gradient(jnp.sign(x) - x) + x, torch.sign, {"x": (5,)}, "jax"
+    ),
+    "a codebook": (
+        nearest(jnp, lambda b, d: b[d.argmin(1)], lambda x: x),
+        nearest(torch, lambda b, d: b[d.argmin(1)], torch.Tensor.detach),
+        {"x": (6, 3), "book": (4, 3)},
+        "torch",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_who_is_meant_by_a_straight_through_estimator_is_not_known(name):
+    jax_side, torch_side, inputs, side = STRAIGHT[name]
+    found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
+    assert found == "different"
+    assert report.fault().startswith(f"fault: undecided; {side} detaches on purpose")
+    assert f"{side} detaches a value" in report.text().replace("\n", " ")
+
+
+def test_a_detached_mean_is_still_a_fault():
+    pair = Pair(jax=lambda x: x - x.mean(0), torch=lambda x: x - x.mean(0).detach(),
+                inputs={"x": (3, 4)})  # fmt: skip
+    assert judged(pair)[1].fault() == "fault: torch"
