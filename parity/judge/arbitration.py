@@ -8,14 +8,15 @@ Numbers in, opinions out: knows no framework, and votes for nobody.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
 from parity.judge.kinks import NEAR, SLACK, Kink, Witness
-from parity.judge.slopes import COARSE, FINE, Vector, slope
+from parity.judge.slopes import COARSE, FINE, Slope, Vector, slope
 
 STEEPEST = 2.0**-44
 """The nearest neighbourhood that rounding leaves anything of."""
@@ -39,6 +40,8 @@ class Finding(NamedTuple):
     read."""
     told: bool = False
     """The slopes of all forwards are known more finely than the gradients differ."""
+    apart: bool = False
+    """The slopes of two forwards differ: so do the functions."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,29 @@ class Answer(Enum):
 def arbitrate(problem: Problem, rng: np.random.Generator) -> Finding:
     """Ask the forwards who is right on the disputed elements."""
     p, near = problem, _near(problem)
+
     kink = Kink(p.witnesses, p.x, p.gradients, p.disputed, p.scale, p.blur, rng, near)
     if near < STEEPEST or not kink.vanishes:
-        return _by_slopes(problem, rng)
+        found = _by_slopes(problem, rng)
+        here_too = np.array([w.loss(p.x) for w in p.witnesses])
+        differ = np.ptp(here_too) > SLACK * np.abs(here_too).max()
+        settled = found.wrong or found.apart or found.symmetric or differ
+        return found if settled else _beside(problem, found, rng)
     opinion = kink.opinion()
     if opinion.jumps:
         return Finding(True, opinion.wrong, SLACK, opinion.looked, opinion.smooth)
     found = _by_slopes(problem, rng)
     wrong = tuple(w.name for w in p.witnesses if w.name in (*found.wrong, *opinion.smooth))
     return found._replace(wrong=wrong, smooth=wrong, symmetric=())
+
+
+def _beside(problem: Problem, found: Finding, rng: np.random.Generator) -> Finding:
+    """Return who is wrong a step aside, where ties may be broken and a wrong slope stays wrong."""
+    step = np.where(problem.disputed, 2.0**-8 * rng.uniform(-1, 1, problem.x.size), 0.0)
+    there = problem.x + step * problem.scale
+    gradients = {w.name: w.gradient(there) for w in problem.witnesses}
+    aside = _by_slopes(replace(problem, x=there, gradients=gradients), rng)
+    return found._replace(wrong=aside.wrong, apart=aside.apart)
 
 
 def _near(problem: Problem) -> float:
@@ -95,7 +112,7 @@ def _near(problem: Problem) -> float:
 def _by_slopes(problem: Problem, rng: np.random.Generator) -> Finding:
     """Compare each gradient with central, then one-sided differences of its own forward."""
     directions = _directions(problem, rng)
-    wrong, symmetric, coarsest, told = [], [], 0.0, True
+    wrong, symmetric, coarsest, told, slopes = [], [], 0.0, True, []
     for witness in problem.witnesses:
         asked = _asked(problem, witness, directions)
         if asked.answer is not Answer.RIGHT and problem.mirrored is not None:
@@ -104,10 +121,18 @@ def _by_slopes(problem: Problem, rng: np.random.Generator) -> Finding:
                 symmetric.append(witness.name)
                 continue
             asked = asked._replace(answer=answer)
+        slopes.append(asked.slopes)
         coarsest, told = max(coarsest, asked.resolution), told and asked.told
         if asked.answer is Answer.WRONG:
             wrong.append(witness.name)
-    return Finding(False, tuple(wrong), coarsest, symmetric=tuple(symmetric), told=told)
+    apart = any(
+        abs(a.value - b.value) > 8 * (a.resolution + b.resolution)
+        for one, other in combinations(slopes, 2)
+        for a, b in zip(one, other, strict=False)
+    )
+    return Finding(
+        False, tuple(wrong), coarsest, symmetric=tuple(symmetric), told=told, apart=apart
+    )
 
 
 class Asked(NamedTuple):
@@ -118,11 +143,14 @@ class Asked(NamedTuple):
     """The coarsest, relative; infinite where there was no slope."""
     told: bool
     """Some slope is known four times more finely than the gradients differ."""
+    slopes: tuple[Slope, ...] = ()
+    """Along each direction that was asked."""
 
 
 def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Asked:
     """Return whether a gradient is the slope of its forward along all directions."""
     coarsest, answer, told = 0.0, Answer.RIGHT, False
+    slopes: list[Slope] = []
     for along in directions:
         ours = {name: float(g @ along) for name, g in _masked(problem).items()}
         spread = np.ptp(np.array([*ours.values()]))  # NaN where one of them is
@@ -134,6 +162,7 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
             right = off <= 8 * found.resolution or off <= 0.01 * spread
             if right:
                 break
+        slopes.append(found)
         if not np.isfinite(found.value):
             coarsest, answer = np.inf, Answer.UNKNOWN
             continue
@@ -141,8 +170,8 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
         coarsest = max(coarsest, found.resolution / size)
         told |= bool(8 * found.resolution <= 0.25 * spread)
         if not right and not _between(witness.loss, problem.x, along, claimed):
-            return Asked(Answer.WRONG, coarsest, told)
-    return Asked(answer, coarsest, told)
+            return Asked(Answer.WRONG, coarsest, told, tuple(slopes))
+    return Asked(answer, coarsest, told, tuple(slopes))
 
 
 def _masked(problem: Problem) -> dict[str, Vector]:

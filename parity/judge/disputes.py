@@ -95,7 +95,7 @@ class Disputes:
             first = self.forwards[0].name
             reason = f"right for its own forward on every side, and {first} differs: {said}"
             return Verdict.CONVENTION, reason
-        if finding.told:
+        if finding.apart:
             reason = "right for its own forward on every side: the functions differ around this"
             return Verdict.CONVENTION, f"{reason} point, though not at it: {said}"
         reason = f"{said}; undecided: differences resolve {finding.resolution:.0e} here"

@@ -164,12 +164,8 @@ class Kink:
             for one in ties
             if self._no_value(name, cluster == one, (name, one) in doubted)
         }
-        return Opinion(
-            tuple(n for n in named if n in wrong),
-            tuple(n for n in named if n in smooth),
-            chosen.size,
-            int(jumps.sum()),
-        )
+        off, flat = (tuple(n for n in named if n in who) for who in (wrong, smooth))
+        return Opinion(off, flat, chosen.size, int(jumps.sum()))
 
     def _one_by_one(self, chosen: np.ndarray) -> tuple[np.ndarray, set[tuple[str, int]]]:
         """Return which elements share a kink, and who is not between the slopes of one element."""

@@ -152,3 +152,25 @@ def test_an_error_that_is_small_beside_the_dispute_is_wrong_all_the_same():
     problem = Problem(witnesses, x, claims, np.ones(2, bool), x, np.full(2, 1e-15))
     found = arbitrate(problem, np.random.default_rng(0))
     assert (found.kink, found.wrong) == (False, ("b", "c"))
+
+
+@pytest.mark.parametrize(("claim", "wrong"), [((0.5, 0.5, 1), ("b",)), ((0.5, 0.5, 2), ())])
+def test_a_fault_beside_a_kink_is_not_hidden_by_it(claim, wrong):
+    """Along one direction through both, a wrong slope may lie between two right ones."""
+
+    def loss(x):
+        return float(max(x[0], x[1]) + 2 * x[2])
+
+    def truth(x):
+        return np.array([x[0] >= x[1], x[1] > x[0], 2.0], float)
+
+    x = np.array([1.0, 1.0, 0.3])
+    witnesses = [
+        Witness("a", loss, truth),
+        Witness("b", loss, lambda y: truth(y) * [1, 1, claim[2] / 2] if y[0] != y[1] else claim),
+    ]
+    gradients = {"a": truth(x), "b": np.array(claim, float)}
+    disputed = gradients["a"] != gradients["b"]
+    problem = Problem(witnesses, x, gradients, disputed, np.abs(x), np.full(3, 1e-15))
+    found = arbitrate(problem, np.random.default_rng(0))
+    assert (found.wrong, found.apart) == (wrong, False)
