@@ -1,157 +1,229 @@
 """Who is right where two gradients disagree in float64: the function itself is asked.
 
 A gradient is right if it is the slope of its own forward. Slopes come from float64 differences of
-the forward; at a kink the two one-sided slopes are apart, and a right value lies between them.
+the forward; where the dispute vanishes a step away, the gradients around it are asked instead.
 Numbers in, opinions out: knows no framework, and votes for nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-Vector = np.ndarray
-"""All floating inputs, or their gradients, as one real vector: (re, im) of what is complex."""
+from parity.judge.kinks import NEAR, SLACK, Kink, Witness
+from parity.judge.slopes import COARSE, FINE, Slope, Vector, slope
 
-ELEMENTS = 64
-"""Disputed elements that are moved one by one."""
-
-DIRECTIONS = 8
-"""Random directions along which all disputed elements move together."""
-
-NEAR = 2.0**-26
-"""How far from a kink its neighbourhood is looked at, as a share of each input's size."""
-
-TOGETHER = 1e-5
-"""By how much what moves together comes apart."""
-
-SLACK = 1e-6
-"""By how much the gradient of a smooth piece may change over that distance."""
-
-
-@dataclass(frozen=True)
-class Witness:
-    """One corner in float64: the loss <cotangent, forward(x)> and its gradient, of a vector."""
-
-    name: str
-    loss: Callable[[Vector], float]
-    gradient: Callable[[Vector], Vector]
-
-
-class Slope(NamedTuple):
-    """A directional derivative of a forward, and by how much it may be wrong."""
-
-    value: float
-    resolution: float
-
-
-def slope(loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int = 0) -> Slope:
-    """Return the derivative of ``loss`` at x along a direction: central, or one-sided (+1, -1).
-
-    Richardson's extrapolation of differences with steps 2**-3 to 2**-24; the entry whose neighbours
-    agree best, and how well they agree, not less than rounding allows, nor than smaller steps
-    allow: across a jump of the function large steps can agree by chance.
-    """
-    order = 1 if ahead else 2
-    here = loss(x) if ahead else 0.0
-    largest = abs(here)
-    found: list[Slope] = []
-    before = np.zeros(0)
-    for level in range(3, 25):
-        step = 2.0**-level
-        if ahead:
-            far = loss(x + ahead * step * along)
-            first = ahead * (far - here) / step
-        else:
-            far, back = loss(x + step * along), loss(x - step * along)
-            first = (far - back) / (2 * step)
-        largest = max(largest, abs(far))
-        floor = 16 * np.finfo(np.float64).eps * largest / step
-        row, best = [first], Slope(np.nan, np.inf)
-        for k in range(min(len(before), 6)):
-            gain = 2.0 ** (order * (k + 1) if order == 2 else k + 1)
-            row.append(row[-1] + (row[-1] - before[k]) / (gain - 1))
-            spread = max(abs(row[-1] - row[-2]), abs(row[-1] - before[k]))
-            best = min(best, Slope(row[-1], spread + floor), key=lambda s: s.resolution)
-        before = np.array(row)
-        found = [
-            Slope(s.value, max(s.resolution, abs(s.value - best.value) - best.resolution))
-            for s in found
-        ] + [best]
-    return min(found, key=lambda s: s.resolution)
+STEEPEST = 2.0**-44
+"""The nearest neighbourhood that rounding leaves anything of."""
 
 
 class Finding(NamedTuple):
     """What was found on a set of disputed elements."""
 
     kink: bool
-    """The dispute vanishes a step away from x: there is no derivative at x."""
+    """The dispute vanishes a step away from x, and gradients jump there: no derivative at x."""
     wrong: tuple[str, ...]
     """Witnesses whose gradient is no slope of their own forward."""
     resolution: float
     """Relative resolution of the differences; infinite where they decided nothing."""
-    looked: int
+    looked: int = 0
     """Elements that were examined one by one, of a kink."""
+    smooth: tuple[str, ...] = ()
+    """Witnesses that are wrong where all gradients around x agree: there is a derivative at x."""
+    symmetric: tuple[str, ...] = ()
+    """Witnesses whose gradient is right for symmetric changes of a matrix of which one triangle is
+    read."""
+    told: bool = False
+    """The slopes of all forwards are known more finely than the gradients differ."""
+    apart: bool = False
+    """The slopes of two forwards differ: so do the functions."""
 
 
-def arbitrate(
-    witnesses: list[Witness],
-    x: Vector,
-    gradients: Mapping[str, Vector],
-    disputed: np.ndarray,
-    scale: Vector,
-    blur: Vector,
-    rng: np.random.Generator,
-) -> Finding:
-    """Ask the forwards who is right on the ``disputed`` elements (a mask).
+@dataclass(frozen=True)
+class Problem:
+    """Several gradients of one point, and what is in dispute."""
 
-    ``scale`` is the size of each input: steps are shares of it. ``blur`` is how far rounding may
-    move each gradient.
+    witnesses: list[Witness]
+    x: Vector
+    gradients: Mapping[str, Vector]
+    disputed: np.ndarray
+    """A mask."""
+    scale: Vector
+    """The size of each input: steps are shares of it."""
+    blur: Vector
+    """How far rounding may move each gradient."""
+    mirrored: Callable[[Vector], Vector] | None = None
+    """Transposes every square matrix among the inputs; None where there is none in dispute."""
+
+
+class Answer(Enum):
+    """Whether a gradient is the slope of its forward."""
+
+    RIGHT, WRONG, UNKNOWN = range(3)
+
+
+def arbitrate(problem: Problem, rng: np.random.Generator) -> Finding:
+    """Ask the forwards who is right on the disputed elements."""
+    p, near = problem, _near(problem)
+
+    kink = Kink(p.witnesses, p.x, p.gradients, p.disputed, p.scale, p.blur, rng, near)
+    if near < STEEPEST or not kink.vanishes:
+        found = _by_slopes(problem, rng)
+        here_too = np.array([w.loss(p.x) for w in p.witnesses])
+        differ = np.ptp(here_too) > SLACK * np.abs(here_too).max()
+        settled = found.wrong or found.apart or found.symmetric or differ
+        return found if settled else _beside(problem, found, rng)
+    opinion = kink.opinion()
+    if opinion.jumps:
+        return Finding(True, opinion.wrong, SLACK, opinion.looked, opinion.smooth)
+    found = _by_slopes(problem, rng)
+    wrong = tuple(w.name for w in p.witnesses if w.name in (*found.wrong, *opinion.smooth))
+    return found._replace(wrong=wrong, smooth=wrong, symmetric=())
+
+
+def _beside(problem: Problem, found: Finding, rng: np.random.Generator) -> Finding:
+    """Return who is wrong a step aside, where ties may be broken and a wrong slope stays wrong."""
+    step = np.where(problem.disputed, 2.0**-8 * rng.uniform(-1, 1, problem.x.size), 0.0)
+    there = problem.x + step * problem.scale
+    gradients = {w.name: w.gradient(there) for w in problem.witnesses}
+    aside = _by_slopes(replace(problem, x=there, gradients=gradients), rng)
+    return found._replace(wrong=aside.wrong, apart=aside.apart)
+
+
+def _near(problem: Problem) -> float:
+    """Return how far from x its neighbourhood is looked at, as a share of each input's size.
+
+    NEAR, or less where the claimed slopes are so steep that it would not be near: a mask times 1e9.
     """
-    kink = _Kink(witnesses, x, gradients, disputed, scale, blur, rng)
-    if kink.vanishes:
-        wrong, looked = kink.wrong()
-        return Finding(True, wrong, SLACK, looked)
-    return _by_slopes(witnesses, x, gradients, disputed, scale, rng)
+    x, moved = problem.x, np.where(problem.disputed, problem.scale, 0.0) / 8
+    with np.errstate(all="ignore"):
+        levels = [abs(w.loss(at)) for w in problem.witnesses for at in (x, x + moved, x - moved)]
+        steps = [np.abs(g * problem.scale)[problem.disputed] for g in problem.gradients.values()]
+    level = max((x for x in levels if np.isfinite(x)), default=0.0)
+    steepest = max(float(s[np.isfinite(s)].max(initial=0.0)) for s in steps)
+    return min(NEAR, level / 64 / steepest) if level and steepest else NEAR
 
 
-def _by_slopes(
-    witnesses: list[Witness],
-    x: Vector,
-    gradients: Mapping[str, Vector],
-    disputed: np.ndarray,
-    scale: Vector,
-    rng: np.random.Generator,
-) -> Finding:
+def _by_slopes(problem: Problem, rng: np.random.Generator) -> Finding:
     """Compare each gradient with central, then one-sided differences of its own forward."""
-    wrong: set[str] = set()
-    coarsest = 0.0
-    for along in _directions(gradients, disputed, scale, rng):
-        ours = {name: float(np.dot(g[disputed], along[disputed])) for name, g in gradients.items()}
-        spread = np.ptp(np.array(list(ours.values())))  # NaN where one of them is
-        for witness in witnesses:
-            claimed = ours[witness.name]
+    directions = _directions(problem, rng)
+    wrong, symmetric, coarsest, told, slopes = [], [], 0.0, True, []
+    for witness in problem.witnesses:
+        asked = _asked(problem, witness, directions)
+        if asked.answer is not Answer.RIGHT and problem.mirrored is not None:
+            answer, pardoned = _asked_symmetrically(problem, witness, asked.answer)
+            if pardoned:
+                symmetric.append(witness.name)
+                continue
+            asked = asked._replace(answer=answer)
+        slopes.append(asked.slopes)
+        coarsest, told = max(coarsest, asked.resolution), told and asked.told
+        if asked.answer is Answer.WRONG:
+            wrong.append(witness.name)
+    apart = any(
+        abs(a.value - b.value) > 8 * (a.resolution + b.resolution)
+        for one, other in combinations(slopes, 2)
+        for a, b in zip(one, other, strict=False)
+    )
+    return Finding(
+        False, tuple(wrong), coarsest, symmetric=tuple(symmetric), told=told, apart=apart
+    )
+
+
+class Asked(NamedTuple):
+    """What the slopes of its forward say of one gradient."""
+
+    answer: Answer
+    resolution: float
+    """The coarsest, relative; infinite where there was no slope."""
+    told: bool
+    """Some slope is known four times more finely than the gradients differ."""
+    slopes: tuple[Slope, ...] = ()
+    """Along each direction that was asked."""
+
+
+def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Asked:
+    """Return whether a gradient is the slope of its forward along all directions."""
+    coarsest, answer, told = 0.0, Answer.RIGHT, False
+    slopes: list[Slope] = []
+    for along in directions:
+        ours = {name: float(g @ along) for name, g in _masked(problem).items()}
+        spread = np.ptp(np.array([*ours.values()]))  # NaN where one of them is
+        claimed = ours[witness.name]
+        for finest in (COARSE, FINE):  # the accused is looked at more closely
             with np.errstate(all="ignore"):
-                found = slope(witness.loss, x, along)
-            if not np.isfinite(found.value):
-                coarsest = np.inf
-                continue
-            size = max(abs(found.value), abs(claimed) if np.isfinite(claimed) else 0.0, 1e-300)
-            coarsest = max(coarsest, found.resolution / size)
+                found = slope(witness.loss, problem.x, along, finest=finest)
             off = abs(claimed - found.value)
-            if off <= 8 * found.resolution or off <= 0.01 * spread:
-                continue
-            if np.isfinite(claimed) and _between(witness.loss, x, along, claimed):
-                continue
-            wrong.add(witness.name)
-    return Finding(False, tuple(w.name for w in witnesses if w.name in wrong), coarsest, 0)
+            right = off <= 8 * found.resolution or off <= 0.01 * spread
+            if right:
+                break
+        slopes.append(found)
+        if not np.isfinite(found.value):
+            coarsest, answer = np.inf, Answer.UNKNOWN
+            continue
+        size = max(abs(found.value), abs(claimed) if np.isfinite(claimed) else 0.0, 1e-300)
+        coarsest = max(coarsest, found.resolution / size)
+        told |= bool(8 * found.resolution <= 0.25 * spread)
+        if not right and not _between(witness.loss, problem.x, along, claimed):
+            return Asked(Answer.WRONG, coarsest, told, tuple(slopes))
+    return Asked(answer, coarsest, told, tuple(slopes))
+
+
+def _masked(problem: Problem) -> dict[str, Vector]:
+    return {name: np.where(problem.disputed, g, 0.0) for name, g in problem.gradients.items()}
+
+
+def _asked_symmetrically(problem: Problem, witness: Witness, before: Answer) -> tuple[Answer, bool]:
+    """Return the answer along symmetric changes of the matrices, and whether it is a pardon.
+
+    A factorisation reads one triangle and has the gradient of symmetric matrices: that is no slope
+    along one entry. Where a change of one entry leaves the domain, there is no other slope at all.
+    """
+    assert problem.mirrored is not None
+    mirrored, entries = problem.mirrored, np.arange(1.0, problem.x.size + 1)
+    above = np.abs(mirrored(entries)) > entries
+    below = np.abs(mirrored(entries)) < entries
+    both = problem.disputed | (mirrored(problem.disputed.astype(float)) != 0)
+    if not np.any(both & above):
+        return before, False
+    whole = Problem(
+        problem.witnesses, problem.x, problem.gradients, both, problem.scale, problem.blur
+    )
+    symmetric = [np.where(below, mirrored(d), d) + 0.0 for d in _directions(whole)]
+    answer = _asked(whole, witness, symmetric).answer
+    if answer is not Answer.RIGHT:
+        return (answer if before is Answer.UNKNOWN else before), False
+    if before is Answer.UNKNOWN:
+        return answer, False
+    claim = problem.gradients[witness.name]
+    alike = np.abs(claim - mirrored(claim)) <= 2 * problem.blur
+    pardoned = bool(np.all(alike[both])) and any(
+        _unread(problem, witness, both & side) for side in (above, below)
+    )
+    return before, pardoned
+
+
+def _unread(problem: Problem, witness: Witness, among: np.ndarray) -> bool:
+    """Return whether the forward does not depend on some entries at all."""
+    shares = (0.25, -0.125, 2.0**-20, 2.0**-30)
+    with np.errstate(all="ignore"):
+        there = [
+            witness.loss(problem.x + np.where(among, share * problem.scale, 0.0))
+            for share in shares
+        ]
+    inside = [loss for loss in there if np.isfinite(loss)]
+    return bool(inside) and all(loss == witness.loss(problem.x) for loss in inside)
 
 
 def _between(loss: Callable[[Vector], float], x: Vector, along: Vector, claimed: float) -> bool:
     """Return whether the slope has two sides along this direction and the claim lies between."""
+    if not np.isfinite(claimed):
+        return False
     with np.errstate(all="ignore"):
         ahead, behind = slope(loss, x, along, 1), slope(loss, x, along, -1)
     slack = 8 * (ahead.resolution + behind.resolution)
@@ -161,130 +233,11 @@ def _between(loss: Callable[[Vector], float], x: Vector, along: Vector, claimed:
     return low - slack <= claimed <= high + slack
 
 
-def _directions(
-    gradients: Mapping[str, Vector], disputed: np.ndarray, scale: Vector, rng: np.random.Generator
-) -> list[Vector]:
+def _directions(problem: Problem, rng: np.random.Generator | None = None) -> list[Vector]:
     """Return directions on the disputed elements: along each disagreement, then random signs."""
-    first, *others = gradients.values()
+    rng = rng or np.random.default_rng(1)
+    first, *others = problem.gradients.values()
     signs = [np.where(np.nan_to_num(other - first) < 0, -1.0, 1.0) for other in others]
     signs += [rng.choice([-1.0, 1.0], first.size) for _ in range(2)]
-    distinct = {np.where(disputed, s, 0.0).tobytes(): s for s in signs}
-    return [np.where(disputed, s * scale, 0.0) for s in distinct.values()]
-
-
-class _Kink:
-    """The neighbourhood of x: gradients a step away, where every corner should agree again."""
-
-    def __init__(
-        self,
-        witnesses: list[Witness],
-        x: Vector,
-        gradients: Mapping[str, Vector],
-        disputed: np.ndarray,
-        scale: Vector,
-        blur: Vector,
-        rng: np.random.Generator,
-    ) -> None:
-        self.witnesses, self.x, self.gradients, self.rng = witnesses, x, gradients, rng
-        self.scale, self.blur = scale, blur
-        self._look_at(disputed)
-
-    def _look_at(self, mask: np.ndarray) -> None:
-        self.places = np.flatnonzero(mask)
-        self.claims = np.array([self.gradients[w.name][self.places] for w in self.witnesses])
-        with np.errstate(invalid="ignore"):
-            self.dispute = np.ptp(self.claims, axis=0)
-
-    def _reach(self) -> None:
-        """Look at all elements that jump where the disputed ones move: the rest of each tie."""
-        mask = np.zeros(self.x.size, bool)
-        mask[self.places] = True
-        self._look_at(np.ones(self.x.size, bool))
-        before = 0
-        while before < mask.sum():  # what has just joined may move others in turn
-            before = mask.sum()
-            for turn in range(DIRECTIONS):
-                ahead, behind, _ = self.around(self.random(np.flatnonzero(mask), turn % 2))
-                mask |= self._jumps(ahead, behind)
-        self._look_at(mask)
-
-    def _jumps(self, ahead: np.ndarray, behind: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            smooth = SLACK * (np.abs(ahead) + np.abs(behind)) + 2 * self.blur[self.places]
-            return np.abs(ahead - behind) > smooth
-
-    def around(self, along: Vector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the mean gradient a step ahead and behind, and where all corners agree on both."""
-        sides, agree = [], np.ones(self.places.size, bool)
-        for sign in (1, -1):
-            there = self.x + sign * NEAR * along
-            found = np.array([w.gradient(there)[self.places] for w in self.witnesses])
-            with np.errstate(invalid="ignore"):
-                left = np.ptp(found, axis=0)
-            limit = 1e-3 * np.where(np.isfinite(self.dispute), self.dispute, np.abs(found[0]))
-            limit = limit + self.blur[self.places]
-            agree &= left <= limit
-            sides.append(found.mean(0))
-        return sides[0], sides[1], agree
-
-    def random(self, places: np.ndarray, together: int = 0) -> Vector:
-        """Return a direction that moves ``places`` by random amounts.
-
-        ``together``: by almost the same share, so that what is tied keeps almost together, and the
-        two slopes of the tie are almost one number.
-        """
-        along = np.zeros_like(self.x)
-        if together:
-            amounts = 1 + TOGETHER * self.rng.uniform(-1, 1, places.size)
-        else:
-            amounts = self.rng.uniform(0.5, 1.5, places.size)
-            amounts *= self.rng.choice([-1, 1], places.size)
-        along[places] = amounts * self.scale[places]
-        return along
-
-    @property
-    def vanishes(self) -> bool:
-        """Whether no dispute is left a random step away from x."""
-        return all(self.around(self.random(self.places))[2].all() for _ in range(2))
-
-    def wrong(self) -> tuple[tuple[str, ...], int]:
-        """Return the corners whose value is not between the one-sided slopes, and how many looks.
-
-        Element by element, then along random directions, summed over the elements that share a
-        kink: (0, 0) and (1, 1) pass the first test at a tie of two, and fail the second.
-        """
-        self._reach()
-        chosen = np.arange(self.places.size)
-        if chosen.size > ELEMENTS:
-            chosen = np.sort(self.rng.choice(chosen, ELEMENTS, replace=False))
-        wrong: set[str] = set()
-        cluster = np.arange(self.places.size)
-        for i in chosen:
-            along = np.zeros_like(self.x)
-            along[self.places[i]] = self.scale[self.places[i]]
-            ahead, behind, agree = self.around(along)
-            if agree[i]:
-                wrong |= self._outside(ahead, behind, along, np.arange(self.places.size) == i)
-            coupled = self._jumps(ahead, behind) | (np.arange(cluster.size) == i)
-            joined = np.isin(cluster, cluster[coupled])
-            cluster[joined] = cluster[i]
-        for turn in range(DIRECTIONS):
-            along = self.random(self.places, turn % 2)
-            ahead, behind, agree = self.around(along)
-            for one in np.unique(cluster[chosen]):
-                if agree[cluster == one].all():
-                    wrong |= self._outside(ahead, behind, along, cluster == one)
-        return tuple(w.name for w in self.witnesses if w.name in wrong), chosen.size
-
-    def _outside(
-        self, ahead: np.ndarray, behind: np.ndarray, along: Vector, among: np.ndarray
-    ) -> set[str]:
-        step = along[self.places][among]
-        sides = sorted((float(ahead[among] @ step), float(behind[among] @ step)))
-        size = np.abs(ahead[among] * step).sum() + np.abs(behind[among] * step).sum()
-        slack = SLACK * size + float(self.blur[self.places][among] @ np.abs(step)) + 1e-300
-        return {
-            w.name
-            for w, claim in zip(self.witnesses, self.claims, strict=True)
-            if not sides[0] - slack <= float(claim[among] @ step) <= sides[1] + slack
-        }
+    distinct = {np.where(problem.disputed, s, 0.0).tobytes(): s for s in signs}
+    return [np.where(problem.disputed, s * problem.scale, 0.0) for s in distinct.values()]

@@ -6,120 +6,22 @@ no slope of its own forward is wrong, and its side is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 
-from parity.judge.arbitration import Finding, Witness, arbitrate
-from parity.judge.compare import distance, wide
+from parity.judge.arbitration import Finding, Problem, arbitrate
+from parity.judge.compare import wide
+from parity.judge.freedom import freedom
+from parity.judge.kinks import Witness
 from parity.judge.noise import BOUND, roundoff, sigma
+from parity.judge.space import Space
+from parity.judge.tensor import NEIGHBOURS, POOR, Tensor
 from parity.judge.verdict import Row, Verdict
-
-Arrays = dict[str, np.ndarray]
-
-
-class Tensor(NamedTuple):
-    """One tensor's float64 answers, by corner, and its noise in units of the roundoff."""
-
-    name: str
-    answers: Mapping[str, np.ndarray]
-    noise: np.ndarray
-
-    def apart(self, bound: float = BOUND, dtype: type = np.float64) -> np.ndarray:
-        """Return the mask of the elements on which any two corners are farther than ``bound``."""
-        yard, mask = sigma(self.noise, dtype), np.zeros(self.noise.shape, bool)
-        for a, b in combinations(self.answers.values(), 2):
-            finite = np.isfinite(a) & np.isfinite(b)
-            with np.errstate(invalid="ignore"):
-                near = np.abs(a - b) <= bound * np.where(np.isfinite(yard), yard, np.inf)
-            mask |= ~np.where(finite, near, (a == b) | (np.isnan(a) & np.isnan(b)))
-        return mask
-
-    @property
-    def disputed(self) -> bool:
-        """Whether any two corners disagree in float64."""
-        return bool(self.apart().any())
-
-    def worst(self) -> tuple[int, ...]:
-        """Return the coordinate of the largest disagreement, in sigmas."""
-        yard = sigma(self.noise, np.float64)
-        return max(
-            (distance(a, b, yard) for a, b in combinations(self.answers.values(), 2)),
-            key=lambda d: d.sigmas,
-        ).worst
-
-    def said(self) -> str:
-        """Return every corner's value at the worst coordinate, with the digits that tell."""
-        at = self.worst()
-        values = {corner: x[at] for corner, x in self.answers.items()}
-        alike = [d for d in range(3, 17) if len({f"{v:.{d}g}" for v in values.values()}) == 1]
-        digits = max(alike, default=2) + 2
-        where = f" at {list(at)}" if at else ""
-        return ", ".join(f"{c} {v:.{digits}g}" for c, v in values.items()) + where
-
-
-class Space:
-    """All floating inputs, but those that are held still, as one real vector, and the way back."""
-
-    def __init__(self, leaves: tuple[np.ndarray, ...], still: Collection[int] = ()) -> None:
-        self.leaves = leaves
-        self.places = [i for i, x in enumerate(leaves) if x.dtype.kind in "fc" and i not in still]
-
-    @staticmethod
-    def _real(x: np.ndarray) -> np.ndarray:
-        x = np.ascontiguousarray(x).reshape(-1)
-        return x.view(np.float64) if x.dtype.kind == "c" else x
-
-    def vector(self, arrays: list[np.ndarray]) -> np.ndarray:
-        """Return arrays shaped like the floating leaves as one vector."""
-        return np.concatenate([self._real(x) for x in arrays])
-
-    def both_parts(self, arrays: list[np.ndarray]) -> np.ndarray:
-        """Return real arrays shaped like the leaves as one vector, twice for what is complex."""
-        parts = []
-        for place, array in zip(self.places, arrays, strict=True):
-            twice = 2 if self.leaves[place].dtype.kind == "c" else 1
-            parts.append(np.repeat(array.reshape(-1), twice))
-        return np.concatenate(parts)
-
-    def at(self, vector: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Return all leaves, the floating ones from ``vector``."""
-        leaves, start = list(self.leaves), 0
-        for place in self.places:
-            like = self.leaves[place]
-            twice = 2 if like.dtype.kind == "c" else 1
-            part = vector[start : start + twice * like.size]
-            leaves[place] = np.array(part).view(like.dtype).reshape(like.shape)
-            start += twice * like.size
-        return tuple(leaves)
-
-    @property
-    def x(self) -> np.ndarray:
-        """Where we are."""
-        return self.vector([self.leaves[i] for i in self.places])
-
-    @property
-    def scale(self) -> np.ndarray:
-        """The size of each input: its own, or where it is 0 that of its array, or else 1."""
-        sizes = []
-        for place in self.places:
-            own = np.abs(self._real(self.leaves[place]))
-            typical = float(np.sqrt(np.mean(own**2))) if own.size else 0.0
-            sizes.append(np.where(own > 0, own, typical or 1.0))
-        return np.concatenate(sizes)
-
 
 Answer = Callable[[tuple[np.ndarray, ...]], np.ndarray]
 """(leaves) -> one tensor, in float64."""
-
-POOR = 4096.0
-"""Sigmas in float64 up to which a difference is a kernel's (XLA's log1p: 300), not a function's."""
-
-NEIGHBOURS = 8
-"""Inputs a rounding away that are tried for a kink."""
 
 
 class Disputes:
@@ -130,13 +32,14 @@ class Disputes:
         forwards: list[Tensor],
         gradients: list[Tensor],
         space: Space,
-        losses: Mapping[str, Callable[[tuple[np.ndarray, ...]], float]],
+        outputs: Mapping[str, Callable[[tuple[np.ndarray, ...]], Mapping[str, np.ndarray]]],
+        douts: Mapping[str, np.ndarray],
         slopes: Mapping[str, Callable[[tuple[np.ndarray, ...]], list[np.ndarray]]],
     ) -> None:
         self.forwards = [t for t in forwards if t.apart(POOR).any()]
-        self.gauge = next((g for t in self.forwards if (g := gauge(t))), "")
         self.gradients, self.space = gradients, space
-        self.losses, self.slopes = losses, slopes
+        self.outputs, self.douts, self.slopes = outputs, douts, slopes
+        self.gauge = next((g for t in self.forwards if (g := freedom(t, outputs, space))), "")
         self._findings: dict[str, Finding] = {}
 
     def refine(self, part: int, row: Row, tensor: Tensor) -> Row:
@@ -158,10 +61,14 @@ class Disputes:
     def _gradient(self, tensor: Tensor) -> tuple[Verdict, str, tuple[str, ...]]:
         finding, said = self.finding(tensor), tensor.said()
         wrong = " and ".join(finding.wrong)
+        if finding.wrong and finding.wrong == finding.smooth:
+            around = "the gradients around this point agree with one another"
+            reason = f"smooth here: {around}, and {wrong}'s leaves them at the point itself: {said}"
+            return Verdict.DIFFERENT, reason, finding.wrong
         if finding.kink:
             looked = int(tensor.apart().sum())
             if wrong:
-                reason = f"a kink, and {wrong} gives no value between its one-sided slopes: {said}"
+                reason = f"a kink, and {wrong} gives no value between the gradients nearby: {said}"
                 return Verdict.DIFFERENT, reason, finding.wrong
             some = f", {finding.looked} examined" if finding.looked < looked else ""
             reason = f"no derivative in {looked} places{some}, all values right: {said}"
@@ -172,12 +79,27 @@ class Disputes:
         if wrong:
             reason = f"{wrong}'s gradient is not the derivative of its own forward: {said}"
             return Verdict.DIFFERENT, reason, finding.wrong
+        return *self._nobody(finding, said), ()
+
+    def _nobody(self, finding: Finding, said: str) -> tuple[Verdict, str]:
+        """Return the verdict and the reason where nobody can be blamed."""
+        if finding.symmetric:
+            reader = " and ".join(finding.symmetric)
+            reason = f"{reader} reads one triangle, and its gradient is for symmetric changes"
+            return Verdict.CONVENTION, f"{reason}: {said}"
+        if self.forwards and not finding.told:
+            what = f"the functions differ, in {self.forwards[0].name} first"
+            blind = "too steep or broken to tell whether each gradient is its own forward's"
+            return Verdict.CONVENTION, f"{what}; {blind}: {said}"
         if self.forwards:
             first = self.forwards[0].name
             reason = f"right for its own forward on every side, and {first} differs: {said}"
-            return Verdict.CONVENTION, reason, ()
+            return Verdict.CONVENTION, reason
+        if finding.apart:
+            reason = "right for its own forward on every side: the functions differ around this"
+            return Verdict.CONVENTION, f"{reason} point, though not at it: {said}"
         reason = f"{said}; undecided: differences resolve {finding.resolution:.0e} here"
-        return Verdict.DIFFERENT, reason, ()
+        return Verdict.DIFFERENT, reason
 
     def narrow(self, row: Row, corners: Mapping[str, np.ndarray], answer: Answer) -> Row:
         """Return the row of a tensor that only a narrow dtype gets wrong, if it may be right.
@@ -208,12 +130,14 @@ class Disputes:
         return self._findings[tensor.name]
 
     def _witness(self, corner: str) -> Witness:
-        loss, slopes, space = self.losses[corner], self.slopes[corner], self.space
-        return Witness(
-            corner,
-            lambda vector: loss(space.at(vector)),
-            lambda vector: space.vector(slopes(space.at(vector))),
-        )
+        outputs, slopes, space = self.outputs[corner], self.slopes[corner], self.space
+
+        def loss(vector: np.ndarray) -> float:
+            found = outputs(space.at(vector))
+            parts = (np.sum((np.conj(d) * found[name]).real) for name, d in self.douts.items())
+            return float(sum(parts))
+
+        return Witness(corner, loss, lambda vector: space.vector(slopes(space.at(vector))))
 
     def _arbitrate(self, names: set[str]) -> Finding:
         space = self.space
@@ -223,39 +147,13 @@ class Disputes:
                 for t in self.gradients
             ]
         )
-        witnesses = [self._witness(corner) for corner in self.losses]
+        witnesses = [self._witness(corner) for corner in self.outputs]
         gradients = {
             corner: space.vector([t.answers[corner] for t in self.gradients])
-            for corner in self.losses
+            for corner in self.outputs
         }
         blur = BOUND * space.both_parts([sigma(t.noise, np.float64) for t in self.gradients])
         rng = np.random.default_rng(0)
-        return arbitrate(witnesses, space.x, gradients, mask, space.scale, blur, rng)
-
-
-def gauge(tensor: Tensor, dtype: np.dtype | type = np.float64) -> str:
-    """Say which freedom two answers differ by, if it is the sign or the order of eigenvectors."""
-    first, *others = (wide(x) for x in tensor.answers.values())
-    yard = sigma(tensor.noise, dtype)
-    if first.ndim < 2 or not np.all(np.isfinite(first)):
-        if first.ndim == 1 and all(_reordered(x, first, yard.max()) for x in others):
-            return f"{tensor.name} holds the same values in another order; sort both"
-        return ""
-    for axis, word in ((-2, "columns"), (-1, "rows")):
-        unit = np.abs(np.linalg.norm(first, axis=axis) - 1) < 64 * roundoff(dtype)
-        if unit.all() and all(_same(np.abs(x), np.abs(first), yard) for x in others):
-            return (
-                f"{tensor.name} is the same up to the sign of its {word}, unit vectors: "
-                "eigenvectors are defined up to sign; compare what the sign cannot change "
-                "(V @ V.T), or fix it in both"
-            )
-    return ""
-
-
-def _same(a: np.ndarray, b: np.ndarray, yard: np.ndarray | float) -> bool:
-    return bool(np.all(np.abs(a - b) <= BOUND * yard))
-
-
-def _reordered(a: np.ndarray, b: np.ndarray, yard: float) -> bool:
-    moved = not np.array_equal(np.argsort(a), np.argsort(b))
-    return moved and _same(np.sort(a), np.sort(b), yard)
+        mirrored = space.mirrored if space.square else None
+        problem = Problem(witnesses, space.x, gradients, mask, space.scale, blur, mirrored)
+        return arbitrate(problem, rng)

@@ -66,11 +66,13 @@ class Row:
     """What explains the difference, most telling first."""
     place: str = ""
     """A `Status`: where the difference starts; empty where that is not known."""
+    meant: bool = False
+    """True where the odd corners may be what was meant: they detach on purpose."""
 
     @property
     def vacuous(self) -> bool:
         """Whether even zeros would pass for this tensor: nothing was tested."""
-        return self.power >= 1
+        return self.power >= 1 and self.verdict.passes
 
     @property
     def sigmas(self) -> float:

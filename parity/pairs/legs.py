@@ -198,6 +198,13 @@ class Legs:
             name: fitting(corner.name, name, grads[name], named[name]) for name in self.floating
         }
 
+    def withheld(self, name: str, leaves: tuple[np.ndarray, ...]) -> Any:
+        """Return what a corner's forward keeps from its gradient by its own words, in float64."""
+        corner = self.corners[name]
+        with speaking_for(name, self._named(leaves)), corner.side.exactly(FLOAT64):
+            found = import_module(f"parity.frameworks.{corner.side.HAND}_withheld")
+            return found.withheld(corner.forward, corner.side.from_numpy(leaves))
+
     def outcomes(self, dtype: np.dtype, values: Any) -> dict[str, Outcome]:
         """Run every corner in ``dtype``; JAX eagerly as well where that may round differently."""
         return self._together(dtype, values, self._ways(dtype))

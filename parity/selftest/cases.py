@@ -70,6 +70,15 @@ def _factors(rng: Rng) -> dict[str, np.ndarray]:
     return {"x": rng.uniform(0.8, 1.25, (4, 300))}
 
 
+def _ties(rng: Rng) -> dict[str, np.ndarray]:
+    """Rows of few different numbers, so that most are tied with two or more."""
+    return {"x": rng.integers(0, 3, (2, 5)).astype(float)}
+
+
+def _tied_triples(rng: Rng) -> dict[str, np.ndarray]:
+    return {name: rng.integers(0, 2, 4).astype(float) for name in ("x", "y", "z")}
+
+
 NORM: dict[str, Any] = {"gain": (6,), "bias": (6,)}
 
 CASES: dict[str, tuple[str, Inputs]] = {
@@ -125,6 +134,8 @@ CASES: dict[str, tuple[str, Inputs]] = {
     "log_det": ("log_det", normal(a=(6, 6))),
     "spectrum": ("spectrum", normal(x=(3, 48))),
     "rotation": ("rotation", _complex),
+    "largest two, ties": ("largest_two", _ties),
+    "difference of maxima, ties": ("difference_of_maxima", _tied_triples),
     "polynomial near its root": ("polynomial", normal(mean=1, size=0.05, x=(64,))),
 }
 """{name: (function, inputs)}"""

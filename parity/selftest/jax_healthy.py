@@ -201,6 +201,16 @@ def rotation(z: Any, w: Any) -> Any:
     return jnp.abs(z * w + z * jnp.conj(z)).sum(0)
 
 
+def largest_two(x: Any) -> Any:
+    """The two largest of each row."""
+    return lax.top_k(x, 2)[0]
+
+
+def difference_of_maxima(x: Any, y: Any, z: Any) -> Any:
+    """Neither convex nor concave where three are tied."""
+    return jnp.maximum(x, y) - jnp.maximum(y, z)
+
+
 def polynomial(x: Any) -> Any:
     """A polynomial whose terms cancel."""
     return ((x - 3) * x + 3) * x - 1

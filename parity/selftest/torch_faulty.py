@@ -115,6 +115,11 @@ FAULTS = [
     ),
     Fault("gradient missing", "matmul", _backward("matmul", lambda x, w: (x,))),
     Fault(
+        "half of all that is tied",
+        "difference of maxima, ties",
+        _backward("difference_of_maxima", lambda x, y, z: (x / 2, y, z)),
+    ),
+    Fault(
         "set for add",
         "embedding",
         _backward("embedding", lambda table, ids: (table.clamp(-1, 1), None)),

@@ -191,6 +191,16 @@ def rotation(z: Any, w: Any) -> Any:
     return torch.abs(z * w + z * torch.conj(z)).sum(0)
 
 
+def largest_two(x: Any) -> Any:
+    """The two largest of each row."""
+    return torch.topk(x, 2).values
+
+
+def difference_of_maxima(x: Any, y: Any, z: Any) -> Any:
+    """Neither convex nor concave where three are tied."""
+    return torch.stack([x, y]).amax(0) - torch.stack([y, z]).max(0).values
+
+
 def polynomial(x: Any) -> Any:
     """A polynomial whose terms cancel."""
     return ((x - 3) * x + 3) * x - 1

@@ -49,10 +49,12 @@ class Report:
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """The gradients of a pair for which zeros would have passed: nothing was tested."""
+        """The gradients of a pair for which zeros pass, in every dtype: nothing was tested."""
         pairs = (section for section in self.sections if section.exercise is None)
-        rows = (row for section in pairs for row in section.gradients)
-        return tuple(dict.fromkeys(row.name for row in rows if row.vacuous))
+        rows = [row for section in pairs for row in section.gradients]
+        failed = {row.name for row in rows if not row.verdict.passes}
+        names = (row.name for row in rows if row.vacuous and row.name not in failed)
+        return tuple(dict.fromkeys(names))
 
     def exit_code(self, strict: bool = False) -> int:
         """Return 0 where everything agrees, else 1.
@@ -125,9 +127,12 @@ class Report:
     def fault(self) -> str:
         """Say whose fault a failure is, in one line."""
         odd = [row.odd for row in self.rows if row.verdict is Verdict.DIFFERENT]
-        blamed = " and ".join(
-            dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
-        )
+        named = dict.fromkeys(corner.split()[0] for corners in odd for corner in corners)
+        meant = {corner.split()[0] for row in self.rows if row.meant for corner in row.odd}
+        blamed = " and ".join(corner for corner in named if corner not in meant)
+        if meant and not blamed:
+            detaching = " and ".join(corner for corner in named if corner in meant)
+            return f"fault: undecided; {detaching} detaches on purpose, and who is meant is unknown"
         if blamed:
             return f"fault: {blamed}"
         if odd:

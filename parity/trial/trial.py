@@ -7,6 +7,7 @@ a tensor.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -14,10 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.errors import UsageError
-from parity.judge.compare import FLOAT64, distance, fingerprint
-from parity.judge.disputes import Disputes, Space, Tensor, gauge
+from parity.judge.compare import FLOAT64, distance, fingerprint, wide
+from parity.judge.disputes import Disputes
+from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
 from parity.judge.noise import BOUND, sigma
+from parity.judge.purpose import Withheld, on_purpose
+from parity.judge.space import Space
+from parity.judge.tensor import NEIGHBOURS, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
@@ -144,19 +149,23 @@ class Trial:
         row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
         if tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
+            if row.verdict is Verdict.DIFFERENT and row.odd:
+                row = on_purpose(row, tensor, self._withheld(problem))
             return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
-        if held == FLOAT64 and row.odd and self._leaves_float64(row.odd):
+        if held == FLOAT64 and self._leaves_float64(row, corners):
             return self._as_lost(row)
         if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
             return self._narrow(part, row, corners, tensor)
         if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
             own = {framework: noise[part][name] for framework, noise in problem.own.items()}
-            return rougher(row, corners, reference, own)
+            return rougher(row, corners, reference, own, partial(self._errors, part, name, dtype))
         return row
 
-    def _leaves_float64(self, corners: tuple[str, ...]) -> bool:
-        """Return whether corners that stand apart in float64 alone write a narrower float."""
-        return all(self.legs.corners[corner].narrowed for corner in corners)
+    def _leaves_float64(self, row: Row, corners: Arrays) -> bool:
+        """Return whether what stands apart in float64, finite, is what writes a narrower float."""
+        finite = all(np.all(np.isfinite(corners[corner])) for corner in row.odd)
+        narrow = all(self.legs.corners[corner].narrowed for corner in row.odd)
+        return bool(row.odd) and bool(row.distances) and finite and narrow
 
     def _as_lost(self, row: Row) -> Row:
         """Return the row of corners that leave float64 as lost accuracy, with the first place."""
@@ -168,6 +177,30 @@ class Trial:
         far = f"{apart.sigmas:.2g} sigma at {list(apart.worst)}"
         reason = f"{' and '.join(places)}: {far}; equal where all is float64"
         return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason)
+
+    def _withheld(self, problem: Exact) -> dict[str, Withheld]:
+        """Return what each corner keeps from its gradient by its own words."""
+        leaves = problem.values[: len(self.arguments.names)]
+        return {corner: self.legs.withheld(corner, leaves) for corner in problem.outcomes}
+
+    def _errors(self, part: int, name: str, dtype: str) -> dict[str, float]:
+        """Measure each framework's rms error, of float32 where ``dtype`` is float64, near here."""
+        held = self.dtypes[dtype] if dtype != "float64" else np.dtype(np.float32)
+        count, rng = len(self.arguments.names), np.random.default_rng(0)
+        leaves, douts = self.problems[dtype].values[:count], self.problems[dtype].values[count:]
+        space = Space(leaves, self.legs.arguments.still)
+        squares: dict[str, list[float]] = {framework: [] for framework in self.legs.pair.sides}
+        for _ in range(NEIGHBOURS):
+            moved = (*space.neighbour(rng, 2.0**-6), *douts)
+            values = tuple(_widened(x, held) for x in moved)
+            for framework, errors in squares.items():
+                run = partial(self.legs.run, "compiled", self.legs.corners[framework])
+                with np.errstate(invalid="ignore", over="ignore"), suppress(UsageError):
+                    exact = run(FLOAT64, values)[part][name]
+                    narrow = run(held, tuple(cast(x, held) for x in values))[part][name]
+                    errors.append(float(np.mean(np.abs(wide(narrow) - exact) ** 2)))
+        finite = {side: [e for e in found if np.isfinite(e)] for side, found in squares.items()}
+        return {side: float(np.sqrt(np.mean(found or [0.0]))) for side, found in finite.items()}
 
     def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""
@@ -198,19 +231,30 @@ class Trial:
                 [problem.tensor(0, name) for name in self.legs.cotangents()],
                 [problem.tensor(1, name) for name in self.legs.floating],
                 Space(leaves, self.legs.arguments.still),
-                {c: partial(self._loss, c, douts) for c in problem.outcomes},
+                {c: partial(self._outputs, c) for c in problem.outcomes},
+                dict(zip(self.legs.cotangents(), douts, strict=True)),
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
         return self._disputed[key]
 
-    def _loss(self, corner: str, douts: Values, leaves: Values) -> float:
-        outputs = self.legs.run("forward", self.legs.corners[corner], FLOAT64, leaves)
-        parts = zip(douts, self.legs.cotangents(), strict=True)
-        return float(sum(np.sum((np.conj(dout) * outputs[name]).real) for dout, name in parts))
+    def _outputs(self, corner: str, leaves: Values) -> Arrays:
+        """Return a forward's floating outputs; NaN where it refuses these numbers."""
+        names = self.legs.cotangents()
+        try:
+            outputs = self.legs.run("forward", self.legs.corners[corner], FLOAT64, leaves)
+        except UsageError:
+            return {name: np.full(x.shape, np.nan) for name, x in names.items()}
+        return {name: outputs[name] for name in names}
 
     def _slopes(self, corner: str, douts: Values, leaves: Values) -> list[np.ndarray]:
+        """Return a corner's gradients; NaN where it refuses these numbers."""
         values = (*leaves, *douts)
-        return [*self.legs.run("compiled", self.legs.corners[corner], FLOAT64, values)[1].values()]
+        try:
+            found = self.legs.run("compiled", self.legs.corners[corner], FLOAT64, values)[1]
+        except UsageError:
+            named = dict(zip(self.legs.arguments.names, leaves, strict=True))
+            return [np.full_like(named[name], np.nan) for name in self.legs.floating]
+        return [*found.values()]
 
     def notes(self) -> list[str]:
         """Say what was decided without being asked."""

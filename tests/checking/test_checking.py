@@ -521,8 +521,39 @@ def test_a_poor_float64_kernel_is_lost_accuracy_and_no_other_function():
     for jax_side, torch_side in ((jnp.log1p, torch.log1p), (jnp.arctanh, torch.atanh)):
         found, report = verdict(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
         assert found in ("rounding", "less accurate"), report.summary()
-    reordered = Pair(jax=lambda x: jnp.flip(x, 0), torch=lambda x: x, inputs=inputs)
-    assert "the same values in another order" in failing(reordered).reason
+
+
+@pytest.mark.parametrize(
+    ("jax_side", "torch_side", "expected"),
+    [
+        (lambda x: jnp.tanh(x)[::-1], torch.tanh, "convention"),
+        (jnp.sort, lambda x: x.sort(descending=True).values, "convention"),
+        (jnp.fft.fft, lambda x: torch.fft.ifft(x, norm="forward"), "convention"),
+        (lambda x: jnp.maximum(jnp.tanh(x), 0)[::-1], lambda x: F.relu(x.tanh()), "convention"),
+        (jnp.sort, lambda x: x, "not comparable"),
+    ],
+)
+def test_an_order_that_never_changes_is_a_convention(jax_side, torch_side, expected):
+    """Eigenvalues have no order of their own; a flip and the sign of a transform do."""
+    pair = Pair(jax=jax_side, torch=torch_side, inputs={"x": (7,)})
+    row = failing(pair, dtypes=["float64"])
+    assert row.verdict == expected
+    assert ("another order" in row.reason) == (expected == "not comparable")
+
+
+@pytest.mark.parametrize("function", ["log", "reciprocal"])
+def test_the_same_infinity_on_both_sides_is_agreement(function):
+    def inputs(rng):
+        return {"x": np.array([0.0, 1.0, 2.5])}
+
+    pair = Pair(jax=getattr(jnp, function), torch=getattr(torch, function), inputs=inputs)
+    found, report = verdict(pair)
+    assert found in ("identical", "rounding")
+    assert report.vacuous == ()
+    other = Pair(jax=lambda x: jnp.log(x), torch=lambda x: -torch.log(x), inputs=inputs)
+    assert failing(other, dtypes=["float64"]).verdict == "convention"
+    alone = Pair(jax=lambda x: 1 / (x + 1e-30), torch=lambda x: 1 / x, inputs=inputs)
+    assert not verdict(alone, dtypes=["float64"])[1]
 
 
 def test_arrays_of_nothing():

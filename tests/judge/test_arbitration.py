@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from parity.judge.arbitration import ELEMENTS, Witness, arbitrate, slope
+from parity.judge.arbitration import Problem, arbitrate
+from parity.judge.kinks import ELEMENTS, Witness
+from parity.judge.slopes import slope
 
 
 def decide(loss, x, truth, **claims):
@@ -19,7 +21,8 @@ def decide(loss, x, truth, **claims):
     disputed = np.any([first != other for other in others], axis=0)
     scale = np.where(x != 0, np.abs(x), 1.0)
     blur = np.full(x.size, 1e-14)
-    return arbitrate(witnesses, x, gradients, disputed, scale, blur, np.random.default_rng(0))
+    problem = Problem(witnesses, x, gradients, disputed, scale, blur)
+    return arbitrate(problem, np.random.default_rng(0))
 
 
 def always(claim):
@@ -86,10 +89,9 @@ def test_the_gradient_that_is_no_slope_is_wrong():
     for wrong in (right * 1.0001, off, -right, right * 0, right * np.nan):
         claims = {"a": right, "b": wrong}
         witnesses = [Witness(name, sines, always(claim)) for name, claim in claims.items()]
-        found = arbitrate(
-            witnesses, x, claims, right != wrong, np.abs(x), np.full(3, 1e-15),
-            np.random.default_rng(0),
-        )  # fmt: skip
+        blur = np.full(3, 1e-15)
+        problem = Problem(witnesses, x, claims, right != wrong, np.abs(x), blur)
+        found = arbitrate(problem, np.random.default_rng(0))
         assert (found.kink, found.wrong) == (False, ("b",))
         assert found.resolution < 1e-9
 
@@ -100,7 +102,8 @@ def test_two_functions_are_both_right():
     two = Witness("b", lambda y: 2 * np.sin(y).sum(), lambda y: 2 * np.cos(y))
     gradients = {"a": np.cos(x), "b": 2 * np.cos(x)}
     everything, blur = np.ones(2, bool), np.full(2, 1e-15)
-    found = arbitrate([one, two], x, gradients, everything, x, blur, np.random.default_rng(0))
+    problem = Problem([one, two], x, gradients, everything, x, blur)
+    found = arbitrate(problem, np.random.default_rng(0))
     assert (found.kink, found.wrong) == (False, ())
 
 

@@ -235,7 +235,8 @@ def rough(noise, reference, row=None, **own):
 
     row = row or Row("t", "float32", Verdict.ROUNDING)
     corners = {"jax": reference.astype(np.float32), "torch": (reference + noise).astype(np.float32)}
-    return rougher(row, corners, reference, own)
+    errors = {side: U0 * np.abs(x).max() for side, x in own.items()}
+    return rougher(row, corners, reference, own, lambda: errors)
 
 
 def test_the_side_with_ten_times_the_noise_is_named():
@@ -268,3 +269,68 @@ def test_an_error_that_the_yardstick_does_not_foresee_is_no_lost_accuracy():
     assert judged(wrong, exact, reference, noise).verdict is Verdict.DIFFERENT
     foreseen = judged(wrong, exact, reference, noise * 1e5)  # rounding may take every digit
     assert foreseen.verdict is not Verdict.DIFFERENT
+
+
+def test_a_row_is_as_far_as_its_farthest_corner():
+    from parity.judge.compare import Distance
+    from parity.judge.verdict import Row
+
+    near, far = Distance(1.0, ()), Distance(30.0, ())
+    row = Row("t", "float32", Verdict.ROUNDING, distances={"a": near, "b": far, "c": near})
+    assert row.sigmas == 30
+    assert Row("t", "float32", Verdict.ROUNDING).sigmas == np.inf
+
+
+def test_the_more_severe_verdict_is_kept_though_it_is_nearer():
+    from parity.judge.compare import Distance
+    from parity.judge.verdict import Row
+
+    def row(verdict, sigmas):
+        return Row("t", "float32", verdict, distances={"a": Distance(sigmas, ())})
+
+    wrong, poor, fine = (
+        row(Verdict.DIFFERENT, 2.0), row(Verdict.LESS_ACCURATE, 1e9), row(Verdict.ROUNDING, 3.0),
+    )  # fmt: skip
+    assert worst_of([fine, wrong, poor]) is wrong
+    assert worst_of([fine, row(Verdict.ROUNDING, 5.0)]).sigmas == 5
+
+
+def test_the_reference_is_the_middle_of_those_that_agree():
+    """Two corners 40 sigma of float32 apart, equal in float64 up to 20 of its own."""
+    noise = np.ones(5)
+    unit = np.finfo(np.float64).eps / 2 * np.hypot(1, 0.1)
+    exact = {"a": np.ones(5), "b": np.ones(5) + 20 * unit}
+    row = judge("t", FLOAT64, exact, exact, exact["a"], noise)
+    assert {c: round(d.sigmas) for c, d in row.distances.items()} == {"a": 10, "b": 10}
+
+
+@pytest.mark.parametrize("verdict", [Verdict.KINK, Verdict.CONVENTION])
+def test_a_passing_corner_that_leaves_its_float64_self_is_named(verdict):
+    from parity.judge.judging import unlike_itself
+    from parity.judge.verdict import Row
+
+    exact = {"jax": np.array([1.0, 0.0]), "torch": np.array([0.0, 1.0])}
+    yard = np.full(2, 6e-8)
+    near = {"jax": exact["jax"].astype(np.float32), "jax eager": exact["jax"].astype(np.float32),
+            "torch": exact["torch"].astype(np.float32)}  # fmt: skip
+    row = Row("t", "float32", verdict)
+    assert unlike_itself(row, near, exact, yard) is row
+    for poison, expected in ((1.0, Verdict.LESS_ACCURATE), (np.nan, Verdict.DIFFERENT)):
+        strays = near | {"jax eager": near["jax eager"] + np.float32(poison)}
+        found = unlike_itself(row, strays, exact, yard)
+        if verdict is Verdict.CONVENTION:
+            assert found is row
+        else:
+            assert (found.verdict, found.odd) == (expected, ("jax eager",))
+
+
+@pytest.mark.parametrize(("sides", "passes"), [(1, True), (-1, False)])
+def test_infinities_agree_only_with_their_sign(sides, passes):
+    noise = np.ones(3)
+    a = np.array([1.0, np.inf, 2.0])
+    exact = {"a": a, "b": a * np.array([1, sides, 1])}
+    row = judge("t", FLOAT64, exact, exact, a, noise)
+    assert row.verdict.passes == passes
+    narrow = {c: x.astype(np.float32) for c, x in {"a": a, "b": a}.items()}
+    narrow["b"][1] = 3e38  # finite, where float64 has an infinity
+    assert judge("t", FLOAT32, narrow, {"a": a, "b": a}, a, noise).verdict is Verdict.DIFFERENT

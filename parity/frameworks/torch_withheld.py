@@ -1,0 +1,35 @@
+"""What a torch function keeps from its gradient. `jax_withheld.py` answers to the same name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from parity.judge.purpose import Withheld
+
+
+class _Noted(TorchDispatchMode):
+    """Notes what is detached, and the padding rows of embeddings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.detaches = False
+        self.padding: set[tuple[int, tuple[int, ...]]] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.detaches |= func is torch.ops.aten.detach.default
+        if func is torch.ops.aten.embedding.default:
+            place = args[2] if len(args) > 2 else (kwargs or {}).get("padding_idx", -1)
+            if place >= 0:
+                self.padding.add((int(place), tuple(args[0].shape)))
+        return func(*args, **(kwargs or {}))
+
+
+def withheld(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Withheld:
+    """Return what ``function`` detaches, and which rows of a table it leaves without gradient."""
+    with torch.no_grad(), _Noted() as noted:
+        function(*inputs)
+    return Withheld(noted.detaches, frozenset(noted.padding))

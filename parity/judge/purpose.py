@@ -1,0 +1,47 @@
+"""A gradient that is no derivative, and meant so: a padding row, a straight-through estimator.
+
+Numbers and facts in, a row out; what a function keeps from its gradient is found beside each
+framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from parity.judge.tensor import Tensor
+from parity.judge.verdict import Row, Verdict
+
+
+class Withheld(NamedTuple):
+    """What a function keeps from its gradient by its own words."""
+
+    detaches: bool = False
+    padding: frozenset[tuple[int, tuple[int, ...]]] = frozenset()
+    """Rows that are left without gradient, and the shape of the table."""
+
+
+def on_purpose(row: Row, tensor: Tensor, withheld: Mapping[str, Withheld]) -> Row:
+    """Return the row of a blamed gradient, as a convention or without blame where it is meant."""
+    apart, answers = tensor.apart(), tensor.answers
+    blamed = " and ".join(row.odd)
+    zero = all(np.all(answers[corner][apart] == 0) for corner in row.odd)
+    for place, shape in sorted(frozenset().union(*(withheld[c].padding for c in row.odd))):
+        others = np.delete(apart, place, 0) if apart.shape == shape else apart
+        if zero and not others.any():
+            reason = f"{blamed} keeps row {place} without gradient, as padding_idx={place} asks"
+            reason = f"{reason}: {tensor.said()}"
+            return replace(row, verdict=Verdict.CONVENTION, reason=reason, odd=())
+    rest = [corner for corner in answers if corner not in row.odd]
+    still = all(np.all(answers[corner][apart] == 0) for corner in rest)
+    detached = all(withheld[corner].detaches for corner in row.odd)
+    if not (rest and still and detached) or any(withheld[corner].detaches for corner in rest):
+        return row
+    reason = (
+        f"{blamed} detaches a value and passes a gradient where the function does not move, "
+        f"{' and '.join(rest)} does neither: {tensor.said()}"
+    )
+    return replace(row, reason=reason, meant=True)
