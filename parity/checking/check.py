@@ -17,7 +17,8 @@ from parity.pairs.structure import MisfitError
 from parity.progress import telling
 from parity.show.report import CHECK_SCHEMA, Report
 from parity.show.section import Section
-from parity.trial.trial import Exact, Trial
+from parity.trial.exact import Exact
+from parity.trial.trial import Trial
 from parity.why.budget import SECONDS, Budget
 from parity.why.conventions.arranging import arrangements
 from parity.why.suspects import causes_of_misfit

@@ -13,7 +13,7 @@ from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
 from parity.progress import telling
 from parity.show.section import Section
-from parity.trial.trial import Exact
+from parity.trial.exact import Exact
 from parity.where.birth import Births
 from parity.where.named_walk import walk
 from parity.why.budget import Budget

@@ -10,43 +10,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
 from parity.errors import UsageError
-from parity.judge.compare import FLOAT64, distance, fingerprint, wide
+from parity.judge.compare import FLOAT64, fingerprint, wide
 from parity.judge.disputes import Disputes
 from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
-from parity.judge.noise import BOUND, sigma
+from parity.judge.noise import sigma
 from parity.judge.purpose import Withheld, on_purpose
 from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
-from parity.pairs.structure import MisfitError
+from parity.trial.exact import Exact, Values, require_the_same, together
 
 SOON = 5.0
 """Seconds of waiting that need no announcement."""
-
-Values = tuple[np.ndarray, ...]
-
-
-class Exact(NamedTuple):
-    """One problem in float64: what every corner answers, and how far rounding may move it."""
-
-    values: Values
-    outcomes: dict[str, Outcome]
-    noise: Outcome
-    own: dict[str, Outcome]
-    """Each framework's own noise."""
-
-    def tensor(self, part: int, name: str) -> Tensor:
-        """Return an output (part 0) or a gradient (1) as every corner has it."""
-        answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
-        return Tensor(name, answers, self.noise[part][name])
 
 
 class Trial:
@@ -119,9 +101,9 @@ class Trial:
         if key not in self._exact:
             outcomes, measured = self.legs.exact(values)
             for framework, (value, noise) in measured.items():
-                _same_again(framework, outcomes[framework], value, noise)
+                require_the_same(framework, outcomes[framework], value, noise)
             own = {framework: noise for framework, (_, noise) in measured.items()}
-            self._exact[key] = Exact(values, outcomes, _together(list(own.values())), own)
+            self._exact[key] = Exact(values, outcomes, together(list(own.values())), own)
         return self._exact[key]
 
     @property
@@ -302,34 +284,3 @@ def _widened(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return what ``dtype`` holds of an array, in float64."""
     held = cast(array, dtype)
     return held.astype(array.dtype)
-
-
-def _together(noises: list[Outcome]) -> Outcome:
-    """Return the hypotenuse of the frameworks' own noises, tensor by tensor."""
-    first, *others = noises
-    parts = []
-    for part in (0, 1):
-        total = {}
-        for name, noise in first[part].items():
-            for other in others:
-                noise = np.hypot(noise, other[part][name])
-            total[name] = noise
-        parts.append(total)
-    return parts[0], parts[1]
-
-
-def _same_again(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:
-    """Raise MisfitError where the same function of the same numbers gave another result."""
-    for part in (0, 1):
-        for name, value in again[part].items():
-            if value.dtype.kind in "iub":
-                same = np.array_equal(value, first[part][name])
-            else:
-                yard = sigma(noise[part][name], np.float64)
-                same = distance(first[part][name], value, yard).sigmas <= BOUND
-            if not same:
-                raise MisfitError(
-                    name,
-                    f"{framework} gives another result when it runs again: random numbers, or "
-                    "state kept between runs; make them inputs",
-                )

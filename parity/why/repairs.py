@@ -18,7 +18,7 @@ from parity.judge.noise import BOUND, sigma
 from parity.pairs.corners import by_rule
 from parity.pairs.legs import Arrays, Legs
 from parity.pairs.pair import Rule
-from parity.trial.trial import Exact
+from parity.trial.exact import Exact
 from parity.why.causes.edited import HINTS, OTHER
 from parity.why.conventions.change import Problem
 from parity.why.conventions.further import other_numbers

@@ -21,7 +21,8 @@ from parity.judge.verdict import Row
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
-from parity.trial.trial import Exact, Trial
+from parity.trial.exact import Exact
+from parity.trial.trial import Trial
 from parity.why.causes.context import Arrays, Context
 from parity.why.diagnosis import diagnose
 from parity.why.repairs import repaired

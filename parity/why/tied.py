@@ -12,7 +12,7 @@ import numpy as np
 
 from parity.judge.cause import Cause, Kind
 from parity.pairs.legs import Legs
-from parity.trial.trial import Exact
+from parity.trial.exact import Exact
 from parity.why.conventions.change import Problem
 from parity.why.conventions.further import OTHER_ORDERS, other_numbers
 
