@@ -43,7 +43,8 @@ def widened(
     def run(*args: Any) -> Any:
         if jax.dtypes.canonicalize_dtype(np.float64) != np.float64:
             return function(*args)
-        traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+        # traced anew each time: what a function does but once would be the same for ever
+        traced, shape = jax.make_jaxpr(lambda *xs: function(*xs), return_shape=True)(*args)
         leaves = jax.tree.leaves(args)
         if not _narrows(traced):
             outputs = jaxpr_as_fun(traced)(*leaves)

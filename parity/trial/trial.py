@@ -214,7 +214,7 @@ class Trial:
                 [problem.tensor(1, name) for name in self.legs.floating],
                 Space(leaves, self.legs.arguments.still),
                 {c: partial(self._outputs, c) for c in problem.outcomes},
-                dict(zip(self.legs.cotangents(), douts, strict=True)),
+                dict(zip(self.legs.cotangents() if douts else (), douts, strict=True)),
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
             )
         return self._disputed[key]

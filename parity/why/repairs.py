@@ -51,8 +51,8 @@ class _Bench:
 
     def gradients(self, rule: Rule) -> Arrays:
         """Return the gradients by a rule."""
-        run = by_rule(self.corner, self.side, rule, self.legs.arguments).gradients
-        _, grads = run(self.inputs, self.above)
+        corner = by_rule(self.corner, self.side, rule, self.legs.arguments)
+        _, grads = (corner.written or corner).gradients(self.inputs, self.above)
         return dict(zip(self.legs.floating, self.side.to_numpy(grads), strict=True))
 
     def right(self, found: Any, wanted: Arrays, yards: Arrays) -> set[str]:

@@ -10,6 +10,7 @@ from itertools import product
 
 import numpy as np
 
+from parity.judge.noise import BOUND
 from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import filled
 from parity.why.conventions.rerun import Rerun
@@ -28,20 +29,19 @@ def unused_by(rerun: Rerun, side: str) -> tuple[str, ...]:
 
 
 def _is_idle(rerun: Rerun, side: str, name: str) -> bool:
-    """Return whether a side's outputs are the same, to the bit, whatever the input holds.
+    """Return whether a side's outputs are the same, to the bit, for zeros as for ones.
 
     A program that writes through views does not show all that it reads.
     """
-    outputs, gradients = rerun.forward(side, None) or {}, rerun.gradients(side, None) or {}
-    if np.any(gradients.get(name, 0.0)):
+    if np.any((rerun.gradients(side, None) or {}).get(name, 0.0)):
         return False
-    for number in (0.0, 1.0):
-        found = rerun.forward(side, Change(side, inputs=(filled(name, number),)))
-        if found is None or any(
-            not np.array_equal(found[key], x, equal_nan=True) for key, x in outputs.items()
-        ):
-            return False
-    return True
+    zeros, ones = (
+        rerun.forward(side, Change(side, inputs=(filled(name, number),))) for number in (0.0, 1.0)
+    )
+    given = rerun.forward(side, None)
+    if zeros is None or ones is None or rerun.distance(0, zeros, given, 0) > BOUND:
+        return False
+    return all(np.array_equal(ones[key], x, equal_nan=True) for key, x in zeros.items())
 
 
 def _read(rerun: Rerun, side: str) -> set[str] | None:
