@@ -77,6 +77,20 @@ def test_a_wrong_gradient_behind_an_upcast_is_found():
     assert (report.verdict, report.fault()) == ("different", "fault: torch")
 
 
+def test_a_detour_through_bfloat16_is_named_and_fails_only_where_accuracy_must_not_be_lost():
+    pair = Pair(
+        jax=lambda x, w: x @ w,
+        torch=lambda x, w: x.bfloat16().to(x.dtype) @ w,
+        inputs={"x": (5, 7), "w": (7, 3)},
+    )
+    report = check(pair)
+    assert report
+    assert report.exit_code(strict=True) == 1
+    assert {(str(row.verdict), row.odd) for row in report.sections[0].forward} == {
+        ("less accurate", ("torch",))
+    }
+
+
 PORTS = {
     "attention": (
         jax.nn.dot_product_attention,
