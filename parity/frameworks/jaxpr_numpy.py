@@ -16,8 +16,8 @@ import numpy as np
 from parity.frameworks.jaxpr_products import convolution, matrix_product
 from parity.frameworks.jaxprs import binder, is_key
 
-# Without tanh, expm1, acosh, log1p, atanh, exp2, sinh and cosh: in float64 JAX's are 3 to 80 units in
-# the last place from NumPy's, and a function must be seen to give the same when it runs again.
+# Without tanh, expm1, acosh, log1p, atanh, exp2, sinh and cosh: in float64 JAX's are 3 to 80 units
+# in the last place from NumPy's, and a function must be seen to give the same when it runs again.
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "acos": np.arccos,

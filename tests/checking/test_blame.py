@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from parity import Pair, Rule, check
+from tests.shared.sampled import few
 
 JNP, TORCH = jnp, torch
 
@@ -80,7 +81,7 @@ SMOOTH = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", few(SMOOTH, "softplus", "prod by division"))
 def test_a_smooth_point_is_not_called_a_kink(name):
     jax_side, torch_side, side, inputs = SMOOTH[name]
     found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
@@ -116,7 +117,7 @@ TRIANGLES = {
 }
 
 
-@pytest.mark.parametrize("name", TRIANGLES)
+@pytest.mark.parametrize("name", few(TRIANGLES, "the other triangle", "not symmetric"))
 def test_which_triangle_is_read_is_a_convention(name):
     jax_side, torch_side, inputs = TRIANGLES[name]
     found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
@@ -140,7 +141,7 @@ def masked(rng):
     return {"x": rng.normal(size=(2, 4)), "m": np.array([[1, 1, 0, 1], [1, 0, 0, 1.0]])}
 
 
-@pytest.mark.parametrize("steep", [1e4, 1e9, 1e12, 1e30])
+@pytest.mark.parametrize("steep", few([1e4, 1e9, 1e12, 1e30], 1e9))
 def test_slopes_too_steep_for_differences_blame_nobody(steep):
     found, report = judged(
         Pair(
@@ -226,7 +227,7 @@ def test_nothing_is_dropped_however_many_there_are():
         assert outs[i] in bad
 
 
-@pytest.mark.parametrize("wrong", MANY)
+@pytest.mark.parametrize("wrong", few(MANY, MANY[-1]))
 def test_each_of_many_gradients_is_judged(wrong):
     class Spoiled(torch.autograd.Function):
         @staticmethod
@@ -320,7 +321,7 @@ STRAIGHT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", STRAIGHT)
+@pytest.mark.parametrize("name", few(STRAIGHT, "rounding"))
 def test_who_is_meant_by_a_straight_through_estimator_is_not_known(name):
     jax_side, torch_side, inputs, side = STRAIGHT[name]
     found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))

@@ -124,6 +124,7 @@ def test_one_by_one_is_what_jax_does_eagerly(rng):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.full
 def test_operations_compiled_one_by_one_are_not_kept_for_ever(rng):
     """JAX itself keeps one for each shape that it ever met."""
     client = jax.devices()[0].client

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jax import lax
 
 from parity import Pair, check
+from tests.shared.sampled import few
 
 IMAGE = {"x": (1, 2, 6, 6), "w": (2, 2, 3, 3)}
 LAYERS = {"x": (4, 3), "w": (5, 3), "v": (2, 5)}
@@ -189,7 +190,16 @@ def named(pair):
     return [c.sentence for row in report.rows for c in row.causes], report
 
 
-@pytest.mark.parametrize("name", NAMED)
+QUICK = (
+    "a dilation",
+    "gelu for silu",
+    "the gates of three inputs",
+    "an input that is not used",
+    "a line of torch's own module",
+)
+
+
+@pytest.mark.parametrize("name", few(NAMED, *QUICK))
 def test_what_a_port_has_otherwise_is_named(name):
     pair, says = NAMED[name]
     said, report = named(pair)
