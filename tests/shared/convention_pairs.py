@@ -110,7 +110,7 @@ case(
     lambda x, y: ((x - y) ** 2).sum(),
     lambda x, y: ((x - y) ** 2).mean(),
     XY,
-    "1/35",
+    r"1/35|divisor = 1 \(torch side has 35",
 )
 case(
     "a half in front",
@@ -141,7 +141,7 @@ case(
     lambda x: jnp.abs(jnp.fft.fft(x)) ** 2,
     lambda x: torch.fft.fft(x, norm="ortho").abs() ** 2,
     X,
-    "1/5",
+    r"1/5|normalization = 0 \(torch side has 1",
 )
 case("ddof of a standard deviation in a layer",
      lambda x: (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-6),
@@ -188,7 +188,7 @@ case(
     lambda x, w: jnp.convolve(x, w, mode="valid"),
     lambda x, w: F.conv1d(x[None, None], w[None, None])[0, 0],
     {"x": (12,), "w": (4,)},
-    "w is flipped",
+    r"w is flipped|a convolution \(the kernel turned round\) for a correlation",
 )
 case(
     "a recurrence from the other end",
