@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from parity.judge.cause import Kind
+from parity.judge.noise import BOUND
 from parity.why.causes.fitting import Candidate, Problem
 
 PICK_HINT = "Which entries does the forward pass read here? Do the others reach the result at all?"
@@ -76,7 +77,7 @@ def support(problem: Problem) -> Iterator[Candidate]:
     if not problem.same_shape:
         return
     got, reference = problem.got, problem.reference
-    agree = np.abs(got - reference) <= 32 * problem.sigma
+    agree = np.abs(got - reference) <= BOUND * problem.sigma
     lost = (got == 0) & ~agree
     if agree.any() and lost.any() and np.all(agree | lost) and np.any(got != 0):
         yield Candidate(
@@ -149,7 +150,7 @@ def _scatters(problem: Problem) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
                 rows = raw.astype(np.float64).reshape(index.shape + width)
                 total = np.zeros(reference.shape)
                 np.add.at(total, index, rows)
-                if np.all(np.abs(total - reference) <= 32 * problem.yard(reference)):
+                if np.all(np.abs(total - reference) <= BOUND * problem.yard(reference)):
                     yield name, rows, index
 
 

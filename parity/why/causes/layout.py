@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.judge.cause import Kind
+from parity.judge.noise import BOUND
 from parity.why.causes import numbers
 from parity.why.causes.fitting import Candidate, Problem
 
@@ -67,7 +68,7 @@ def _not_reduced(problem: Problem, said: str) -> Iterator[Candidate]:
     for axis in range(got.ndim):
         for keep in (True, False):
             total = got.sum(axis, keepdims=keep)
-            yard = 32 * problem.yard(got).sum(axis, keepdims=keep)
+            yard = BOUND * problem.yard(got).sum(axis, keepdims=keep)
             if total.shape == reference.shape and np.all(np.abs(total - reference) <= yard):
                 yield Candidate(
                     Kind.SHAPE,
@@ -226,7 +227,7 @@ def _right_way(problem: Problem, way: Reduced) -> _Right | None:
     if x.shape != reference.shape or not np.any(x):
         return None
     factor = float((x * reference).sum() / (x * x).sum())
-    close = np.abs(factor * x - reference) <= 32 * problem.yard(reference)
+    close = np.abs(factor * x - reference) <= BOUND * problem.yard(reference)
     return _Right(way.how, factor) if reference.size > 1 and np.all(close) else None
 
 

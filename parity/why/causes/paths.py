@@ -11,6 +11,7 @@ from itertools import product
 import numpy as np
 
 from parity.judge.cause import Kind
+from parity.judge.noise import BOUND
 from parity.why.causes import numbers
 from parity.why.causes.fitting import Candidate, Problem
 
@@ -49,7 +50,7 @@ def _levels(problem: Problem) -> Iterator[dict[str, np.ndarray]]:
             if not any(name[: len(d)] == d for d in dead):
                 joined[name[:depth]] = joined.get(name[:depth], 0) + term
         for name, term in list(joined.items()):
-            if np.all(np.abs(term) <= 32 * problem.sigma):
+            if np.all(np.abs(term) <= BOUND * problem.sigma):
                 dead.append(name)
                 del joined[name]
         alike = _alike(problem, joined)
@@ -64,7 +65,7 @@ def _alike(problem: Problem, joined: Mapping[tuple[str, ...], np.ndarray]) -> di
     for name, term in joined.items():
         said = " > ".join(name)
         for i, (other, first, count) in enumerate(found):
-            if np.all(np.abs(term - first) <= 32 * problem.sigma):
+            if np.all(np.abs(term - first) <= BOUND * problem.sigma):
                 one, two = (text.partition(", factor")[0] for text in (other, said))
                 found[i] = one if one == two else f"{other} and {said}", first, count + 1
                 break

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.judge.cause import Kind
+from parity.judge.noise import BOUND
 from parity.why.causes.context import Arrays
 from parity.why.causes.fitting import Candidate, Problem
 from parity.why.causes.layout import reordered
@@ -96,7 +97,7 @@ def _right(
 ) -> Iterator[Product]:
     """Yield the first way in which the right value is such a product."""
     reference = problem.reference
-    yard = 32 * problem.yard(reference)
+    yard = BOUND * problem.yard(reference)
     for form, combine in FORMS:
         for tensor, a in tensors.items():
             for gradient, b in gradients.items():

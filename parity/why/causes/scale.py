@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from parity.judge.cause import Kind
+from parity.judge.noise import BOUND
 from parity.why.causes import numbers
 from parity.why.causes.fitting import Candidate, Problem
 
@@ -125,7 +126,7 @@ def power(problem: Problem) -> Iterator[Candidate]:
     if not problem.same_shape or not problem.reference.size:
         return
     with np.errstate(all="ignore"):
-        valid = (np.abs(problem.reference) > 32 * problem.sigma) & (problem.got != 0)
+        valid = (np.abs(problem.reference) > BOUND * problem.sigma) & (problem.got != 0)
         if valid.sum() < 2:
             return
         ratio = np.log(np.abs(problem.got / np.where(valid, problem.reference, 1.0)))[valid]
