@@ -30,7 +30,6 @@ QUICK = (
     "scatter add",
     "solve",
     "fft2",
-    "LSTM",
     "attention",
 )
 
@@ -107,9 +106,10 @@ def rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.asarray(x, np.float64) ** 2)))
 
 
-def check(name: str, seed: int, eager: bool = False) -> None:
+def check(name: str, seed: int, eager: bool = False) -> list[Measured]:
     """Fail unless the case passes with a third to spare and faults in it do not."""
-    for m in measure(name, seed, eager):
+    measured = measure(name, seed, eager)
+    for m in measured:
         assert m.exact[0].shape == m.exact[1].shape
         assert all(np.all(np.isfinite(n)) for n in m.noise)
         for single in m.single:
@@ -123,6 +123,7 @@ def check(name: str, seed: int, eager: bool = False) -> None:
         assert np.max(1e-10 * size / m.sigma(FLOAT64)) > BOUND or not size.any()
         if not name.startswith(BLUNT):
             assert np.max(1e-3 * size / m.sigma(FLOAT32)) > BOUND or not size.any()
+    return measured
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -131,26 +132,19 @@ def test_a_healthy_pair_passes_and_a_fault_does_not(name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_every_healthy_pair_passes_and_a_fault_does_not(name, seed):
-    check(name, seed, eager=seed == 1)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("name", [n for n in CASES if "," not in n])
-def test_rounding_is_as_large_as_the_noise(name):
-    """Over many draws, rms(error) / rms(noise) of both frameworks is near 1, not only below 32."""
+def test_every_healthy_pair_passes_and_its_rounding_is_as_large_as_the_noise(name):
+    """Over three draws; and rms(error) / rms(noise) is near 1, not only below 32."""
     errors: dict[int, list[float]] = {0: [], 1: []}
-    for seed in range(4, 8):
-        for m in measure(name, seed):
+    for seed in (1, 2, 3):
+        for m in check(name, seed, eager=seed == 1):
             for side, noise in enumerate(m.noise):
                 if rms(noise):
                     error = rms(m.single[side].astype(FLOAT64) - m.reference)
                     errors[side].append(error / (U0 * rms(noise)))
     for side, ratios in errors.items():
         exact = not any(ratios)  # max divides by the number of maxima, 1
-        assert exact or 0.02 < max(ratios) < 5, (name, side, ratios)
+        assert exact or "," in name or 0.02 < max(ratios) < 5, (name, side, ratios)
 
 
 def test_the_two_frameworks_agree_on_the_noise_of_the_same_operations():

@@ -1,7 +1,7 @@
 """The example pairs: where torch and JAX differ by convention, each comes out as it was measured.
 
-At one shape and seed by default; the long proof takes three of each, and hides every function
-behind a lambda, since no verdict may depend on a name.
+At one shape and seed by default; the long proof takes three shapes and two seeds, and hides every
+function behind a lambda, since no verdict may depend on a name.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ import parity.checking.reasons
 from parity import Pair, check
 from parity.pairs.finding import find
 from parity.why.conventions.search import Explanation
-from tests.shared.sampled import few
 
 FOLDER = Path(__file__).parents[2] / "examples" / "pairs"
 
@@ -114,12 +113,10 @@ def verdicts(pair: Pair, seeds: int = 1) -> dict[str, str]:
 
 
 QUICK = {(file, *sorted(EXPECTED[file][name])): (file, name) for file, name in reversed(CASES)}
-"""One of each file and verdict; the others are long proofs."""
+"""One of each file and verdict; the long proof has the others."""
 
 
-@pytest.mark.parametrize(
-    ("file", "name"), few(CASES, *QUICK.values(), ("norms", "batch_norm_running_var"))
-)
+@pytest.mark.parametrize(("file", "name"), [*QUICK.values(), ("norms", "batch_norm_running_var")])
 def test_a_pair_has_its_verdict(file, name):
     first = shapes(file, name)[0]
     found = verdicts(first)
@@ -130,9 +127,8 @@ def test_a_pair_has_its_verdict(file, name):
 @pytest.mark.parametrize(("file", "name"), CASES)
 def test_a_pair_has_its_verdict_at_every_shape_and_seed_and_without_a_name(file, name):
     for pair in shapes(file, name):
-        for way in (pair, hidden(pair)):
-            found = verdicts(way, seeds=3)
-            assert {*found.values()} <= EXPECTED[file][name], (pair.name, found)
+        found = verdicts(hidden(pair), seeds=2)
+        assert {*found.values()} <= EXPECTED[file][name], (pair.name, found)
 
 
 def test_every_pair_of_the_examples_is_expected():

@@ -17,7 +17,7 @@ def parity(*words, **keywords):
         [sys.executable, "-m", "parity", *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         **keywords,
     )
@@ -129,7 +129,7 @@ def test_a_reader_who_stops_early_is_no_error():
         shell=True,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     assert done.stdout.startswith("Exercise 2")
