@@ -121,8 +121,7 @@ def test_a_mistake_is_caught_and_named(side: ModuleType, mistake: Mistake) -> No
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
-@pytest.mark.parametrize("n", [7, 32])
+@pytest.mark.parametrize(("n", "dtype"), [(7, FLOAT64), (32, FLOAT32)], ids=str)
 @each(TABLE)
 def test_a_mistake_is_caught_and_named_everywhere(
     side: ModuleType, mistake: Mistake, n: int, dtype: np.dtype
