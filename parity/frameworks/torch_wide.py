@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter, tree_map
+from torch.utils._pytree import tree_iter
 
 from parity.frameworks.narrowing import Narrowing, meant
 from parity.frameworks.torch_operations import name_of, written
@@ -72,7 +72,7 @@ class _Wide(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func.name() in FORMATS:
-            return tree_map(_widened, func(*args, **kwargs))
+            return _each(_widened, func(*args, **kwargs))
         kept = {id(x) for x in written(func, args, kwargs)}
 
         def wide(x: Any) -> Any:
@@ -83,13 +83,22 @@ class _Wide(TorchDispatchMode):
                 return meant(x)
             return x if id(x) in kept else _widened(x)
 
-        args, kwargs = tree_map(wide, (args, kwargs))
-        result = func(*args, **kwargs)
-        return result if kept else tree_map(_widened, result)
+        result = func(*_each(wide, args), **{k: _each(wide, x) for k, x in kwargs.items()})
+        return result if kept else _each(_widened, result)
 
     def _note(self, func: Any, dtype: torch.dtype) -> None:
         line = users_line(__file__)
         self.seen[Narrowing(name_of(func), line, str(dtype).removeprefix("torch."))] = None
+
+
+def _each(change: Callable[[Any], Any], x: Any) -> Any:
+    """Change all there is in lists and tuples, the only nests that an operation knows.
+
+    This runs for every operation of every run, where pytree's general way took half of the time.
+    """
+    if type(x) in (list, tuple):
+        return type(x)([_each(change, one) for one in x])
+    return change(x)
 
 
 def _widened(x: Any) -> Any:

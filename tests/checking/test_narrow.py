@@ -73,7 +73,7 @@ def test_a_wrong_gradient_behind_an_upcast_is_found():
         torch=Doubled.apply,
         inputs={"x": (3, 4)},
     )
-    report = check(pair, dtypes=["float64"])
+    report = check(pair, dtypes=["float64"], budget=0)
     assert (report.verdict, report.fault()) == ("different", "fault: torch")
 
 
@@ -131,7 +131,9 @@ def autocast(x):
 @pytest.mark.parametrize("name", PORTS)
 def test_real_code_passes_against_a_plain_port(name):
     one, other, inputs = PORTS[name]
-    report = check(Pair(jax=one, torch=other or autocast, inputs=inputs), dtypes=["float64"])
+    report = check(
+        Pair(jax=one, torch=other or autocast, inputs=inputs), dtypes=["float64"], budget=0
+    )
     assert report, report.text()
 
 

@@ -44,12 +44,12 @@ def test_a_rate_counts_runs_and_names_each_failure_once():
     assert str(rate) == "2 of 3 (at most 98.3%)"
 
 
-@pytest.mark.parametrize("name", ["softmax of large logits", "layer_norm at mean 1000", "rotation"])
+@pytest.mark.parametrize("name", ["softmax of large logits", "rotation"])
 def test_a_healthy_function_passes(name):
     assert all(found.verdict.passes for found in trials(healthy(name), 2))
 
 
-@pytest.mark.parametrize("fault", FAULTS[::5], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS[::9], ids=lambda fault: fault.name)
 def test_a_fault_is_caught(fault):
     assert not any(f.verdict.passes for f in trials(healthy(fault.case, fault.torch), 1))
 
