@@ -133,13 +133,16 @@ class _Watch(TorchDispatchMode):
         result = func(*args, **kwargs)
         outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
         self.own |= _storages(outputs) - _storages(inputs)
-        self.look_for_narrow(func, [*inputs, *outputs])
+        self.look_for_narrow(func, outputs)
         self.operations += 1
         self.elements += sum(x.numel() for x in outputs)
         return result
 
     def look_for_narrow(self, func: Any, tensors: list[Tensor]) -> None:
-        """Note the first narrow float that may have been rounded."""
+        """Note the first narrow float that was made here and may have been rounded.
+
+        What was there before, a table, is data: to look at it or to widen it rounds nothing.
+        """
         for x in tensors:
             if not self.narrow and _is_narrow(x) and not _is_harmless(x):
                 dtype, shape = str(x.dtype).removeprefix("torch."), tuple(x.shape)

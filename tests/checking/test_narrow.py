@@ -91,6 +91,9 @@ def test_a_detour_through_bfloat16_is_named_and_fails_only_where_accuracy_must_n
     }
 
 
+TABLE = np.array([0.1, -1e9, 3.3], np.float32)
+BUFFER = torch.tensor(TABLE)
+
 PORTS = {
     "attention": (
         jax.nn.dot_product_attention,
@@ -118,6 +121,16 @@ PORTS = {
         lambda x: x + jnp.linspace(0, 1, 4),
         lambda x: x + torch.linspace(0, 1, 4),
         {"x": (3, 4)},
+    ),
+    "a float32 table, made inside": (
+        lambda x: x * TABLE,
+        lambda x: x * torch.tensor(TABLE),
+        {"x": (3,)},
+    ),
+    "a float32 buffer": (
+        lambda x: x + jnp.asarray(TABLE),
+        lambda x: x + BUFFER.detach(),
+        {"x": (3,)},
     ),
     "autocast": (lambda x: x @ x.T, None, {"x": (3, 4)}),
 }
