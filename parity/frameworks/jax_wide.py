@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
 from parity.errors import UsageError
-from parity.frameworks.jaxprs import CALLS, chosen, held_by, user_line
+from parity.frameworks.jaxprs import CALLS, ROUNDED, chosen, held_by, label, user_line
 from parity.frameworks.narrowing import Narrowing, meant
 
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
@@ -76,7 +76,8 @@ def wide(closed: Any, inputs: Sequence[Any]) -> list[Any]:
         return _as_written(atom.val) if isinstance(atom, Literal) else values[atom]
 
     for equation in jaxpr.eqns:
-        with user_context(equation.source_info.traceback):  # the user's line, not this one
+        # the user's line, not this one; and the float that is no more to be seen
+        with user_context(equation.source_info.traceback), jax.named_scope(label(equation)):
             outputs = _step(equation, [read(atom) for atom in equation.invars])
         values |= dict(zip(equation.outvars, outputs, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
@@ -95,12 +96,20 @@ def _step(equation: Any, inputs: list[Any]) -> list[Any]:
         return [_scattered(name, params, inputs)]
     if name == "reduce_precision":
         return inputs
+    if name == "convert_element_type" and _rounds(equation):
+        return [jnp.copy(_widen(inputs[0]))]  # stays, and says where digits were lost
     if name in BITS:
         given = [jnp.asarray(x, v.aval.dtype) for x, v in zip(inputs, equation.invars, strict=True)]
         return [*map(_widen, _bound(equation, given, params))]
     if held_by(equation) and any(map(_narrows_inside, held_by(equation))):
         raise UsageError(_refused(equation))
     return [*map(_widen, _bound(equation, inputs, {k: _wide_param(v) for k, v in params.items()}))]
+
+
+def _rounds(equation: Any) -> bool:
+    """Return whether a conversion is one of a float to a narrower one."""
+    real = jnp.issubdtype(equation.invars[0].aval.dtype, jnp.floating)
+    return real and label(equation).startswith(ROUNDED)
 
 
 def _bound(equation: Any, inputs: list[Any], params: dict[str, Any]) -> list[Any]:

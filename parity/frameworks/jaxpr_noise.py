@@ -25,8 +25,6 @@ from parity.frameworks.jaxpr_rounding import (
     ACCUMULATING,
     Noise,
     disturbed,
-    is_data,
-    is_plain,
     rounded,
     terms_of,
 )
@@ -54,29 +52,22 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
     Raises TypeError where the function computes in a narrower float although its arguments are
     float64.
     """
-    traces: dict[Any, _Trace] = {}
+    traces: dict[Any, Trace] = {}
 
     def measured(*args: Any) -> tuple[Any, Any]:
         leaves, given = jax.tree.flatten(args)
         leaves = [x if is_key(x) else np.asarray(x) for x in leaves]
         key = (given, *((x.shape, x.dtype) for x in leaves))
         if key not in traces:
-            traces[key] = _Trace(function, args)
+            traces[key] = Trace(function, args)
         trace = traces[key]
-        with np.errstate(all="ignore"):
-            clean = trace.run(leaves, None)
-            total: list[Any] = [0.0 for _ in clean]
-            for seed in range(seeds):
-                noisy = trace.run(leaves, trace.noise(seed))
-                far = map(_difference, noisy, clean)
-                total = [t + d * d for t, d in zip(total, far, strict=True)]
-            rms = [np.sqrt(t / seeds) / U0 for t in total]
+        clean, rms = trace.measured(leaves, [trace.noise(seed) for seed in range(seeds)])
         return jax.tree.unflatten(trace.shape, clean), jax.tree.unflatten(trace.shape, rms)
 
     return measured
 
 
-class _Trace:
+class Trace:
     """A function as a jaxpr, and the loops in it compiled."""
 
     def __init__(self, function: Callable[..., Any], args: Any) -> None:
@@ -92,6 +83,16 @@ class _Trace:
         reach = math.sqrt(3)
         return Noise(np.random.default_rng(seed).uniform(-reach, reach, 2 * self.size), self.size)
 
+    def measured(self, leaves: Sequence[Any], noises: Sequence[Noise]) -> tuple[Any, Any]:
+        """Return the outputs, and the rms over the noises of how far they are moved, in u0."""
+        with np.errstate(all="ignore"):
+            clean = self.run(leaves, None)
+            total: list[Any] = [0.0 for _ in clean]
+            for noise in noises:
+                far = map(_difference, self.run(leaves, noise), clean)
+                total = [t + d * d for t, d in zip(total, far, strict=True)]
+            return clean, [np.sqrt(t / len(noises)) / U0 for t in total]
+
     def run(self, leaves: Sequence[Any], noise: Noise | None) -> list[Any]:
         """Return the outputs; what runs once is evaluated, what turns is compiled."""
         return _interpret(self.closed, leaves, noise, self.loop)
@@ -99,13 +100,14 @@ class _Trace:
     def loop(self, equation: Any, inputs: list[Any], noise: Noise | None) -> list[Any]:
         """Run a loop compiled, with the noise that it would have here."""
         sites = 0 if noise is None else noise.sites
-        key = id(equation), sites, noise is None
+        key = id(equation), sites, None if noise is None else noise.kind
         if key not in self.loops:
 
             def turned(inputs: list[Any], row: Any) -> list[Any]:
                 if row is None:
                     return binder(equation)(inputs)
-                own = Noise(row, self.size)
+                assert noise is not None
+                own = noise.anew(row)
                 own.sites = sites
                 return _turned(equation, inputs, own)
 
@@ -156,20 +158,24 @@ def _interpret(closed: Any, args: Sequence[Any], noise: Noise | None, loop: Loop
     values: dict[Any, Any] = {}
     for variable, const in zip(jaxpr.constvars, consts, strict=True):
         held = const if is_key(const) or isinstance(const, jax.core.Tracer) else np.asarray(const)
-        values[variable] = held if noise is None or is_data(const) else rounded(held, noise)
+        values[variable] = held if noise is None or noise.is_data(const) else rounded(held, noise)
     values |= dict(zip(jaxpr.invars, args, strict=True))
 
     def read(atom: Any) -> Any:
         if not isinstance(atom, Literal):
             return values[atom]
         value = number(atom)
-        if noise is None or is_plain(value):
+        if noise is None or noise.is_plain(value):
             return value
         return value * (1 + U0 * noise.number(float(value)))  # as another format rounds it
 
     for equation, done in zip(jaxpr.eqns, last_uses(jaxpr), strict=True):
+        if noise is not None:
+            noise.toward(equation)
         inputs = [read(atom) for atom in equation.invars]
         outputs = _step(equation, inputs, noise, loop)
+        if noise is not None and not held_by(equation):
+            noise.made(equation, outputs)
         values |= dict(zip(equation.outvars, outputs, strict=True))
         for variable in done:
             del values[variable]

@@ -50,8 +50,19 @@ COMPONENTWISE = SERIES.keys() | frozenset(
 class Noise:
     """Noise of variance 1 for one seed: slices of a row, at another place for every operation."""
 
+    kind: Any = True
+    """What tells it from other noise: a loop that is compiled with it is compiled with its like."""
+
     def __init__(self, row: Any, size: int, turn: Any = None) -> None:
         self.row, self.size, self.turn, self.sites = row, size, turn, 0
+        self.rounds = False
+        """Whether what is made here is converted to a narrower float."""
+
+    def toward(self, equation: Any) -> None:
+        """Be told which operation is next: here all round alike."""
+
+    def made(self, equation: Any, outputs: list[Any]) -> None:
+        """Be told what an operation made: here nobody asks."""
 
     def draw(self, shape: tuple[int, ...]) -> Any:
         """Return noise of a shape, from another place at every call."""
@@ -72,9 +83,25 @@ class Noise:
     def inside(self, turn: Any) -> Noise:
         """Return the noise of one turn of a loop."""
         self.sites += 1
-        inner = Noise(self.row, self.size, turn if self.turn is None else turn + 7919 * self.turn)
+        inner = self.anew(self.row, turn if self.turn is None else turn + 7919 * self.turn)
         inner.sites = self.sites * 101
         return inner
+
+    def anew(self, row: Any, turn: Any = None) -> Noise:
+        """Return such noise from a row, as it is in a turn of a loop."""
+        return Noise(row, self.size, turn)
+
+    def is_data(self, const: Any) -> bool:
+        """Return whether an array that the function closes over needs no rounding."""
+        return is_data(const)
+
+    def is_plain(self, x: Any) -> bool:
+        """Return whether a number in the code needs no rounding."""
+        return is_plain(x)
+
+    def is_whole(self, y: Any) -> Any:
+        """Return where y is a whole number, which every format holds: a count, a place."""
+        return False if y.dtype.kind == "c" else y == y.astype(np.int32)
 
 
 def _module(x: Any) -> ModuleType:
@@ -91,7 +118,7 @@ def disturbed(equation: Any, inputs: list[Any], noise: Noise) -> list[Any]:
     if name in COMPONENTWISE:
         inputs = [rounded(x, noise) for x in inputs]
     outputs = evaluate(equation, inputs)
-    if _is_exact(equation):
+    if _is_exact(equation) and not noise.rounds:
         return outputs
     if name == "fft":
         axes = len(equation.params["fft_lengths"])
@@ -150,7 +177,7 @@ def _accumulated(equation: Any, outputs: list[Any], inputs: list[Any], noise: No
         own, module = abs(y) ** 2, _module(y)
         size = growth * module.sqrt(own + square)
         if equation.primitive.name not in PRODUCTS:  # a single term adds up without rounding
-            size = module.where((own == square) | _is_whole(y), 0.0, size)
+            size = module.where((own == square) | noise.is_whole(y), 0.0, size)
         disturbed.append(_add(y, size, noise))
     return disturbed
 
@@ -173,12 +200,7 @@ def rounded(y: Any, noise: Noise, exact: Any = False) -> Any:
     """Return y (1 + u xi), and y itself where it is exact or whole: a count, a place."""
     if not is_float(y):
         return y
-    return _add(y, _module(y).where(exact | _is_whole(y), 0.0, abs(y)), noise)
-
-
-def _is_whole(y: Any) -> Any:
-    """Return where y is a whole number, which every format holds: a count, a place."""
-    return False if y.dtype.kind == "c" else y == y.astype(np.int32)
+    return _add(y, _module(y).where(exact | noise.is_whole(y), 0.0, abs(y)), noise)
 
 
 def _normwise(x: Any, noise: Noise, axes: int, growth: float = 1.0) -> Any:

@@ -33,6 +33,36 @@ def user_line(equation: Any) -> str:
     return ""
 
 
+RAN, ROUNDED = "ran-in-", "rounded-to-"
+"""Under what name an operation that is widened says in which float it was written."""
+
+
+def label(equation: Any) -> str:
+    """Return the scope that says in which float an equation runs, and whether it converts to it."""
+    kinds = [getattr(v.aval, "dtype", None) for v in (*equation.invars[:1], *equation.outvars)]
+    floats = [k for k in kinds if k is not None and jnp.issubdtype(k, jnp.inexact)]
+    if not floats:
+        return RAN
+    if equation.primitive.name != "convert_element_type" or kinds[-1] is not floats[-1]:
+        return f"{RAN}{floats[-1]}"
+    narrows = len(floats) < 2 or _digits(floats[0]) > _digits(floats[1])
+    return f"{ROUNDED if narrows else RAN}{floats[-1]}"
+
+
+def _digits(dtype: Any) -> int:
+    return int(jnp.finfo(dtype).nmant)  # type: ignore[no-untyped-call]
+
+
+def ran_in(equation: Any) -> tuple[str, bool]:
+    """Return the float in which an equation was written (nothing: none), whether it rounds to it.
+
+    Of an equation that `label` has marked.
+    """
+    scope = str(equation.source_info.name_stack).rsplit("/", 1)[-1]
+    rounds = scope.startswith(ROUNDED)
+    return scope.removeprefix(ROUNDED).removeprefix(RAN), rounds
+
+
 def chosen(going_on: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     """Return the new state of a while loop; under vmap, what has ended keeps the old one."""
     if not going_on.ndim:

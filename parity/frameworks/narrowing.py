@@ -1,4 +1,4 @@
-"""What a narrower float in the code is: where it was written, and what number was meant.
+"""What another float in the code is: where it was written, and what number was meant.
 
 Knows no framework.
 """
@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from parity.judge.noise import roundoff
+
 
 class Narrowing(NamedTuple):
     """A place where a function given float64 goes on in a narrower float."""
@@ -24,6 +26,50 @@ class Narrowing(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.operation}{' at ' + self.line if self.line else ''}"
+
+
+class Conversion(NamedTuple):
+    """A place where a function goes on in another float than the one that it has."""
+
+    operation: str
+    line: str
+    """file:line, empty where it is not known."""
+    source: str
+    """The dtype before."""
+    to: str
+    """The dtype after."""
+
+
+class Place(NamedTuple):
+    """An operation in the code, and the float in which it ran."""
+
+    operation: str
+    line: str
+    """file:line, empty in a backward pass of torch's."""
+    dtype: str
+
+
+class Made(NamedTuple):
+    """Numbers that an operation made: how many, and two sums that no order of them changes."""
+
+    place: Place
+    size: int
+    total: float
+    squares: float
+
+
+def made(place: Place, numbers: np.ndarray) -> Made:
+    """Return what tells an operation's numbers from others."""
+    return Made(place, numbers.size, float(numbers.sum()), float((numbers**2).sum()))
+
+
+HALVES = ("bfloat16", "float16")
+
+
+def roundoff_of(name: str) -> float:
+    """Return the unit roundoff of a float by its name, complex ones by their parts'."""
+    parts = {"complex64": "float32", "complex128": "float64"}
+    return 2.0**-8 if name == "bfloat16" else roundoff(np.dtype(parts.get(name, name)))
 
 
 SHORT = 8

@@ -49,6 +49,9 @@ def is_plain(x: float) -> bool:
 class Pool:
     """Noise of variance 1 for one seed: slices of one row, elsewhere for every operation."""
 
+    whole = 2.0**24
+    """Below this every whole number is one of the format."""
+
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.row = torch.empty(0, dtype=torch.float64)
@@ -142,14 +145,14 @@ def _round(pool: Pool, func: Any, args: Any, kwargs: Any) -> Any:
 
 def factor(pool: Pool, y: Tensor, exact: Any = False) -> Tensor:
     """Return 1 + u xi, and 1 where y is exact or whole: a count, a place."""
-    return 1 + U0 * pool.noise(y).masked_fill(exact | is_whole(y), 0.0)
+    return 1 + U0 * pool.noise(y).masked_fill(exact | is_whole(y, pool.whole), 0.0)
 
 
-def is_whole(y: Tensor) -> Tensor:
-    """Return where y is a whole number, which every format holds: a count, a place."""
+def is_whole(y: Tensor, below: float = Pool.whole) -> Tensor:
+    """Return where y is a whole number, which a format holds: a count, a place."""
     if y.is_complex():
         return torch.zeros((), dtype=torch.bool, device=y.device)
-    return (y == y.round()) & (y.abs() < 2**24)
+    return (y == y.round()) & (y.abs() < below)
 
 
 def _constant(pool: Pool, x: Any) -> Any:
@@ -197,7 +200,7 @@ def _accumulate(pool: Pool, func: Any, args: Any, kwargs: Any) -> Any:
         if name in RESAMPLING:
             growth = max(growth, max(args[0].shape[2:]) / 2)
         if name in SUMS:  # a single term adds up without rounding
-            size.masked_fill_((s == y2) | is_whole(y), 0.0)
+            size.masked_fill_((s == y2) | is_whole(y, pool.whole), 0.0)
         _disturb(pool, y, growth * size)
     return result
 

@@ -53,11 +53,17 @@ def widened(
 @contextmanager
 def widening(seen: dict[Narrowing, None] | None = None) -> Iterator[None]:
     """Make every float that is made inside a float64; what torch makes by default, too."""
+    with wide_defaults(), _Wide({} if seen is None else seen):
+        yield
+
+
+@contextmanager
+def wide_defaults() -> Iterator[None]:
+    """Make float64 what torch makes where nothing is asked for."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _Wide({} if seen is None else seen):
-            yield
+        yield
     finally:
         torch.set_default_dtype(default)
 

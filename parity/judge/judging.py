@@ -19,6 +19,12 @@ from parity.judge.verdict import Row, Verdict
 SEEN = 3.0
 """By how much the errors of two sides differ, where one is said to round more than the other."""
 
+SUSPECTED = 10.0
+"""By how much their inferred noise differs before that is looked into."""
+
+SEEN_APART, SUSPECTED_APART = 2.0, 1.5
+"""The same where it is known which operation is in another float on the other side."""
+
 LOST = 0.05
 """An error of this share of an element leaves nothing that could be called rounding."""
 
@@ -33,12 +39,14 @@ def judge(
     *,
     flushed: str = "",
     batch: int = 0,
+    yards: Mapping[str, np.ndarray] | None = None,
 ) -> Row:
     """Judge one tensor in ``dtype``, the dtype of ``corners``.
 
     ``exact`` holds the corners computed in float64: they decide whether the mathematics is the
     same. ``reference`` and ``noise`` come from the yardstick (float64; units of the roundoff).
     ``flushed`` names the first forward tensor whose subnormals one corner keeps and another not.
+    ``yards`` are the corners' own sigmas in ``dtype`` where they compute in several.
     """
     misshapen = _misshapen(corners, dtype, reference) | _misshapen(
         exact, np.dtype(np.float64), reference
@@ -49,10 +57,12 @@ def judge(
         return Row(name, str(dtype), Verdict.DIFFERENT, reason, odd, batch=batch)
 
     fine, yard = sigma(noise, np.float64), sigma(noise, dtype)
+    own = dict.fromkeys(corners, yard) if yards is None else yards
+    yard = np.max([*own.values()], axis=0)
     agreeing = _majority(exact, fine)
     if agreeing:  # the middle of those that agree: no corner is its own judge
         reference = _centre([exact[corner] for corner in agreeing])
-    distances = {corner: distance(v, reference, yard) for corner, v in corners.items()}
+    distances = {corner: distance(v, reference, own[corner]) for corner, v in corners.items()}
     pairs = tuple(compare(a, corners[a], b, corners[b]) for a, b in combinations(corners, 2))
     if not agreeing:
         verdict, reason, odd = Verdict.DIFFERENT, _split(exact, fine), ()
@@ -62,7 +72,7 @@ def judge(
     elif np.any(np.isnan(reference)):
         verdict, reason, odd = Verdict.NOT_COMPARABLE, _nan(reference), ()
     else:
-        verdict, reason, odd = _accuracy(corners, distances, reference, yard, flushed)
+        verdict, reason, odd = _accuracy(corners, distances, reference, own, flushed)
         if verdict is Verdict.ROUNDING and all(pair.exact for pair in pairs):
             verdict = Verdict.IDENTICAL
     with np.errstate(invalid="ignore"):
@@ -102,7 +112,7 @@ def _accuracy(
     corners: Mapping[str, np.ndarray],
     distances: Mapping[str, Distance],
     reference: np.ndarray,
-    yard: np.ndarray,
+    yards: Mapping[str, np.ndarray],
     flushed: str,
 ) -> Finding:
     """Judge corners that agree in float64: by rounding, a convention or lost accuracy."""
@@ -117,8 +127,9 @@ def _accuracy(
         over = any(np.any(~np.isfinite(corners[c]) & finite) for c in broken)
         how = "not finite here, finite" if over else "finite here, infinite"
         return verdict, f"{' and '.join(broken)} {how} in float64", broken
-    sure = BOUND * yard < LOST * _size(reference)  # where rounding cannot have taken every digit
-    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure) > LOST}
+    # where rounding cannot have taken every digit
+    sure = {c: BOUND * yard < LOST * _size(reference) for c, yard in yards.items()}
+    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure[c]) > LOST}
     if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
         most = max((distances[corner] for corner in lost), key=_sigmas)
         reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
@@ -150,7 +161,10 @@ def whole_numbers(name: str, dtype: str, corners: Mapping[str, np.ndarray], batc
 
 
 def unlike_itself(
-    row: Row, corners: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray], yard: np.ndarray
+    row: Row,
+    corners: Mapping[str, np.ndarray],
+    exact: Mapping[str, np.ndarray],
+    yards: Mapping[str, np.ndarray],
 ) -> Row:
     """Return a passing row of a dispute as lost accuracy, if a corner leaves its float64 self.
 
@@ -158,7 +172,7 @@ def unlike_itself(
     """
     if not row.verdict.passes:
         return row
-    strays = {c: distance(v, exact[c.removesuffix(" eager")], yard) for c, v in corners.items()}
+    strays = {c: distance(v, exact[c.removesuffix(" eager")], yards[c]) for c, v in corners.items()}
     far = tuple(corner for corner, d in strays.items() if d.sigmas > BOUND)
     if not far:
         return row
@@ -176,31 +190,41 @@ def rougher(
     reference: np.ndarray,
     own: Mapping[str, np.ndarray],
     measured: Callable[[], Mapping[str, float]],
+    place: Callable[[str], str] | None = None,
 ) -> Row:
     """Return a row that agrees as less accurate, if a side's own noise is ten times the other's.
 
     ``own`` is each framework's noise, and ``measured`` finds its real errors, as rms in float32:
-    what a kernel does inside is not inferred. Also where rounding alone may move what is not small
-    in its tensor by more than LOST, and did: right by luck, such an element is not called rounding.
-    A tensor that is zero, but for float64's own rounding, has no digits to lose.
+    what a kernel does inside is not inferred. ``place`` is given where the sides compute in several
+    floats: less is looked into then, and it says where a side loses its digits. Also where rounding
+    alone may move what is not small in its tensor by more than LOST, and did: right by luck, such
+    an element is not called rounding. A tensor that is zero, but for float64's own rounding, has
+    no digits to lose.
     """
     noise = np.sqrt(np.sum([x**2 for x in own.values()], axis=0))
     nothing = np.all(np.abs(reference) <= BOUND * sigma(noise, np.float64))
     if row.verdict is Verdict.IDENTICAL or nothing:
         return row
-    typical = {side: max(_rms(noise), _rms(reference)) for side, noise in own.items()}
-    worst = max(typical, key=lambda side: typical[side])
-    others = [size for side, size in typical.items() if side != worst]
-    if others and typical[worst] > 10 * max(others):
-        errors = {s: max(e, U0 * _rms(reference)) for s, e in measured().items()}
-        factor = errors[worst] / max(e for side, e in errors.items() if side != worst)
-        if factor > SEEN:
-            reason = f"{worst} rounds {factor:.2g} times as much as {_others(own, worst)}"
-            odd = tuple(corner for corner in corners if corner.split(".")[0].split()[0] == worst)
+    sizes = {side: _rms(noise) for side, noise in own.items()}
+    worst = max(sizes, key=lambda side: sizes[side])
+    others = [side for side in own if side != worst]
+
+    def times(values: Mapping[str, float], least: float) -> float:
+        return max(values[worst], least) / max([least, *(values[side] for side in others)])
+
+    apart = place is not None and times(sizes, 1e-9) > SUSPECTED_APART
+    if others and (apart or times(sizes, _rms(reference)) > SUSPECTED):
+        least = (U0 if place is None else roundoff(np.dtype(row.dtype)) / 4) * _rms(reference)
+        factor = times(measured(), least)
+        said = place(worst) if place is not None and factor > SEEN_APART else ""
+        if said or (times(sizes, _rms(reference)) > SUSPECTED and factor > SEEN):
+            where = f": {said}" if said else ""
+            reason = f"{worst} rounds {factor:.2g} times as much as {' and '.join(others)}{where}"
+            odd = tuple(c for c in corners if c.split(".")[0].split()[0] == worst)
             return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason, odd=odd)
-    spread = max(_share(a, reference) for a in corners.values())
-    if spread > LOST:
-        reason = f"every side loses its digits here: rounding alone moves one by {spread:.0%}"
+    spread = {corner: _share(a, reference) for corner, a in corners.items()}
+    if (most := max(spread.values())) > LOST:
+        reason = f"every side loses its digits here: rounding alone moves one by {most:.0%}"
         return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason)
     return row
 
@@ -221,10 +245,6 @@ def _share(value: np.ndarray, reference: np.ndarray, among: np.ndarray | bool = 
 def _rms(x: np.ndarray) -> float:
     finite = np.abs(x[np.isfinite(x)])
     return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
-
-
-def _others(own: Mapping[str, np.ndarray], worst: str) -> str:
-    return " and ".join(side for side in own if side != worst)
 
 
 def _agree(a: np.ndarray, b: np.ndarray, yard: np.ndarray) -> bool:

@@ -93,6 +93,8 @@ class Legs:
         """(corner, input, output): of which of the two the framework has no gradient."""
         self.plans: dict[str, Plan] = {}
         """How each framework's yardstick is to be measured, where that may take long."""
+        self.mixed: dict[tuple[str, str], Any] = {}
+        """A function as it runs, by framework and dtype: kept where it was traced."""
         self._ready: dict[str, Any] = {}
 
     @property

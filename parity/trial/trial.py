@@ -7,25 +7,26 @@ a tensor.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from parity.errors import UsageError
-from parity.judge.compare import FLOAT64, fingerprint, wide
+from parity.frameworks.narrowing import HALVES, Narrowing, roundoff_of
+from parity.judge.compare import FLOAT64, fingerprint
 from parity.judge.disputes import Disputes
 from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
 from parity.judge.noise import sigma
 from parity.judge.purpose import Withheld, on_purpose
 from parity.judge.space import Space
-from parity.judge.tensor import NEIGHBOURS, Tensor
+from parity.judge.tensor import Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
-from parity.trial.exact import Exact, Values, require_the_same, together
+from parity.trial.exact import Exact, Values, held_by, require_the_same, together
+from parity.trial.precision import Precision
 
 SOON = 5.0
 """Seconds of waiting that need no announcement."""
@@ -59,6 +60,7 @@ class Trial:
         """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
         self.outcomes = {name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()}
+        self.precision = Precision(self.legs, self.problems, self.dtypes)
 
     def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
         if dtype == FLOAT64:
@@ -96,7 +98,7 @@ class Trial:
 
     def exact(self, dtype: np.dtype) -> Exact:
         """Return the float64 answer to the problem that ``dtype`` can hold, run once."""
-        values = tuple(_widened(x, dtype) for x in self.values)
+        values = tuple(held_by(x, dtype) for x in self.values)
         key = fingerprint(values)
         if key not in self._exact:
             outcomes, measured = self.legs.exact(values)
@@ -128,33 +130,50 @@ class Trial:
         if reference.dtype.kind in "iub":
             return whole_numbers(name, dtype, corners, self.seed)
         held = self.dtypes[dtype]
-        row = judge(name, held, corners, exact, reference, tensor.noise, batch=self.seed)
+        halves = self.precision.yards(part, name, dtype, corners) if dtype in HALVES else None
+        args = name, held, corners, exact, reference, tensor.noise
+        row = judge(*args, batch=self.seed, yards=halves)
         if tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
             if row.verdict is Verdict.DIFFERENT and row.odd:
                 row = on_purpose(row, tensor, self._withheld(problem))
-            return unlike_itself(row, corners, exact, sigma(tensor.noise, held))
-        if held == FLOAT64 and self._leaves_float64(row, corners):
-            return self._as_lost(row)
+            one = dict.fromkeys(corners, sigma(tensor.noise, held))
+            return unlike_itself(row, corners, exact, halves or one)
+        if halves is None and self._narrows(row, corners):
+            if held == FLOAT64:
+                return self._as_lost(row)
+            yards = self.precision.yards(part, name, dtype, corners)
+            if judge(*args, yards=yards).verdict.passes:
+                return self._as_lost(row)
         if row.verdict is Verdict.DIFFERENT and row.odd and row.distances:
             return self._narrow(part, row, corners, tensor)
         if row.verdict in (Verdict.ROUNDING, Verdict.IDENTICAL):
-            own = {framework: noise[part][name] for framework, noise in problem.own.items()}
-            return rougher(row, corners, reference, own, partial(self._errors, part, name, dtype))
+            measured = partial(self.precision.errors, part, name, dtype, corners)
+            noises = self.precision.own(dtype) if halves else problem.own
+            own = {framework: noise[part][name] for framework, noise in noises.items()}
+            place = partial(self.precision.place, part, name, dtype) if halves else None
+            return rougher(row, corners, reference, own, measured, place)
         return row
 
-    def _leaves_float64(self, row: Row, corners: Arrays) -> bool:
-        """Return whether what stands apart in float64, finite, is what writes a narrower float."""
+    def _narrows(self, row: Row, corners: Arrays) -> bool:
+        """Return whether what stands apart, finite, is what writes a narrower float."""
         finite = all(np.all(np.isfinite(corners[corner])) for corner in row.odd)
-        narrow = all(self.legs.corners[corner].narrowed for corner in row.odd)
+        narrow = all(map(partial(self._first, row.dtype), row.odd))
         return bool(row.odd) and bool(row.distances) and finite and narrow
 
+    def _first(self, dtype: str, corner: str) -> Narrowing | None:
+        """Return the first place where a corner goes on in a narrower float than ``dtype``."""
+        narrowed = self.legs.corners[corner.removesuffix(" eager")].narrowed
+        own = roundoff_of(dtype)
+        return next((place for place in narrowed if roundoff_of(place.to) > own), None)
+
     def _as_lost(self, row: Row) -> Row:
-        """Return the row of corners that leave float64 as lost accuracy, with the first place."""
+        """Return the row of corners that leave a dtype as lost accuracy, with the first place."""
         places = []
-        for corner in row.odd:
-            first = next(iter(self.legs.corners[corner].narrowed))
-            places.append(f"{corner} goes on in {first.to} inside a float64 run ({first})")
+        for corner in dict.fromkeys(corner.removesuffix(" eager") for corner in row.odd):
+            first = self._first(row.dtype, corner)
+            assert first is not None, "only what narrows is looked at here"
+            places.append(f"{corner} goes on in {first.to} inside a {row.dtype} run ({first})")
         apart = max((row.distances[corner] for corner in row.odd), key=lambda d: d.sigmas)
         far = f"{apart.sigmas:.2g} sigma at {list(apart.worst)}"
         reason = f"{' and '.join(places)}: {far}; equal where all is float64"
@@ -164,25 +183,6 @@ class Trial:
         """Return what each corner keeps from its gradient by its own words."""
         leaves = problem.values[: len(self.arguments.names)]
         return {corner: self.legs.withheld(corner, leaves) for corner in problem.outcomes}
-
-    def _errors(self, part: int, name: str, dtype: str) -> dict[str, float]:
-        """Measure each framework's rms error, of float32 where ``dtype`` is float64, near here."""
-        held = self.dtypes[dtype] if dtype != "float64" else np.dtype(np.float32)
-        count, rng = len(self.arguments.names), np.random.default_rng(0)
-        leaves, douts = self.problems[dtype].values[:count], self.problems[dtype].values[count:]
-        space = Space(leaves, self.legs.arguments.still)
-        squares: dict[str, list[float]] = {framework: [] for framework in self.legs.pair.sides}
-        for _ in range(NEIGHBOURS):
-            moved = (*space.neighbour(rng, 2.0**-6), *douts)
-            values = tuple(_widened(x, held) for x in moved)
-            for framework, errors in squares.items():
-                run = partial(self.legs.run, "compiled", self.legs.corners[framework])
-                with np.errstate(invalid="ignore", over="ignore"), suppress(UsageError):
-                    exact = run(FLOAT64, values)[part][name]
-                    narrow = run(held, tuple(cast(x, held) for x in values))[part][name]
-                    errors.append(float(np.mean(np.abs(wide(narrow) - exact) ** 2)))
-        finite = {side: [e for e in found if np.isfinite(e)] for side, found in squares.items()}
-        return {side: float(np.sqrt(np.mean(found or [0.0]))) for side, found in finite.items()}
 
     def _narrow(self, part: int, row: Row, corners: Arrays, tensor: Tensor) -> Row:
         """Return the row of a tensor that float64 settles and a narrower dtype does not."""
@@ -278,9 +278,3 @@ def _cotangent(rng: np.random.Generator, like: np.ndarray) -> np.ndarray:
     if np.dtype(like.dtype).kind == "c":
         return drawn + 1j * short_decimals(rng, tuple(like.shape))
     return drawn
-
-
-def _widened(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return what ``dtype`` holds of an array, in float64."""
-    held = cast(array, dtype)
-    return held.astype(array.dtype)

@@ -310,7 +310,7 @@ def test_a_passing_corner_that_leaves_its_float64_self_is_named(verdict):
     from parity.judge.verdict import Row
 
     exact = {"jax": np.array([1.0, 0.0]), "torch": np.array([0.0, 1.0])}
-    yard = np.full(2, 6e-8)
+    yard = dict.fromkeys(("jax", "jax eager", "torch"), np.full(2, 6e-8))
     near = {"jax": exact["jax"].astype(np.float32), "jax eager": exact["jax"].astype(np.float32),
             "torch": exact["torch"].astype(np.float32)}  # fmt: skip
     row = Row("t", "float32", verdict)
