@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
+from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Verdict, worst_of
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
@@ -62,6 +63,7 @@ def check(
     if not dtypes:
         raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
     judged, notes, legs = [], [], None
+    converted: dict[Converted, None] = {}
     problems: dict[int, list[Exact]] = {}
     for seed in chosen:
         try:
@@ -69,13 +71,14 @@ def check(
                 trial = Trial(pair, seed, options.dtypes, legs, say)
                 judged.append((trial.forward(), trial.gradients()))
             legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
+            converted |= dict.fromkeys(trial.precision.converted())
         except UsageError as error:
             raise _hinted(error, pair, seed) from error.__cause__
         except (MisfitError, ParityError) as error:
             judged.append(_cannot_compare(error, options.dtypes, pair, seed))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
-    section = _section(options.pair, judged)
+    section = replace(_section(options.pair, judged), converted=(*converted,))
     if legs is not None and len(problems) == len(judged):
         try:
             section, said = reasoned(section, legs, problems, told, Budget(budget))

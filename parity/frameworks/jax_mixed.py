@@ -16,9 +16,12 @@ from jax.extend.core import Literal
 
 from parity.frameworks.jax_wide import wide
 from parity.frameworks.jaxpr_noise import Trace
-from parity.frameworks.jaxpr_rounding import Noise, is_plain
+from parity.frameworks.jaxpr_rounding import ACCUMULATING, Noise, is_plain
 from parity.frameworks.jaxprs import CALLS, held_by, is_float, ran_in, user_line
 from parity.frameworks.narrowing import HALVES, Conversion, Made, Place, made, roundoff_of
+
+ADDING = ACCUMULATING | {"reduce_prod", "cumprod"}
+"""What makes one number of many."""
 
 TRACED = True
 """Recorded without any numbers: the same for all."""
@@ -118,7 +121,8 @@ class _Mixture(Noise):
     def made(self, equation: Any, outputs: Sequence[Any]) -> None:
         for y in outputs[:1]:
             if isinstance(y, np.ndarray) and y.dtype.kind == "f" and y.size:
-                self.seen.append(made(self.place(equation), y))
+                adds = equation.primitive.name in ADDING
+                self.seen.append(made(self.place(equation), y, adds))
 
     def place(self, equation: Any) -> Place:
         """Return where an equation stands that is next."""

@@ -30,6 +30,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.jit(function)
 
 
+def quickly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` jitted in little time, for what is run once and only looked at."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` run one operation at a time, each compiled alone."""
     return one_by_one(function)

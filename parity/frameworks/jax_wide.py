@@ -20,7 +20,7 @@ from jax.extend.source_info_util import user_context
 
 from parity.errors import UsageError
 from parity.frameworks.jaxprs import CALLS, ROUNDED, chosen, held_by, label, user_line
-from parity.frameworks.narrowing import Narrowing, meant
+from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
 
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
 """What holds a jaxpr of the dtype that it was traced in, and is called anew."""
@@ -50,7 +50,7 @@ def widened(
             outputs = jaxpr_as_fun(traced)(*leaves)
         else:
             if seen is not None:
-                seen.update(dict.fromkeys(_narrowings(traced.jaxpr)))
+                seen.update(dict.fromkeys((*_narrowings(traced.jaxpr), *_tables(traced))))
             outputs = wide(traced, leaves)
         return jax.tree.unflatten(jax.tree.structure(shape), outputs)
 
@@ -85,7 +85,7 @@ def wide(closed: Any, inputs: Sequence[Any]) -> list[Any]:
 
 def _step(equation: Any, inputs: list[Any]) -> list[Any]:
     name, params = equation.primitive.name, equation.params
-    inside = {"scan": _scan, "while": _while, "cond": _cond}.get(name)
+    inside = INSIDE.get(name)
     if not _touches(equation):
         return _bound(equation, inputs, params)
     if inside is not None:
@@ -159,6 +159,18 @@ def _while(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
 def _cond(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
     index, *operands = inputs
     return list(lax.switch(index, [partial(_branch, b) for b in params["branches"]], *operands))
+
+
+def _solve(params: dict[str, Any], inputs: list[Any]) -> list[Any]:
+    """A solve with a gradient of its own: what it does, for all is differentiated already."""
+    lengths, jaxprs = params["const_lengths"], params["jaxprs"]
+    before = lengths.matvec + lengths.vecmat
+    own = inputs[before : before + lengths.solve]
+    return wide(jaxprs.solve, [*own, *inputs[sum(lengths) :]])
+
+
+INSIDE = {"scan": _scan, "while": _while, "cond": _cond, "custom_linear_solve": _solve}
+"""What holds others, and is made anew of them."""
 
 
 def _branch(closed: Any, *operands: Any) -> list[Any]:
@@ -236,10 +248,22 @@ def _narrowings(jaxpr: Any) -> Iterator[Narrowing]:
         for variable in equation.outvars:
             dtype = getattr(variable.aval, "dtype", None)
             if _is_narrow(dtype) and not any(map(_is_narrow, kinds)):
-                yield Narrowing(equation.primitive.name, line, str(dtype))
+                wider = [str(k) for k in kinds if k is not None and jnp.issubdtype(k, jnp.inexact)]
+                back = "transpose(" in str(equation.source_info.name_stack)
+                source = next(iter(wider), "")
+                yield Narrowing(equation.primitive.name, line, str(dtype), source, back)
         for atom in equation.invars:
             if isinstance(atom, Literal) and _is_rounded(atom.val):
                 yield Narrowing(f"the number {np.float32(atom.val)}", line, "float32")
+
+
+def _tables(closed: Any) -> Iterator[Narrowing]:
+    """Yield the arrays that a function holds in a narrower float."""
+    for variable, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
+        if _is_narrow(getattr(value, "dtype", None)) and is_table(np.real(value)):
+            users = (e for e in closed.jaxpr.eqns if any(x is variable for x in e.invars))
+            line = next(map(user_line, users), "")
+            yield Narrowing(TABLE, line, str(value.dtype))
 
 
 def _refused(equation: Any) -> str:

@@ -14,6 +14,16 @@ import numpy as np
 
 from parity.judge.noise import roundoff
 
+TABLE = "a table"
+"""What an array that is held in a narrower float is called among operations."""
+
+
+def is_table(values: np.ndarray) -> bool:
+    """Return whether numbers that are held in float32 may be others, rounded: 8 bits do not do."""
+    values = np.asarray(values, np.float64)
+    mantissa = np.frexp(values[np.isfinite(values)])[0] * 256
+    return values.size > 1 and bool(np.any(mantissa != np.round(mantissa)))
+
 
 class Narrowing(NamedTuple):
     """A place where a function given float64 goes on in a narrower float."""
@@ -23,6 +33,15 @@ class Narrowing(NamedTuple):
     """file:line, empty where it is not known."""
     to: str
     """The dtype."""
+    source: str = ""
+    """The dtype before; empty where it is made so."""
+    backward: bool = False
+    """Whether it is autodiff's, which undoes a conversion of the forward pass."""
+
+    @property
+    def table(self) -> bool:
+        """Whether it is numbers that were rounded before the run, and stay what they are."""
+        return self.operation == TABLE
 
     def __str__(self) -> str:
         return f"{self.operation}{' at ' + self.line if self.line else ''}"
@@ -38,6 +57,16 @@ class Conversion(NamedTuple):
     """The dtype before."""
     to: str
     """The dtype after."""
+
+
+class Converted(NamedTuple):
+    """A conversion as it is told: in a run of which dtype, on which side, and whether on both."""
+
+    dtype: str
+    side: str
+    place: Conversion
+    both: bool
+    """Whether the other side has one of the same kind, as the so-manyeth."""
 
 
 class Place(NamedTuple):
@@ -56,20 +85,33 @@ class Made(NamedTuple):
     size: int
     total: float
     squares: float
+    adds: bool
+    """Whether each is made of many, with a rounding each."""
 
 
-def made(place: Place, numbers: np.ndarray) -> Made:
+def made(place: Place, numbers: np.ndarray, adds: bool) -> Made:
     """Return what tells an operation's numbers from others."""
-    return Made(place, numbers.size, float(numbers.sum()), float((numbers**2).sum()))
+    return Made(place, numbers.size, float(numbers.sum()), float((numbers**2).sum()), adds)
 
 
 HALVES = ("bfloat16", "float16")
 
 
+ROUNDOFFS = {
+    "bfloat16": 2.0**-8,
+    "complex64": roundoff(np.float32),
+    "complex128": roundoff(np.float64),
+    "float8_e4m3fn": 2.0**-4,
+    "float8_e4m3fnuz": 2.0**-4,
+    "float8_e5m2": 2.0**-3,
+    "float8_e5m2fnuz": 2.0**-3,
+}
+"""The unit roundoffs of what NumPy does not know, and of the parts of complex numbers."""
+
+
 def roundoff_of(name: str) -> float:
-    """Return the unit roundoff of a float by its name, complex ones by their parts'."""
-    parts = {"complex64": "float32", "complex128": "float64"}
-    return 2.0**-8 if name == "bfloat16" else roundoff(np.dtype(parts.get(name, name)))
+    """Return the unit roundoff of a float by its name."""
+    return ROUNDOFFS[name] if name in ROUNDOFFS else roundoff(np.dtype(name))
 
 
 SHORT = 8

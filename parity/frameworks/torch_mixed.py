@@ -18,11 +18,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_iter, tree_map, tree_map_only
 
 from parity.frameworks.narrowing import Made, Place, made, roundoff_of
-from parity.frameworks.torch_operations import FILLS, written
+from parity.frameworks.torch_operations import (
+    AVERAGES,
+    CONTRACTIONS,
+    FILLS,
+    PRODUCTS,
+    SUMS,
+    written,
+)
 from parity.frameworks.torch_rounding import Pool, factor, rule_of
 from parity.frameworks.torch_steps import Held, Leaf, Step, Tape, saying_where, wide_dtype
 from parity.frameworks.torch_wide import WIDE, wide_defaults
 from parity.judge.noise import U0
+
+ADDING = SUMS | CONTRACTIONS | AVERAGES | PRODUCTS
+"""What makes one number of many."""
 
 TRACED = False
 """Recorded from these numbers: Python may have looked at them."""
@@ -84,7 +94,8 @@ class Mixed:
         def seen(step: Step, outputs: list[Tensor]) -> None:
             for y in outputs[:1]:
                 if y.is_floating_point() and y.numel():
-                    found.append(made(step.place, y.numpy()))
+                    adds = step.place.operation in ADDING
+                    found.append(made(step.place, y.numpy(), adds))
 
         self._run([torch.as_tensor(np.asarray(x)) for x in values], None, None, seen)
         return found

@@ -33,6 +33,11 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def quickly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``function`` itself."""
+    return function
+
+
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``function`` itself."""
     return function

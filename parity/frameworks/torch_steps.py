@@ -23,7 +23,7 @@ from parity.frameworks.torch_program import HARNESS, TORCH, users_line
 from parity.frameworks.torch_rounding import factor, rule_of
 from parity.frameworks.torch_wide import WIDE
 
-FLOATS = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
+FLOATS = frozenset({torch.float64, *(dtype for dtype in WIDE if dtype.is_floating_point)})
 
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 """What autograd keeps of where an operation was called."""

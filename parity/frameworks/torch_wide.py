@@ -11,16 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from parity.frameworks.narrowing import Narrowing, meant
+from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
 from parity.frameworks.torch_operations import name_of, written
 from parity.frameworks.torch_program import users_line
 
+EIGHTS = (
+    torch.float8_e4m3fn,
+    torch.float8_e4m3fnuz,
+    torch.float8_e5m2,
+    torch.float8_e5m2fnuz,
+)
+"""Floats of eight bits."""
+
 WIDE = {
+    **dict.fromkeys(EIGHTS, torch.float64),
     torch.float32: torch.float64,
     torch.float16: torch.float64,
     torch.bfloat16: torch.float64,
@@ -83,18 +93,38 @@ class _Wide(TorchDispatchMode):
 
         def wide(x: Any) -> Any:
             if isinstance(x, torch.dtype) and x in WIDE:
-                self._note(func, x)
+                self._note(func, x, args)
                 return WIDE[x]
             if isinstance(x, float):
                 return meant(x)
-            return x if id(x) in kept else _widened(x)
+            if id(x) in kept:
+                return x
+            if isinstance(x, Tensor) and x.dtype in WIDE and is_table(_numbers(x)):
+                self._add(TABLE, x.dtype)
+            return _widened(x)
 
         result = func(*_each(wide, args), **{k: _each(wide, x) for k, x in kwargs.items()})
         return result if kept else _each(_widened, result)
 
-    def _note(self, func: Any, dtype: torch.dtype) -> None:
-        line = users_line(__file__)
-        self.seen[Narrowing(name_of(func), line, str(dtype).removeprefix("torch."))] = None
+    def _note(self, func: Any, dtype: torch.dtype, args: Any) -> None:
+        given = next(iter(args), None)
+        source = given.dtype if isinstance(given, Tensor) and given.is_floating_point() else ""
+        self._add(name_of(func), dtype, _said(source))
+
+    def _add(self, operation: str, dtype: torch.dtype, source: str = "") -> None:
+        back = torch._C._current_autograd_node() is not None
+        found = Narrowing(operation, users_line(__file__), _said(dtype), source, back)
+        self.seen[found] = None
+
+
+def _numbers(x: Tensor) -> np.ndarray:
+    """Return the numbers of a tensor of any float, the real parts of complex ones."""
+    x = x.detach().resolve_conj()
+    return (x.real if x.is_complex() else x).to(torch.float64).numpy()
+
+
+def _said(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _each(change: Callable[[Any], Any], x: Any) -> Any:

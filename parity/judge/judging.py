@@ -40,13 +40,15 @@ def judge(
     flushed: str = "",
     batch: int = 0,
     yards: Mapping[str, np.ndarray] | None = None,
+    settled: type = np.float64,
 ) -> Row:
     """Judge one tensor in ``dtype``, the dtype of ``corners``.
 
     ``exact`` holds the corners computed in float64: they decide whether the mathematics is the
     same. ``reference`` and ``noise`` come from the yardstick (float64; units of the roundoff).
     ``flushed`` names the first forward tensor whose subnormals one corner keeps and another not.
-    ``yards`` are the corners' own sigmas in ``dtype`` where they compute in several.
+    ``yards`` are the corners' own sigmas in ``dtype`` where they compute in several. ``settled`` is
+    float32 where a table of float32 lets no more be known of the mathematics.
     """
     misshapen = _misshapen(corners, dtype, reference) | _misshapen(
         exact, np.dtype(np.float64), reference
@@ -56,7 +58,7 @@ def judge(
         odd = tuple(corner for corner in corners if corner in misshapen)
         return Row(name, str(dtype), Verdict.DIFFERENT, reason, odd, batch=batch)
 
-    fine, yard = sigma(noise, np.float64), sigma(noise, dtype)
+    fine, yard = sigma(noise, settled), sigma(noise, dtype)
     own = dict.fromkeys(corners, yard) if yards is None else yards
     yard = np.max([*own.values()], axis=0)
     agreeing = _majority(exact, fine)

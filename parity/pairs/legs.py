@@ -177,10 +177,12 @@ class Legs:
                 self._ready[key] = _noise_of(corner).yardstick(measured, seeds=seeds)
             elif way == "forward":
                 self._ready[key] = corner.side.compiled(corner.forward)
+            elif way == "written":
+                run = self.differentiated(corner.written or corner)
+                self._ready[key] = corner.side.quickly(run)
             else:
-                own = corner.written if way == "written" else None
                 make = corner.side.eager if way == "eager" else corner.side.compiled
-                self._ready[key] = make(self.differentiated(own or corner))
+                self._ready[key] = make(self.differentiated(corner))
         return self._ready[key]
 
     def run(self, way: str, corner: Corner, dtype: np.dtype, values: Any) -> Any:
@@ -230,7 +232,11 @@ class Legs:
 
     def as_written(self, values: Any) -> dict[str, Outcome]:
         """Return {corner: outcome} in float64 of the corners that narrow, floats as written."""
-        narrow = {name: ("written", name) for name, c in self.corners.items() if c.narrowed}
+        narrow = {
+            name: ("written", name)
+            for name, corner in self.corners.items()
+            if not all(place.table for place in corner.narrowed)
+        }
         found = self._together(FLOAT64, values, narrow)
         return {name: (_wide(out), _wide(grads)) for name, (out, grads) in found.items()}
 

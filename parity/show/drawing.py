@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from parity.frameworks.narrowing import Converted
 from parity.judge.cause import Kind
 from parity.judge.verdict import Row, Status, Verdict
 from parity.show.section import Section
@@ -79,6 +80,8 @@ def draw(
         _reasons(console, section, verbose)
         if section.walk:
             console.print(_walk(section.walk))
+        if verbose and section.converted:
+            console.print(_conversions(section.converted))
         if verbose:
             console.print(_pairs(section.gradients))
     for note in notes:
@@ -140,6 +143,18 @@ def _causes(console: Console, section: Section, verbose: bool) -> None:
             console.print(Text(f"    {cause.hint}", style="italic"))
     if most is not None and len(causes) > most:
         console.print(f"  and {len(causes) - most} more (--verbose shows them)")
+
+
+def _conversions(converted: tuple[Converted, ...]) -> Table:
+    """Return one line a place where a side goes on in another float than it has."""
+    table = _grid()
+    for column in ("goes on in another float", "run in", "operation", "line", "from", "to"):
+        table.add_column(column)
+    table.add_column("the other side")
+    for dtype, side, place, both in converted:
+        other = "one of this kind, too" if both else "none of this kind"
+        table.add_row(side, dtype, place.operation, place.line, place.source, place.to, other)
+    return table
 
 
 def _walk(steps: tuple[Step, ...]) -> Table:

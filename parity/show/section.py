@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Section:
     """By dtype and corner, of the first batch."""
     walk: tuple[Step, ...] = ()
     """Where a difference starts, if the functions name what is inside them."""
+
+    converted: tuple[Converted, ...] = ()
+    """Where each side of a pair goes on in another float."""
 
     @property
     def start(self) -> Step | None:
@@ -52,8 +56,10 @@ class Section:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the section as plain values, in the schema that docs/json.md describes."""
-        numbered = {} if self.exercise is None else {"exercise": self.exercise}
-        return numbered | {
+        own: dict[str, Any] = {"exercise": self.exercise}
+        if self.exercise is None:
+            own = {"converted": [_converted(one) for one in self.converted]}
+        return own | {
             "title": self.title,
             "losses": {
                 dtype: {corner: plain(loss) for corner, loss in losses.items()}
@@ -63,6 +69,19 @@ class Section:
             "forward": [_row(row) for row in self.forward],
             "gradients": [_row(row) for row in self.gradients],
         }
+
+
+def _converted(one: Converted) -> dict[str, Any]:
+    place = one.place
+    return {
+        "dtype": one.dtype,
+        "side": one.side,
+        "operation": place.operation,
+        "line": place.line,
+        "from": place.source,
+        "to": place.to,
+        "both": one.both,
+    }
 
 
 def _step(step: Step) -> dict[str, Any]:

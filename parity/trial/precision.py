@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from parity.errors import UsageError
-from parity.frameworks.narrowing import HALVES, Made, Place, roundoff_of
+from parity.frameworks.narrowing import (
+    HALVES,
+    TABLE,
+    Conversion,
+    Converted,
+    Made,
+    Place,
+    roundoff_of,
+)
 from parity.judge.compare import FLOAT64, wide
 from parity.judge.noise import SEEDS, pooled, sigma
 from parity.judge.space import Space
@@ -151,6 +159,56 @@ class Precision:
                 return _sentence(side, place, other, wider)
         return ""
 
+    def converted(self) -> list[Converted]:
+        """Return where each side goes on in another float than it has, by dtype under test.
+
+        In half precision as the function ran; else where it goes on in a narrower one.
+        """
+        found = []
+        for dtype in self.dtypes:
+            sides = {side: self._conversions(dtype, side) for side in self.legs.pair.sides}
+            for side, places in sides.items():
+                kinds = [
+                    (x.source, x.to) for other, xs in sides.items() if other != side for x in xs
+                ]
+                for place in places:
+                    both = (place.source, place.to) in kinds
+                    if both:  # the first of one side is the first of the other
+                        kinds.remove((place.source, place.to))
+                    found.append(Converted(dtype, side, place, both))
+        return found
+
+    def first(self, dtype: str, corner: str) -> Conversion | None:
+        """Return the first place where a corner goes on in a narrower float than ``dtype``."""
+        name, own = corner.removesuffix(" eager"), roundoff_of(dtype)
+        if dtype == "float32" and not self._narrowed(dtype, name):  # autocast lets float64 be
+            self.mixed(dtype)
+        places = self._narrowed(dtype, name)
+        return next((x for x in places if roundoff_of(x.to) > own and x.operation != TABLE), None)
+
+    def tables(self) -> dict[str, str]:
+        """Return {corner: where it has a table of a narrower float} of those that have one."""
+        tables = ((c, n) for c, one in self.legs.corners.items() for n in one.narrowed if n.table)
+        return {corner: str(table) for corner, table in tables}
+
+    def _conversions(self, dtype: str, side: str) -> list[Conversion]:
+        if dtype in HALVES:
+            run = self.mixed(dtype).get(side)
+            return [*dict.fromkeys(run.conversions)] if run else []
+        return self._narrowed(dtype, side)
+
+    def _narrowed(self, dtype: str, corner: str) -> list[Conversion]:
+        """Return where a corner was seen to go on in a narrower float than ``dtype``."""
+        own = roundoff_of(dtype)
+        found = [
+            Conversion(x.operation, x.line, dtype if x.source else "", x.to)
+            for x in self.legs.corners[corner].narrowed
+            if not x.backward and roundoff_of(x.to) > own
+        ]
+        run = self._mixed.get(dtype, {}).get(_side(corner)) if dtype == "float32" else None
+        as_run = [x for x in run.conversions if roundoff_of(x.to) > own] if run else []
+        return [*dict.fromkeys(found or as_run)]
+
     def _numbers(self, dtype: str, side: str) -> list[Made]:
         if (dtype, side) not in self._made:
             found = self.mixed(dtype)[side].made(self.problems[dtype].values)
@@ -197,12 +255,15 @@ def _side(corner: str) -> str:
 
 
 def _kept(own: Made, theirs: Sequence[Made]) -> Place | None:
-    """Return where the other side computes the same numbers, in the widest float; None if not."""
+    """Return where the other side has the same numbers, by its first operation; None if nowhere.
+
+    What it rounds as coarsely thereafter it does not keep, but for sums of many, rounded once.
+    """
     same = [one.place for one in theirs if _same(own, one)]
-    computed = [
-        p for p in same if p.operation not in CONVERTING or own.place.operation == p.operation
-    ]
-    return min(computed, key=lambda p: roundoff_of(p.dtype), default=None)
+    coarse = [p for p in same if roundoff_of(p.dtype) >= roundoff_of(own.place.dtype)]
+    if coarse and not own.adds:
+        return coarse[0]
+    return next(iter(same), None)
 
 
 def _same(a: Made, b: Made) -> bool:

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from parity.errors import UsageError
-from parity.frameworks.narrowing import HALVES, Narrowing, roundoff_of
+from parity.frameworks.narrowing import HALVES
 from parity.judge.compare import FLOAT64, fingerprint
 from parity.judge.disputes import Disputes
 from parity.judge.freedom import gauge
@@ -133,7 +133,14 @@ class Trial:
         halves = self.precision.yards(part, name, dtype, corners) if dtype in HALVES else None
         args = name, held, corners, exact, reference, tensor.noise
         row = judge(*args, batch=self.seed, yards=halves)
-        if tensor.disputed:
+        tables = self.precision.tables() if tensor.disputed else {}
+        if tables and not tensor.apart(dtype=np.float32).any():
+            row = judge(*args, batch=self.seed, yards=halves, settled=np.float32)
+            if held == FLOAT64:
+                said = " and ".join(f"{c} has {table} in float32" for c, table in tables.items())
+                reason = f"{said}: equal to float32's digits"
+                return replace(row, verdict=Verdict.LESS_ACCURATE, reason=reason, odd=(*tables,))
+        elif tensor.disputed:
             row = self._disputes(problem).refine(part, row, tensor)
             if row.verdict is Verdict.DIFFERENT and row.odd:
                 row = on_purpose(row, tensor, self._withheld(problem))
@@ -158,22 +165,18 @@ class Trial:
     def _narrows(self, row: Row, corners: Arrays) -> bool:
         """Return whether what stands apart, finite, is what writes a narrower float."""
         finite = all(np.all(np.isfinite(corners[corner])) for corner in row.odd)
-        narrow = all(map(partial(self._first, row.dtype), row.odd))
-        return bool(row.odd) and bool(row.distances) and finite and narrow
-
-    def _first(self, dtype: str, corner: str) -> Narrowing | None:
-        """Return the first place where a corner goes on in a narrower float than ``dtype``."""
-        narrowed = self.legs.corners[corner.removesuffix(" eager")].narrowed
-        own = roundoff_of(dtype)
-        return next((place for place in narrowed if roundoff_of(place.to) > own), None)
+        if not row.odd or not row.distances or not finite:
+            return False
+        return all(map(partial(self.precision.first, row.dtype), row.odd))
 
     def _as_lost(self, row: Row) -> Row:
         """Return the row of corners that leave a dtype as lost accuracy, with the first place."""
         places = []
         for corner in dict.fromkeys(corner.removesuffix(" eager") for corner in row.odd):
-            first = self._first(row.dtype, corner)
+            first = self.precision.first(row.dtype, corner)
             assert first is not None, "only what narrows is looked at here"
-            places.append(f"{corner} goes on in {first.to} inside a {row.dtype} run ({first})")
+            at = f"{first.operation}{' at ' + first.line if first.line else ''}"
+            places.append(f"{corner} goes on in {first.to} inside a {row.dtype} run ({at})")
         apart = max((row.distances[corner] for corner in row.odd), key=lambda d: d.sigmas)
         far = f"{apart.sigmas:.2g} sigma at {list(apart.worst)}"
         reason = f"{' and '.join(places)}: {far}; equal where all is float64"

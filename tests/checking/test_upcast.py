@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from jax import lax
+from rich.console import Console
 
 from parity import Pair, check
 from tests.shared.sampled import few
@@ -194,3 +195,49 @@ def test_the_side_that_lacks_the_upcast_is_named(name, dtype):
 def test_where_both_upcast_it_is_rounding(name, dtype):
     report = check(pair(name, jwide, twide), dtypes=[dtype])
     assert report.verdict in ("rounding", "identical"), report.text()
+
+
+def test_where_each_side_goes_on_in_another_float_is_listed():
+    def one(x):
+        return jnp.tanh(x.astype(jnp.float32)).astype(x.dtype) * 2
+
+    def other(x):
+        return torch.tanh(x) * torch.ones(3, dtype=torch.bfloat16)
+
+    report = check(Pair(jax=one, torch=other, inputs={"x": (2, 3)}), dtypes=["bfloat16", "float64"])
+    listed = report.as_dict()["sections"][0]["converted"]
+    line = one.__code__.co_firstlineno + 1
+    told = [(x["dtype"], x["side"], x["line"], x["from"], x["to"], x["both"]) for x in listed]
+    here, there = f"test_upcast.py:{line}", f"test_upcast.py:{other.__code__.co_firstlineno + 1}"
+    assert told == [
+        ("bfloat16", "jax", here, "bfloat16", "float32", False),
+        ("bfloat16", "jax", here, "float32", "bfloat16", False),
+        ("float64", "jax", here, "float64", "float32", False),
+        ("float64", "torch", there, "", "bfloat16", False),
+    ]
+    console = Console(width=120, color_system=None)
+    with console.capture() as captured:
+        report.show(console, verbose=True)
+    assert "goes on in another float" in captured.get()
+    assert here in captured.get()
+    assert here not in report.text().splitlines()[-1]
+
+
+def test_the_better_side_is_held_to_its_own_bound():
+    """A fault that the other side's rounding would hide, in half precision alone."""
+
+    def other(x, fault=0.0):
+        h = x.to(torch.promote_types(x.dtype, torch.float32))
+        h = h.square().sum(-1) - 64 * h.mean(-1)
+        return (h * (1 + fault if x.dtype == torch.bfloat16 else 1)).to(x.dtype)
+
+    def one(x):
+        return jnp.square(x).sum(-1) - 64 * x.mean(-1)
+
+    pairs = [
+        Pair(jax=one, torch=partial(other, fault=fault), inputs={"x": (4, 64)})
+        for fault in (0.0, 0.2)
+    ]
+    fine, faulty = (check(pair, dtypes=["bfloat16"]).sections[0].forward[0] for pair in pairs)
+    assert "torch" not in fine.odd
+    assert "torch" in faulty.odd

@@ -85,6 +85,11 @@ JAX = {
         jnp.sin,
     ),
     "half": (lambda x: jnp.tanh(x.astype(BF16)).astype(x.dtype), jnp.tanh),
+    "a solve": (
+        lambda x: jnp.linalg.solve(x[:, :3].astype(F32) + 3 * jnp.eye(3, dtype=F32), x.astype(F32)),
+        lambda x: jnp.linalg.solve(x[:, :3] + 3 * jnp.eye(3), x),
+    ),
+    "eight bits": (lambda x: x.astype(jnp.float8_e4m3fn).astype(x.dtype) * 2, lambda x: x * 2),
     "resized": (
         lambda x: jax.image.resize(x.astype(F32), (6, 4), "nearest"),
         lambda x: jax.image.resize(x, (6, 4), "nearest"),
@@ -183,6 +188,7 @@ TORCH = {
         lambda x: F.layer_norm(x, (4,)),
     ),
     "half": (lambda x: torch.tanh(x.half()).bfloat16(), torch.tanh),
+    "eight bits": (lambda x: x.to(torch.float8_e4m3fn).to(x.dtype) * 2, lambda x: x * 2),
     "a table": (
         lambda x: x * TABLE + (x @ W).sum(),
         lambda x: x * TABLE.double() + (x @ W.double()).sum(),
