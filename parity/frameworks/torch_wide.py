@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,6 +36,9 @@ WIDE = {
     torch.complex64: torch.complex128,
     torch.complex32: torch.complex128,
 }
+
+MANY = 256
+"""Of so many numbers one needs more than 8 bits, if any of a table does."""
 
 FORMATS = frozenset({"aten::view.dtype", "aten::nextafter", "aten::frexp.Tensor"})
 """What is about a format and no number: done in the format that was written."""
@@ -99,7 +101,7 @@ class _Wide(TorchDispatchMode):
                 return meant(x)
             if id(x) in kept:
                 return x
-            if isinstance(x, Tensor) and x.dtype in WIDE and is_table(_numbers(x)):
+            if _is_table(x):
                 self._add(TABLE, x.dtype)
             return _widened(x)
 
@@ -117,10 +119,13 @@ class _Wide(TorchDispatchMode):
         self.seen[found] = None
 
 
-def _numbers(x: Tensor) -> np.ndarray:
-    """Return the numbers of a tensor of any float, the real parts of complex ones."""
-    x = x.detach().resolve_conj()
-    return (x.real if x.is_complex() else x).to(torch.float64).numpy()
+def _is_table(x: Any) -> bool:
+    """Return whether a tensor is of a narrow float and may hold other numbers, rounded to it."""
+    if not isinstance(x, Tensor) or x.dtype not in WIDE or x.layout is not torch.strided:
+        return False
+    if x.device.type != "cpu" or x.is_complex():
+        return False
+    return is_table(x.detach().reshape(-1)[:MANY].to(torch.float64).numpy())
 
 
 def _said(dtype: Any) -> str:

@@ -204,7 +204,8 @@ def test_where_each_side_goes_on_in_another_float_is_listed():
     def other(x):
         return torch.tanh(x) * torch.ones(3, dtype=torch.bfloat16)
 
-    report = check(Pair(jax=one, torch=other, inputs={"x": (2, 3)}), dtypes=["bfloat16", "float64"])
+    both = Pair(jax=one, torch=other, inputs={"x": (2, 3)}, forward_only=True)
+    report = check(both, dtypes=["bfloat16", "float64"])
     listed = report.as_dict()["sections"][0]["converted"]
     line = one.__code__.co_firstlineno + 1
     told = [(x["dtype"], x["side"], x["line"], x["from"], x["to"], x["both"]) for x in listed]
@@ -226,18 +227,14 @@ def test_where_each_side_goes_on_in_another_float_is_listed():
 def test_the_better_side_is_held_to_its_own_bound():
     """A fault that the other side's rounding would hide, in half precision alone."""
 
-    def other(x, fault=0.0):
-        h = x.to(torch.promote_types(x.dtype, torch.float32))
-        h = h.square().sum(-1) - 64 * h.mean(-1)
-        return (h * (1 + fault if x.dtype == torch.bfloat16 else 1)).to(x.dtype)
-
-    def one(x):
-        return jnp.square(x).sum(-1) - 64 * x.mean(-1)
+    def faulty(fault, x):
+        return variance_t(twide, x) * (1 + fault if x.dtype == torch.bfloat16 else 1)
 
     pairs = [
-        Pair(jax=one, torch=partial(other, fault=fault), inputs={"x": (4, 64)})
-        for fault in (0.0, 0.2)
-    ]
-    fine, faulty = (check(pair, dtypes=["bfloat16"]).sections[0].forward[0] for pair in pairs)
-    assert "torch" not in fine.odd
-    assert "torch" in faulty.odd
+        Pair(jax=partial(variance_j, jnarrow), torch=partial(faulty, fault), inputs={"x": (4, 24)},
+             forward_only=True)
+        for fault in (0.0, 0.25)
+    ]  # fmt: skip
+    fine, wrong = (check(pair, dtypes=["bfloat16"]).sections[0].forward[0] for pair in pairs)
+    assert fine.odd == ("jax", "jax eager")
+    assert "torch" in wrong.odd
