@@ -25,6 +25,9 @@ from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
 """What holds a jaxpr of the dtype that it was traced in, and is called anew."""
 
+OUTSIDE = frozenset("ffi_call io_callback pure_callback".split())
+"""What is computed elsewhere, in the float that was asked for."""
+
 BITS = frozenset("bitcast_convert_type nextafter".split())
 """What is about a format and no number: done in the format that was written."""
 
@@ -101,7 +104,7 @@ def _step(equation: Any, inputs: list[Any]) -> list[Any]:
     if name in BITS:
         given = [jnp.asarray(x, v.aval.dtype) for x, v in zip(inputs, equation.invars, strict=True)]
         return [*map(_widen, _bound(equation, given, params))]
-    if held_by(equation) and any(map(_narrows_inside, held_by(equation))):
+    if name in OUTSIDE or any(map(_narrows_inside, held_by(equation))):
         raise UsageError(_refused(equation))
     return [*map(_widen, _bound(equation, inputs, {k: _wide_param(v) for k, v in params.items()}))]
 

@@ -142,6 +142,11 @@ class Precision:
 
     def place(self, part: int, name: str, dtype: str, side: str) -> str:
         """Say by which operation a side loses digits that the other keeps; nothing if unknown."""
+        with suppress(Exception):  # as above
+            return self._place(part, name, dtype, side)
+        return ""
+
+    def _place(self, part: int, name: str, dtype: str, side: str) -> str:
         (other,) = (s for s in self.legs.pair.sides if s != side)
         theirs, ours = self._numbers(dtype, other), self._numbers(dtype, side)
         ranked = sorted(

@@ -150,10 +150,22 @@ def test_real_code_passes_against_a_plain_port(name):
     assert report, report.text()
 
 
-def test_what_cannot_be_widened_is_one_sentence_with_the_line():
-    def multiplied(x):
-        return lax.reduce(x.astype(jnp.float32), np.float32(1), lambda a, b: a * b + 0.1 * a, (0,))
+def multiplied(x):
+    return lax.reduce(x.astype(jnp.float32), np.float32(1), lambda a, b: a * b + 0.1 * a, (0,))
 
-    pair = Pair(jax=multiplied, torch=lambda x: x.prod(0), inputs={"x": (3, 4)})
-    with pytest.raises(UsageError, match=r"reduce at test_narrow\.py:\d+ computes in a narrower"):
+
+def called_back(x):
+    like = jax.ShapeDtypeStruct((4,), np.float32)
+    return jax.pure_callback(lambda x: np.prod(x, 0), like, x.astype(jnp.float32))
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(multiplied, "reduce"), (called_back, "pure_callback")]
+)
+def test_what_cannot_be_widened_is_one_sentence_with_the_line(function, name):
+    line = (
+        rf"{name} at test_narrow\.py:\d+ computes in a narrower float .*; give it the inputs' dtype"
+    )
+    pair = Pair(jax=function, torch=lambda x: x.prod(0), inputs={"x": (3, 4)}, forward_only=True)
+    with pytest.raises(UsageError, match=line):
         check(pair, dtypes=["float64"])
