@@ -31,8 +31,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def quickly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``function`` jitted in little time, for what is run once and only looked at."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    """Return ``function`` evaluated without being compiled, for what is run once and looked at."""
+    from parity.frameworks.jaxpr_noise import interpreted
+
+    return interpreted(function)
 
 
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
