@@ -18,6 +18,7 @@ from parity.where.birth import Births
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
 from parity.why.conventions.search import explain
+from parity.why.detached import detached
 from parity.why.smallest import smallest_case
 from parity.why.suspects import causes_of
 
@@ -85,6 +86,12 @@ def _explained(
 def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
     """Return the section with causes for the gradients of which a corner is known to be wrong."""
     blamed = [r for r in section.gradients if r.verdict is Verdict.DIFFERENT and r.odd]
+    wrong = [r for r in section.gradients if r.dtype == "float64" and not r.verdict.passes]
+    own = [p for solved in problems.values() for p in solved]
+    held = detached(legs, own) if wrong and all(r in blamed for r in wrong) else None
+    if held is not None:
+        gradients = (replace(r, causes=(held,)) if r in blamed else r for r in section.gradients)
+        return replace(section, gradients=tuple(gradients))
     found = causes_of([row for row in blamed if not row.causes], legs, problems)
 
     def diagnosed(row: Row) -> Row:

@@ -25,6 +25,7 @@ from parity.trial.exact import Exact
 from parity.trial.trial import Trial
 from parity.why.causes.context import Arrays, Context
 from parity.why.diagnosis import diagnose
+from parity.why.kinked import kinked
 from parity.why.repairs import repaired
 from parity.why.tied import tied
 from parity.why.walk import without_end
@@ -69,6 +70,9 @@ def causes_of(
             if found and all(cause.kind in (*VAGUE, Kind.UNKNOWN) for cause in found):
                 link = tied(legs, problem, corner, right[0], row.name)
                 causes[row.name] = (*([link] if link else ()), *causes[row.name])
+            if row.reason.startswith("smooth"):
+                kinks = kinked(legs, problem, corner, right[0], row.name)
+                causes[row.name] = (*([kinks] if kinks else ()), *causes[row.name])
             if found:
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():

@@ -216,7 +216,7 @@ class Rerun:
             changes = Changes({**dict(zip(slots, given, strict=True)), **static}, edits)
             return dict(zip(names, program.run(inputs, changes), strict=True))
 
-        key = (id(program), slots, *static.items(), *map(id, edits.values()))
+        key = (id(program), slots, *static.items(), *((p, id(e)) for p, e in edits.items()))
         return _Function(run, [values[slot] for slot in slots], key, one_off)
 
     def distance(self, part: int, left: Arrays | None, right: Arrays | None, case: int) -> float:
