@@ -198,6 +198,8 @@ class _Search:
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
+        if self.base is None and not self.found:
+            self._try("arrays put together otherwise", proposals.put_together(rerun, sides))
 
     # trying
 
