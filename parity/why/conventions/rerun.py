@@ -300,6 +300,11 @@ class Rerun:
         cases = [self._other(make) for make in makes]
         return all(case is None or self._far_in(changes, case) <= BOUND for case in cases)
 
+    @property
+    def further(self) -> int:
+        """On how many problems that were not judged something was confirmed."""
+        return sum(case is not None for case in self._further.values())
+
     def _other(self, make: _Make) -> int | None:
         """Return the case of a problem that nothing was found on, made when first asked for."""
         if make not in self._further:

@@ -243,6 +243,7 @@ class _Search:
         what = "outputs and gradients" if self.rerun.legs.floating else "outputs"
         count = self.rerun.judged
         where = "on this seed" if count == 1 else f"on all {count} problems"
+        where += " and on other numbers" if self.rerun.further else ""
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 
     def _forward(self, change: Change) -> Arrays | None:
