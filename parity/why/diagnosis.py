@@ -16,6 +16,7 @@ import numpy as np
 from parity.errors import UsageError
 from parity.judge.cause import Cause, Kind
 from parity.why.causes import complexes, indexing, layout, places, scale
+from parity.why.causes.added import summed_up, sums
 from parity.why.causes.conduct import conduct
 from parity.why.causes.context import Context
 from parity.why.causes.edited import constants, edited
@@ -43,10 +44,11 @@ EXACT: tuple[Rule, ...] = (
     indexing.indices,
     layout.order,
     products,
+    sums,
 )
 """Explanations with nothing left to choose; all that fit are named."""
 
-RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
+RATIOS: tuple[Rule, ...] = (summed_up, scale.power, scale.elementwise)
 """Where none of those fits: they would say the same in terms of another tensor."""
 
 LOOSE: tuple[Rule, ...] = (
@@ -89,7 +91,7 @@ def diagnose(
         return found
     if not np.all(np.isfinite(problem.got)):
         return [*found, _not_finite(problem)]
-    found += accepted(problem, EXACT)
+    found += sorted(accepted(problem, EXACT), key=_is_long)
     if not found:
         found += accepted(problem, RATIOS)
     if not found:
@@ -98,6 +100,11 @@ def diagnose(
     for rule in () if found else LOOSE:
         found = found or accepted(problem, (rule,))
     return found or [places.unknown(problem)]
+
+
+def _is_long(cause: Cause) -> bool:
+    """Return whether a cause lists many paths: true, and the last to be read."""
+    return cause.kind is Kind.PATHS and cause.sentence.count(";") > 1
 
 
 def _accepted(problem: Problem, rules: tuple[Rule, ...], elsewhere: Elsewhere) -> list[Cause]:
