@@ -450,6 +450,17 @@ def test_a_sum_for_a_product(said: str, dtype: np.dtype) -> None:
     assert any(f"{said} where " in cause.sentence for cause in causes), causes
 
 
+def test_many_paths_are_said_last_and_only_what_is_off() -> None:
+    terms = {
+        name: np.random.default_rng(k).standard_normal((4, 3)) for k, name in enumerate("abcde")
+    }
+    a, b, _, d, e = terms.values()
+    known = Context(paths=terms, gradients={"h": 2 * a - b + d / 2 + e})
+    causes = diagnose(2 * a - b + d / 2 + e, sum(terms.values()), known)
+    assert [str(cause.kind) for cause in causes] == ["another tensor", "paths"]
+    assert causes[1].evidence.startswith("coefficients a 2, b -1, c 0, d 1/2, the other is 1")
+
+
 def test_two_names_that_fit_are_both_given() -> None:
     (x, y) = diagnose(X * 7, X, Context(sizes={"batch": 7, "classes": 7}))
     assert {x.key, y.key} == {"batch", "classes"}

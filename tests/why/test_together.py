@@ -172,8 +172,53 @@ def test_what_is_put_together_otherwise_is_named(name):
     assert_named(*TOGETHER[name])
 
 
-def assert_named(jax_side, torch_side, inputs, says):
-    report = check(Pair(jax=jax_side, torch=torch_side, inputs=inputs), dtypes=["float64"])
+def hidden(rng):
+    mask = rng.random((4, 4)) < 0.6
+    mask[:, 0] = True
+    mask[2] = False
+    return {"x": rng.normal(size=(3, 4)), "v": rng.normal(size=(4, 3)), "mask": mask}
+
+
+def over(where, reduced, otherwise):
+    """Something of the numbers that a row lets through, or else something of all of them."""
+
+    def forward(x, v, mask):
+        whole = v @ x
+        return where(mask.any(1), reduced(where(mask, whole, -30.0)), otherwise(whole))
+
+    return forward
+
+
+DEAD = {
+    "zeros for a mean": (
+        lambda x, v, mask: jax.nn.softmax(jnp.where(mask, v @ x, -1e30), -1) @ v,
+        lambda x, v, mask: (
+            (v @ x).exp() * mask / ((v @ x).exp() * mask).sum(1, keepdim=True).clamp(1e-9)
+        ) @ v,
+    ),
+    "the largest of all": (
+        over(jnp.where, lambda y: y.max(1), lambda y: y.min(1)),
+        over(torch.where, lambda y: y.amax(1), lambda y: y.amax(1)),
+    ),
+    "the softest maximum": (
+        over(jnp.where, lambda y: jax.nn.logsumexp(y, 1), lambda y: jnp.sin(y).sum(1)),
+        over(torch.where, lambda y: y.logsumexp(1), lambda y: y[:, 0]),
+    ),
+    "another norm": (
+        over(jnp.where, lambda y: jnp.tanh(y).sum(1), lambda y: (y * y).sum(1)),
+        over(torch.where, lambda y: y.tanh().sum(1), lambda y: y.abs().sum(1)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", few(DEAD, "another norm"))
+def test_rows_of_a_mask_that_let_nothing_through_are_named(name):
+    assert_named(*DEAD[name], hidden, "only where a row of mask lets nothing through", 0.1)
+
+
+def assert_named(jax_side, torch_side, inputs, says, budget=60.0):
+    pair = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
+    report = check(pair, dtypes=["float64"], budget=budget)
     said = [c.sentence for row in report.rows for c in row.causes]
     assert str(report.verdict) == "convention", report.text()
     assert any(re.search(says, sentence) for sentence in said), report.text()

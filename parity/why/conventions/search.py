@@ -24,6 +24,7 @@ from parity.why.budget import Budget
 from parity.why.conventions import proposals
 from parity.why.conventions.activations import swapped
 from parity.why.conventions.change import Change, Problem
+from parity.why.conventions.dead_rows import where_nothing_passes
 from parity.why.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
@@ -142,6 +143,8 @@ class _Search:
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
             if not self.found:
                 stage()
+        if not self.found and (said := where_nothing_passes(self.rerun)):
+            self.facts.append(replace(convention(said, ""), sentence=said))
 
     def tried(self) -> str:
         """Return what was tried and how often."""
