@@ -112,7 +112,9 @@ class Report:
         begins = f", introduced in {start}" if start else ""
         known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
         placed = [place.sentence for section in self.sections for place in section.places[:1]]
-        reason = "; ".join([*known[:1], *placed]) or first.reason
+        if not known and not (placed and first.verdict is Verdict.CONVENTION):
+            known = [first.reason]  # that two functions differ is said by where they do
+        reason = "; ".join([*known[:1], *placed])
         return f"first in {part}{first.name}{also}{begins}: {reason}"
 
     def _first_failure(self) -> tuple[str, Row]:
