@@ -14,7 +14,9 @@ from parity.pairs.legs import Legs
 from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.exact import Exact
+from parity.where.alignment import places
 from parity.where.birth import Births
+from parity.where.detached import detached
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
 from parity.why.conventions.search import explain
@@ -48,6 +50,7 @@ def reasoned(
     with telling(told, "looking for where the difference starts"):
         section = _born(section, Births(legs, problems))
         section, said = _placed(section, legs, problems[failed[0].batch][0])
+        section = _parted(section, legs, problems)
     unnamed = next(filter(_is_unnamed, section.rows), None)
     if unnamed is not None and budget.spent():
         notes.append(f"no smaller case was looked for: {budget}")
@@ -115,6 +118,25 @@ def _born(section: Section, births: Births) -> Section:
     forward = tuple(born(row, section.forward, False) for row in section.forward)
     gradients = tuple(born(row, section.gradients, True) for row in section.gradients)
     return replace(section, forward=forward, gradients=gradients)
+
+
+def _parted(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
+    """Return the section with where two functions part in float64, unless names have found it."""
+    apart = (Verdict.CONVENTION, Verdict.DIFFERENT)
+
+    def failed(rows: Sequence[Row]) -> list[Row]:
+        return [r for r in rows if r.dtype == "float64" and r.verdict in apart]
+
+    if section.start is not None:
+        return section
+    if rows := failed(section.forward):
+        return replace(section, places=places(legs, problems[rows[0].batch][0].values))
+    if rows := failed(section.gradients):
+        problem = problems[rows[0].batch][0]
+        if "torch" in problem.outcomes:
+            torch, noise = problem.outcomes["torch"][1], problem.noise[1]
+            return replace(section, places=detached(legs, problem.values, torch, noise))
+    return section
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from parity.judge.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
+    from parity.where.alignment import Place
     from parity.where.named_walk import Step
 
 
@@ -27,6 +28,8 @@ class Section:
     """By dtype and corner, of the first batch."""
     walk: tuple[Step, ...] = ()
     """Where a difference starts, if the functions name what is inside them."""
+    places: tuple[Place, ...] = ()
+    """Where the functions part, if they do not; aligned by value."""
 
     @property
     def start(self) -> Step | None:
@@ -60,6 +63,7 @@ class Section:
                 for dtype, losses in self.losses.items()
             },
             "walk": [_step(step) for step in self.walk],
+            "places": [_place(place) for place in self.places],
             "forward": [_row(row) for row in self.forward],
             "gradients": [_row(row) for row in self.gradients],
         }
@@ -74,6 +78,12 @@ def _step(step: Step) -> dict[str, Any]:
         "sigmas": plain(step.apart.sigmas),
         "alone": plain(step.alone.sigmas),
     }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    keys = ("side", "operation", "inside", "line", "after")
+    rows = [dict(zip(keys, row, strict=True)) for row in place.rows()]
+    return {"sentence": place.sentence, "operations": rows}
 
 
 CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")
