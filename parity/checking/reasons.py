@@ -14,10 +14,13 @@ from parity.pairs.legs import Legs
 from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.exact import Exact
+from parity.where.alignment import places
 from parity.where.birth import Births
+from parity.where.detached import held_back
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
 from parity.why.conventions.search import explain
+from parity.why.detached import detached
 from parity.why.smallest import smallest_case
 from parity.why.suspects import causes_of
 
@@ -47,6 +50,7 @@ def reasoned(
     with telling(told, "looking for where the difference starts"):
         section = _born(section, Births(legs, problems))
         section, said = _placed(section, legs, problems[failed[0].batch][0])
+        section = _parted(section, legs, problems)
     unnamed = next(filter(_is_unnamed, section.rows), None)
     if unnamed is not None and budget.spent():
         notes.append(f"no smaller case was looked for: {budget}")
@@ -85,6 +89,12 @@ def _explained(
 def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
     """Return the section with causes for the gradients of which a corner is known to be wrong."""
     blamed = [r for r in section.gradients if r.verdict is Verdict.DIFFERENT and r.odd]
+    wrong = [r for r in section.gradients if r.dtype == "float64" and not r.verdict.passes]
+    own = [p for solved in problems.values() for p in solved]
+    held = detached(legs, own) if wrong and all(r in blamed for r in wrong) else None
+    if held is not None:
+        gradients = (replace(r, causes=(held,)) if r in blamed else r for r in section.gradients)
+        return replace(section, gradients=tuple(gradients))
     found = causes_of([row for row in blamed if not row.causes], legs, problems)
 
     def diagnosed(row: Row) -> Row:
@@ -108,6 +118,25 @@ def _born(section: Section, births: Births) -> Section:
     forward = tuple(born(row, section.forward, False) for row in section.forward)
     gradients = tuple(born(row, section.gradients, True) for row in section.gradients)
     return replace(section, forward=forward, gradients=gradients)
+
+
+def _parted(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
+    """Return the section with where two functions part in float64, unless names have found it."""
+    apart = (Verdict.CONVENTION, Verdict.DIFFERENT)
+
+    def failed(rows: Sequence[Row]) -> list[Row]:
+        return [r for r in rows if r.dtype == "float64" and r.verdict in apart]
+
+    if section.start is not None:
+        return section
+    if rows := failed(section.forward):
+        return replace(section, places=places(legs, problems[rows[0].batch][0].values))
+    if rows := failed(section.gradients):
+        problem = problems[rows[0].batch][0]
+        if "torch" in problem.outcomes:
+            torch, noise = problem.outcomes["torch"][1], problem.noise[1]
+            return replace(section, places=held_back(legs, problem.values, torch, noise))
+    return section
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

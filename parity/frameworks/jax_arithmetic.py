@@ -20,6 +20,7 @@ class Arithmetic:
     floor, ceil, trunc = jnp.floor, jnp.ceil, jnp.trunc
     round = staticmethod(jnp.round)
     maximum = jnp.maximum
+    inv = staticmethod(jnp.linalg.inv)
     gt, ge, lt, le = jnp.greater, jnp.greater_equal, jnp.less, jnp.less_equal
 
     @staticmethod

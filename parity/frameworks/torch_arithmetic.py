@@ -19,6 +19,7 @@ class Arithmetic:
     where, abs, sign = torch.where, torch.abs, torch.sign
     floor, ceil, trunc = torch.floor, torch.ceil, torch.trunc
     round = torch.round
+    inv = torch.linalg.inv
     gt, ge, lt, le = torch.gt, torch.ge, torch.lt, torch.le
 
     @staticmethod

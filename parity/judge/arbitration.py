@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parity.judge.kinks import NEAR, SLACK, Kink, Witness
+from parity.judge.kinks import NEAR, SLACK, Kink
 from parity.judge.slopes import COARSE, FINE, Slope, Vector, slope
+from parity.judge.witness import Witness
 
 STEEPEST = 2.0**-44
 """The nearest neighbourhood that rounding leaves anything of."""

@@ -14,11 +14,11 @@ import numpy as np
 from parity.judge.arbitration import Finding, Problem, arbitrate
 from parity.judge.compare import wide
 from parity.judge.freedom import freedom
-from parity.judge.kinks import Witness
 from parity.judge.noise import BOUND, roundoff, sigma
 from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, POOR, Tensor
 from parity.judge.verdict import Row, Verdict
+from parity.judge.witness import Witness
 
 Answer = Callable[[tuple[np.ndarray, ...]], np.ndarray]
 """(leaves) -> one tensor, in float64."""

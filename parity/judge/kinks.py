@@ -7,14 +7,15 @@ right. Numbers in, opinions out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from parity.judge.hull import leaves_the_flat, mixture, within
 from parity.judge.slopes import Vector
+from parity.judge.steps import exchanged, towards
+from parity.judge.witness import Around, Witness
 
 ELEMENTS = 64
 """Disputed elements that are moved one by one."""
@@ -33,24 +34,6 @@ TOGETHER = 1e-5
 
 SLACK = 1e-6
 """By how much the gradient of a smooth piece may change over that distance."""
-
-
-@dataclass(frozen=True)
-class Witness:
-    """One corner in float64: the loss <cotangent, forward(x)> and its gradient, of a vector."""
-
-    name: str
-    loss: Callable[[Vector], float]
-    gradient: Callable[[Vector], Vector]
-
-
-class Around(NamedTuple):
-    """Gradients a step ahead of x and a step behind, of the elements that are looked at."""
-
-    ahead: np.ndarray
-    behind: np.ndarray
-    agree: np.ndarray
-    """Where all corners agree on both."""
 
 
 class Opinion(NamedTuple):
@@ -121,7 +104,7 @@ class Kink:
             limit = limit + self.blur[self.places]
             agree &= left <= limit
             sides.append(found.mean(0))
-        return Around(sides[0], sides[1], agree)
+        return Around(sides[0], sides[1], agree, along)
 
     def random(self, places: np.ndarray, together: int = 0) -> Vector:
         """Return a direction that moves ``places`` by random amounts.
@@ -258,13 +241,19 @@ class Kink:
     def _mixed(self, name: str, mine: np.ndarray) -> bool:
         """Return whether a corner's value at one kink is a mixture of gradients seen around it.
 
-        Where those seen so far do not reach it, further ones are looked for that do: where the
-        function rises towards the claim or falls from it, and near what has come closest.
+        Where those seen so far do not reach it, further ones are looked for that do: where what is
+        tied changes places, where the function rises towards the claim or falls from it, and near
+        what has come closest.
         """
         claim = self._claim(name)[mine]
         if not np.all(np.isfinite(claim)):
             return False
         places = self.places[mine]
+        known = [
+            (there.along[places], there.ahead[mine], there.behind[mine]) for there in self.seen
+        ]
+        for along in exchanged(known, claim):
+            self._see(mine, along)
         points, best, score = self._points(mine), np.ones(places.size), -np.inf
         for turn in range(SEARCHES):
             tolerance = self._tolerance(points, mine)
@@ -273,24 +262,20 @@ class Kink:
             if not len(points):
                 return False
             wanted = claim - mixture(points, claim, tolerance)
-            amounts = self._towards(wanted, best, turn)
-            along = self._along(places, amounts)
-            rest = np.setdiff1d(self.places, places)
-            along += self.random(rest) if rest.size else 0
-            self.seen.append(self.around(along))
+            amounts = towards(wanted, best, turn, self.rng)
+            there = self._see(mine, amounts * self.scale[places])
             points = self._points(mine)
-            there = self.seen[-1]
             for sign, side in ((1, there.ahead), (-1, there.behind)):
                 if (reached := float(side[mine] @ wanted)) > score or turn % 8 == 0:
                     best, score = sign * amounts, reached
         return False
 
-    def _towards(self, wanted: np.ndarray, best: np.ndarray, turn: int) -> np.ndarray:
-        """Return amounts by which to move: along what is wanted, then variations of the best."""
-        if turn % 8 == 0:
-            return wanted / (np.abs(wanted).max() or 1.0) + 1e-3 * self.rng.normal(size=best.size)
-        redrawn = self.rng.uniform(size=best.size) < self.rng.choice([0.2, 0.5, 1.0])
-        return np.where(redrawn, self.rng.normal(size=best.size), best)
+    def _see(self, mine: np.ndarray, step: np.ndarray) -> Around:
+        """Return the gradients where one kink is moved by a step, and all others anyhow."""
+        along, rest = np.zeros_like(self.x), self.places[~mine]
+        along[self.places[mine]] = step
+        self.seen.append(self.around(along + (self.random(rest) if rest.size else 0)))
+        return self.seen[-1]
 
     def _points(self, mine: np.ndarray) -> np.ndarray:
         """Return the gradients at one kink, a row each, on which all corners agree."""

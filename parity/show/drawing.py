@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from parity.where.alignment import Place
+
 
 MOST = 6
 """Causes and reasons shown below a table unless all are asked for."""
@@ -82,6 +84,10 @@ def draw(
             console.print(_walk(section.walk))
         if verbose and section.converted:
             console.print(_conversions(section.converted))
+        for place in section.places[1:]:
+            console.print(Text(f"  then {place.sentence.removeprefix('first ')}"))
+        if verbose and section.places:
+            console.print(_regions(section.places))
         if verbose:
             console.print(_pairs(section.gradients))
     for note in notes:
@@ -172,6 +178,18 @@ def _walk(steps: tuple[Step, ...]) -> Table:
         style = PLACES.get(step.place, "")
         apart, alone = _short(step.apart.sigmas), _short(step.alone.sigmas)
         table.add_row(name, apart, alone, Text(place), style=style)
+    return table
+
+
+def _regions(places: Sequence[Place]) -> Table:
+    """Return one line an operation of the regions where two sides part."""
+    table = _grid()
+    for header in ("where they part", "side", "operation", "line"):
+        table.add_column(header)
+    for number, place in enumerate(places, 1):
+        for side, kind, inside, line, after in dict.fromkeys(place.rows()):
+            said = f"{kind} in {inside}" if inside and inside != kind else kind
+            table.add_row(str(number), side, f"then {said}" if after else said, line)
     return table
 
 

@@ -111,7 +111,10 @@ class Report:
         start = next((section.start for section in self.sections if section.start), None)
         begins = f", introduced in {start}" if start else ""
         known = [cause.sentence for cause in first.causes if cause.kind is not Kind.UNKNOWN]
-        reason = next(iter(known), first.reason)
+        placed = [place.sentence for section in self.sections for place in section.places[:1]]
+        if not known and not (placed and first.verdict is Verdict.CONVENTION):
+            known = [first.reason]  # that two functions differ is said by where they do
+        reason = "; ".join([*known[:1], *placed])
         return f"first in {part}{first.name}{also}{begins}: {reason}"
 
     def _first_failure(self) -> tuple[str, Row]:
@@ -145,7 +148,7 @@ class Report:
         """Say what to do next about a failure, where its cause does not say it; else nothing."""
         first = self._first_failure()[1]
         known = [cause.kind for cause in first.causes if cause.kind is not Kind.UNKNOWN]
-        walked = any(section.walk for section in self.sections)
+        walked = any(section.walk or section.places for section in self.sections)
         if first.verdict is Verdict.CONVENTION and known:
             return "next: decide which of the two is meant, and write it on both sides"
         if first.verdict is Verdict.CONVENTION and not walked:

@@ -12,6 +12,7 @@ from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
+    from parity.where.alignment import Place
     from parity.where.named_walk import Step
 
 
@@ -28,6 +29,8 @@ class Section:
     """By dtype and corner, of the first batch."""
     walk: tuple[Step, ...] = ()
     """Where a difference starts, if the functions name what is inside them."""
+    places: tuple[Place, ...] = ()
+    """Where the functions part, if they do not; aligned by value."""
 
     converted: tuple[Converted, ...] = ()
     """Where each side of a pair goes on in another float."""
@@ -66,6 +69,7 @@ class Section:
                 for dtype, losses in self.losses.items()
             },
             "walk": [_step(step) for step in self.walk],
+            "places": [_place(place) for place in self.places],
             "forward": [_row(row) for row in self.forward],
             "gradients": [_row(row) for row in self.gradients],
         }
@@ -93,6 +97,12 @@ def _step(step: Step) -> dict[str, Any]:
         "sigmas": plain(step.apart.sigmas),
         "alone": plain(step.alone.sigmas),
     }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    keys = ("side", "operation", "inside", "line", "after")
+    rows = [dict(zip(keys, row, strict=True)) for row in place.rows()]
+    return {"sentence": place.sentence, "operations": rows}
 
 
 CAUSE = ("kind", "key", "sentence", "hint", "evidence", "tensor")

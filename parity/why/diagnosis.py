@@ -7,7 +7,7 @@ reproduces the wrong tensor within the yardstick, element by element, and not by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -16,6 +16,7 @@ import numpy as np
 from parity.errors import UsageError
 from parity.judge.cause import Cause, Kind
 from parity.why.causes import complexes, indexing, layout, places, scale
+from parity.why.causes.added import summed_up, sums
 from parity.why.causes.conduct import conduct
 from parity.why.causes.context import Context
 from parity.why.causes.edited import constants, edited
@@ -43,10 +44,11 @@ EXACT: tuple[Rule, ...] = (
     indexing.indices,
     layout.order,
     products,
+    sums,
 )
 """Explanations with nothing left to choose; all that fit are named."""
 
-RATIOS: tuple[Rule, ...] = (scale.power, scale.elementwise)
+RATIOS: tuple[Rule, ...] = (summed_up, scale.power, scale.elementwise)
 """Where none of those fits: they would say the same in terms of another tensor."""
 
 LOOSE: tuple[Rule, ...] = (
@@ -61,42 +63,73 @@ FINAL: tuple[Rule, ...] = (layout.shape, scale.zeros, scale.factor)
 """What these find is said; nothing that follows could add to it."""
 
 
-def diagnose(got: np.ndarray, reference: np.ndarray, context: Context | None = None) -> list[Cause]:
+Elsewhere = Callable[[], Sequence[Problem]]
+"""The same difference on other numbers, made when first asked for."""
+
+
+def diagnose(
+    got: np.ndarray,
+    reference: np.ndarray,
+    context: Context | None = None,
+    elsewhere: Elsewhere = lambda: (),
+) -> list[Cause]:
     """Return the causes of the difference, the most telling first; empty where there is none.
 
     ``got`` is what is wrong, in the dtype under test; ``reference`` is right, in float64. Any
     shape; forward values or gradients. Every cause but one of kind unknown restores parity by
-    itself. Raises UsageError where they are not arrays of numbers.
+    itself, and on the numbers of ``elsewhere`` too. Raises UsageError where they are not arrays of
+    numbers.
     """
     got, reference = _numbers("got", got), _numbers("reference", reference)
     context = context or Context()
     if "c" in (got.dtype.kind, reference.dtype.kind):
         return _of_complex(got, reference, context)
+    accepted = partial(_accepted, elsewhere=elsewhere)
     problem = Problem(got, reference, context)
     found = list(conduct(context, np.asarray(reference, np.float64)))
     if not problem.differs or any(cause.kind is Kind.RAISES for cause in found):
         return found
     if not np.all(np.isfinite(problem.got)):
         return [*found, _not_finite(problem)]
-    found += _accepted(problem, EXACT)
+    found += sorted(accepted(problem, EXACT), key=_is_long)
     if not found:
-        found += _accepted(problem, RATIOS)
+        found += accepted(problem, RATIOS)
     if not found:
-        found += _accepted(problem, (upstream,))
-    found += _accepted(problem, (partial(edited, pairs=False),))
+        found += accepted(problem, (upstream,))
+    found += accepted(problem, (partial(edited, pairs=False),))
     for rule in () if found else LOOSE:
-        found = found or _accepted(problem, (rule,))
+        found = found or accepted(problem, (rule,))
     return found or [places.unknown(problem)]
 
 
-def _accepted(problem: Problem, rules: tuple[Rule, ...]) -> list[Cause]:
+def _is_long(cause: Cause) -> bool:
+    """Return whether a cause lists many paths: true, and the last to be read."""
+    return cause.kind is Kind.PATHS and cause.sentence.count(";") > 1
+
+
+def _accepted(problem: Problem, rules: tuple[Rule, ...], elsewhere: Elsewhere) -> list[Cause]:
     causes: list[Cause] = []
     for rule in rules:
-        kept = [problem.cause(c) for c in rule(problem) if problem.accepts(c)]
-        causes += list({cause.sentence: cause for cause in kept}.values())[:MOST]
+        kept = _kept(problem, rule)
+        for other in elsewhere() if kept else ():
+            if other.differs:
+                there = _kept(other, rule)
+                kept = [found for found in kept if any(_is_same(found, one) for one in there)]
+        named = map(problem.cause, kept)
+        causes += list({cause.sentence: cause for cause in named}.values())[:MOST]
         if kept and rule in FINAL:
             break
     return causes
+
+
+def _kept(problem: Problem, rule: Rule) -> list[Candidate]:
+    return [found for found in rule(problem) if problem.accepts(found)]
+
+
+def _is_same(one: Candidate, other: Candidate) -> bool:
+    """Return whether two say the same; what is fitted may have another number elsewhere."""
+    fitted = one.free and other.free
+    return one.kind is other.kind and bool(one.key == other.key or fitted)
 
 
 def _of_complex(got: np.ndarray, reference: np.ndarray, context: Context) -> list[Cause]:

@@ -274,7 +274,25 @@ def _axes(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
                 yield with_fields(node, args=[*node.args[:i], new, *node.args[i + 1 :]])
 
 
-MENDING: tuple[Rule, ...] = (*SEARCHED, _left_out, _one_for_all, _letters, _axes, _factor, _sum)
+def _fft(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """fft(a): ifft(a), n * ifft(a) and ifft(a, norm="forward"), which is the same; and back."""
+    called = node.func if isinstance(node, ast.Call) and node.args else None
+    field = "attr" if isinstance(called, ast.Attribute) else "id"
+    name = getattr(called, field, "")
+    if name.removeprefix("i") in ("fft", "fft2", "fftn"):
+        inverse = name[1:] if name[0] == "i" else f"i{name}"
+        other = with_fields(node, func=with_fields(called, **{field: inverse}))
+        yield other
+        if len(node.args) == 1 and not node.keywords:
+            n = ast.parse(f"({ast.unparse(node.args[0])}).shape[-1]", mode="eval").body
+            back = name[0] == "i"
+            yield ast.BinOp(other, ast.Div(), n) if back else ast.BinOp(n, ast.Mult(), other)
+        norm = ast.keyword("norm", ast.Constant("forward"))
+        yield with_fields(other, keywords=[*node.keywords, norm])
+
+
+LACKING = (_left_out, _one_for_all, _letters, _axes, _fft, _factor, _sum)
+MENDING: tuple[Rule, ...] = (*SEARCHED, *LACKING)
 """What a search for the edit that sets a wrong line right tries."""
 
 BORROWING: tuple[Rule, ...] = (_name, _factor)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any
 
@@ -21,10 +21,13 @@ from parity.judge.verdict import Row
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
-from parity.trial.exact import Exact
+from parity.trial.exact import Exact, together
 from parity.trial.trial import Trial
 from parity.why.causes.context import Arrays, Context
+from parity.why.causes.fitting import Problem as Difference
+from parity.why.conventions.further import SEED, other_numbers
 from parity.why.diagnosis import diagnose
+from parity.why.kinked import kinked
 from parity.why.repairs import repaired
 from parity.why.tied import tied
 from parity.why.walk import without_end
@@ -34,6 +37,9 @@ Paths = list[dict[str, dict[str, np.ndarray]]]
 
 VAGUE = (Kind.UPSTREAM, Kind.SLICES, Kind.OFFSET)
 """What says less than a line does."""
+
+DRAWN = 3
+"""Sets of other numbers on which a cause has to hold."""
 
 PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
@@ -51,7 +57,9 @@ def causes_of(
     if not rows:
         return causes
     problem = problems[rows[0].batch][0]
-    paths = _paths(legs, problem)
+    functions = _path_functions(legs)
+    paths = _paths(legs, functions, problem)
+    other = _Other(legs, functions, problem)
     for row in {row.name: row for row in reversed(rows)}.values():
         right = [corner for corner in problem.outcomes if corner not in row.odd]
         if not right:
@@ -64,11 +72,15 @@ def causes_of(
                 tensor=f"{corner}'s gradient of {row.name}",
                 rule=partial(_rerun, legs, corner, problem, row.name) if context.upstream else None,
             )
-            found = diagnose(problem.outcomes[corner][1][row.name], reference, known)
+            elsewhere = partial(other.as_seen, corner, tuple(right), row.name)
+            found = diagnose(problem.outcomes[corner][1][row.name], reference, known, elsewhere)
             causes[row.name] = causes.get(row.name, ()) + tuple(found)
             if found and all(cause.kind in (*VAGUE, Kind.UNKNOWN) for cause in found):
                 link = tied(legs, problem, corner, right[0], row.name)
                 causes[row.name] = (*([link] if link else ()), *causes[row.name])
+            if row.reason.startswith("smooth"):
+                kinks = kinked(legs, problem, corner, right[0], row.name)
+                causes[row.name] = (*([kinks] if kinks else ()), *causes[row.name])
             if found:
                 wrong.setdefault(corner, {})[row.name] = reference
     for corner, references in wrong.items():
@@ -103,7 +115,7 @@ def causes_of_misfit(
     except (MisfitError, ParityError, UsageError):
         return ()
     assert misfit.value is not None
-    paths = _paths(legs, problem)
+    paths = _paths(legs, _path_functions(legs), problem)
     context = _context(misfit.tensor, legs, problem, [*problem.outcomes], paths)
     known = replace(context, tensor=f"{misfit.corner}'s gradient of {misfit.tensor}")
     reference = _mean(problem, [*problem.outcomes], misfit.tensor)
@@ -148,28 +160,67 @@ def _sizes(leaves: Arrays) -> dict[str, int]:
     return sizes
 
 
-def _paths(legs: Legs, problem: Exact) -> Paths:
-    """Return each function's terms of every gradient by path, where it has some."""
-    leaves, douts = _given(legs, problem)
-    found: Paths = []
+def _path_functions(legs: Legs) -> dict[str, Any]:
+    """Return {framework: (inputs, cotangents) -> the terms of every gradient by path}."""
+    found, names = {}, legs.arguments.names
     for framework in legs.pair.sides:
-        side, forward = (getattr(legs.corners[framework], part) for part in ("side", "forward"))
+        forward = legs.corners[framework].forward
 
         def function(values: Arrays, forward: Any = forward) -> Arrays:
-            outputs: Arrays = forward(*(values[leaf] for leaf in leaves))
+            outputs: Arrays = forward(*(values[name] for name in names))
             return outputs
 
         paths = import_module(f"parity.frameworks.{PATHS[framework]}")
+        found[framework] = paths.compiled(function)
+    return found
+
+
+def _paths(legs: Legs, functions: Mapping[str, Any], problem: Exact) -> Paths:
+    """Return each function's terms of every gradient by path, where it has some."""
+    leaves, douts = _given(legs, problem)
+    found: Paths = []
+    for framework, function in functions.items():
+        side = legs.corners[framework].side
         try:
             with side.exactly(FLOAT64):
                 given = (
                     dict(zip(own, side.from_numpy(tuple(own.values())), strict=True))
                     for own in (leaves, douts)
                 )
-                found.append(side.to_numpy(paths.compiled(function)(*given)))
+                found.append(side.to_numpy(function(*given)))
         except Exception:  # an operation that cannot be run backwards alone has no paths
             continue
     return found
+
+
+class _Other:
+    """The same gradients on numbers that no cause was found on, run when first asked for."""
+
+    def __init__(self, legs: Legs, functions: Mapping[str, Any], problem: Exact) -> None:
+        self.legs, self.functions, self.problem = legs, functions, problem
+
+    @cached_property
+    def solved(self) -> list[tuple[Exact, Paths]]:
+        """Return the problems of other numbers, as far as the corners can be run on them."""
+        made = (other_numbers(self.legs, self.problem, False, SEED + 100 * k) for k in range(DRAWN))
+        solved = (
+            Exact(other.values, {**other.outcomes}, together([*other.own.values()]), {})
+            for other in made
+            if other is not None
+        )
+        return [(exact, _paths(self.legs, self.functions, exact)) for exact in solved]
+
+    def as_seen(self, corner: str, right: tuple[str, ...], name: str) -> list[Difference]:
+        """Return one corner's gradient against the right ones, on all of them."""
+        found = []
+        for exact, paths in self.solved:
+            context = _context(name, self.legs, exact, right, paths)
+            if context.upstream:
+                rule = partial(_rerun, self.legs, corner, exact, name)
+                context = replace(context, rule=rule)
+            got = exact.outcomes[corner][1][name]
+            found.append(Difference(got, _mean(exact, right, name), context))
+        return found
 
 
 def _adding_up(name: str, paths: Paths, reference: np.ndarray, noise: np.ndarray) -> Arrays:

@@ -38,20 +38,31 @@ KINKS = {
         lambda x, y: F.relu(1 - (x[:, None] - y[None])),
         fixed(x=[1, 1, 2], y=[0, 0, 1]),
     ),
-    "units of both signs at zero": (
-        lambda x, w, b: jnp.maximum(x @ w + b, 0).sum() - jnp.maximum(-x @ w - b, 0).sum() / 2,
-        lambda x, w, b: F.relu(x @ w + b).sum() - F.relu(-x @ w - b).sum() / 2,
-        lambda rng: {
-            "x": rng.normal(size=(2, 2)) * [[0], [1]],
-            "w": rng.normal(size=(2, 4)),
-            "b": np.zeros(4),
-        },
+    "sort after relu": (
+        lambda x: jnp.sort(jax.nn.relu(x), -1),
+        lambda x: F.relu(x).sort(-1, descending=True).values.flip(-1),
+        lambda rng: {"x": rng.integers(-2, 3, (1, 32)).astype(float)},
+    ),
+    "sort after another relu": (
+        lambda x: jnp.sort(jnp.where(x >= 0, x, 0), -1),
+        lambda x: F.relu(x).sort(-1).values,
+        lambda rng: {"x": rng.integers(0, 3, (1, 32)).astype(float)},
+    ),
+    "top-k of many ties": (
+        lambda x: jax.lax.top_k(x, 4)[0],
+        lambda x: x.topk(4).values,
+        lambda rng: {"x": rng.integers(0, 3, (1, 32)).astype(float)},
+    ),
+    "median of many ties": (
+        lambda x: jnp.median(x, -1),
+        lambda x: x.quantile(0.5, -1),
+        lambda rng: {"x": rng.integers(0, 3, (1, 32)).astype(float)},
     ),
 }
 
 
-@pytest.mark.parametrize("name", ["top-k of a tie of three", "difference of maxima",
-                                  "hinge on differences"])  # fmt: skip
+@pytest.mark.parametrize("name", few(KINKS, "difference of maxima", "hinge on differences",
+                                     "sort after relu"))  # fmt: skip
 def test_right_values_at_kinks_pass(name):
     jax_side, torch_side, inputs = KINKS[name]
     found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from parity.judge.arbitration import Problem, arbitrate
-from parity.judge.kinks import ELEMENTS, Witness
+from parity.judge.kinks import ELEMENTS
 from parity.judge.slopes import slope
+from parity.judge.witness import Witness
 
 
 def decide(loss, x, truth, **claims):

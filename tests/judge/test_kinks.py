@@ -5,7 +5,7 @@ import pytest
 
 from parity.judge.arbitration import Problem, arbitrate
 from parity.judge.hull import within
-from parity.judge.kinks import Witness
+from parity.judge.witness import Witness
 from tests.judge.test_arbitration import decide
 
 CORNERS = np.array([[0.0, 0], [1, 0], [0, 1]])
@@ -60,6 +60,17 @@ def test_a_sorted_tie_of_three_takes_any_order_and_any_mean_of_orders(claim, rig
     found = decide(loss, [1, 1, 1], gradient, a=(2, 3, -1), b=claim)
     assert found.kink
     assert found.wrong == (() if right else ("b",))
+
+
+def test_ten_equals_in_any_order():
+    """3,628,800 orders, of a function that is neither convex nor concave: none is met by chance."""
+    rng = np.random.default_rng(0)
+    weights = rng.permutation(10) + 1.0
+    loss, gradient = weighted_sort(weights)
+    claims = [rng.permutation(weights) for _ in range(2)]
+    assert decide(loss, np.ones(10), gradient, a=claims[0], b=claims[1]).wrong == ()
+    claims[1][:2] = 11, claims[1][:2].sum() - 11
+    assert decide(loss, np.ones(10), gradient, a=claims[0], b=claims[1]).wrong == ("b",)
 
 
 def difference_of_maxima(x):

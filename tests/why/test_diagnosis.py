@@ -406,6 +406,8 @@ PLAIN = (
     (X * 1.2345, "factor: 1.2345"),
     (X.T, "shape: transposed"),
     (X[None], "shape: reshape"),
+    (X.sum(), "shape: sum all"),
+    (X.sum(keepdims=True), "shape: sum all"),
     (X[::-1], "order: flip 0"),
     (np.roll(X, 1, 1), "order: roll 1 1"),
     (X[[1, 0, 2, 4, 3]], "order: permuted 0"),
@@ -426,6 +428,37 @@ def test_two_tensors_alone(got: np.ndarray, name: str, dtype: np.dtype) -> None:
     causes = diagnose(got.astype(dtype), X)
     assert f"{causes[0].kind}: {causes[0].key}" == name
     assert len(causes) == 1
+
+
+A, B, ABOVE = (np.random.default_rng(k).standard_normal((5, 7)) for k in (3, 4, 5))
+ROW = ABOVE[:1]
+SUMS = {
+    "2 * a + the gradient of v": (2 * A + ROW, 2 * A * ROW, {}),
+    "a + the gradient of u": (B * ROW + A + ABOVE, B * ROW + A * ABOVE, {"u": A * ABOVE}),
+    "-1 * a + the gradient of v": (-A + ROW + B, -A * ROW + B, {"v": -A * ROW, "b": B}),
+    "b + the gradient of u": (B + ABOVE, B * ABOVE, {}),
+}
+
+
+@pytest.mark.parametrize("said", SUMS)
+@pytest.mark.parametrize("dtype", [FLOAT32, FLOAT64], ids=str)
+def test_a_sum_for_a_product(said: str, dtype: np.dtype) -> None:
+    """2 * a + dv for 2 * a * dv, alone or as one of several paths."""
+    got, right, paths = SUMS[said]
+    known = Context(tensors={"a": A, "b": B}, gradients={"u": ABOVE, "v": ROW}, paths=paths)
+    causes = diagnose(got.astype(dtype), right, known)
+    assert any(f"{said} where " in cause.sentence for cause in causes), causes
+
+
+def test_many_paths_are_said_last_and_only_what_is_off() -> None:
+    terms = {
+        name: np.random.default_rng(k).standard_normal((4, 3)) for k, name in enumerate("abcde")
+    }
+    a, b, _, d, e = terms.values()
+    known = Context(paths=terms, gradients={"h": 2 * a - b + d / 2 + e})
+    causes = diagnose(2 * a - b + d / 2 + e, sum(terms.values()), known)
+    assert [str(cause.kind) for cause in causes] == ["another tensor", "paths"]
+    assert causes[1].evidence.startswith("coefficients a 2, b -1, c 0, d 1/2, the other is 1")
 
 
 def test_two_names_that_fit_are_both_given() -> None:

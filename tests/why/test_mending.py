@@ -38,7 +38,34 @@ def two_slips(x, dout):
     return (1 - x) * dout.sum(1)
 
 
+def of_a_spectrum(x, dout):
+    return np.fft.fft(dout * x)
+
+
+def of_its_inverse(x, dout):
+    dx = np.fft.ifft(dout)
+    return dx * x
+
+
+def of_an_image(x, dout):
+    return np.fft.fft2(dout + x)
+
+
+def along_columns(x, dout):
+    return np.fft.fft(dout, axis=0) - x
+
+
 CASES = {
+    of_a_spectrum: (
+        5 * np.fft.ifft(DOUT * X),
+        "return (dout * x).shape[-1] * np.fft.ifft(dout * x)",
+    ),
+    of_its_inverse: (np.fft.fft(DOUT) / 5 * X, "dx = np.fft.fft(dout) / dout.shape[-1]"),
+    of_an_image: (35 * np.fft.ifft2(DOUT + X), "return np.fft.ifft2(dout + x, norm='forward')"),
+    along_columns: (
+        7 * np.fft.ifft(DOUT, axis=0) - X,
+        "return np.fft.ifft(dout, axis=0, norm='forward') - x",
+    ),
     no_square: (DOUT * (1 - X**2), "da = dout * (1 - X * X)".replace("X", "h")),
     wrong_divisor: ((X * DOUT).sum(0) / 6, "scaled = total / (n - 1)"),
     of_a_global: (DOUT * X, "return dout * x"),

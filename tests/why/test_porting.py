@@ -108,6 +108,17 @@ NAMED = {
         ),
         "antialias=False for antialias=True",
     ),
+    **{
+        f"a cubic from {size} to {new}": (
+            Pair(
+                jax=lambda x, n=new: jax.image.resize(x, (1, 1, *n), "cubic"),
+                torch=lambda x, n=new: F.interpolate(x, n, mode="bicubic"),
+                inputs={"x": (1, 1, *size)},
+            ),
+            "with it the cubic's coefficient -0.5 for -0.75",
+        )
+        for size, new in [((4, 4), (8, 8)), ((7, 7), (3, 3)), ((5, 4), (7, 9)), ((6, 5), (4, 10))]
+    },
     "gelu for silu": (
         Pair(jax=two_layers(jax.nn.silu), torch=two_layers(F.gelu), inputs=LAYERS),
         "torch side has silu for gelu",

@@ -320,3 +320,30 @@ def test_several_seeds_are_asked_about_one_problem():
     row = check(pair, seeds=4, dtypes=["float64"]).sections[0].gradients[0]
     assert row.causes[0].sentence == "exactly 2 times the right value"
     assert any("dx = gain * inv" in cause.sentence for cause in row.causes)
+
+
+def rows(rng):
+    return {"x": rng.normal(size=(5, 3)) + 1}
+
+
+def scaled_by(weights):
+    """A rule whose gradient has a factor that the numbers decide."""
+    return Rule(
+        lambda x: (torch.sin(x).sum(1), x), lambda x, g: (g[:, None] * x.cos() * weights(x),)
+    )
+
+
+ACCIDENTS = {"as many as rows": 5, "as many as columns": 3, "two": 2, "one less than rows": 4}
+
+
+@pytest.mark.parametrize("name", few(ACCIDENTS, "as many as rows"))
+def test_what_is_so_for_these_numbers_alone_is_no_cause(name):
+    """A factor that is a size, or 2, only for one seed: how many numbers are above 1."""
+    seed = next(
+        k for k in range(9999) if (rows(np.random.default_rng(k))["x"] > 1).sum() == ACCIDENTS[name]
+    )
+    rule = scaled_by(lambda x: (x > 1).sum())
+    report = check(Pair(torch=rule, inputs=rows), seeds=[seed], dtypes=["float64"])
+    causes = [c.sentence for row in report.rows for c in row.causes if c.kind is not Kind.UNKNOWN]
+    assert str(report.verdict) == "different"
+    assert not any("exactly" in sentence for sentence in causes), causes

@@ -120,7 +120,11 @@ def _hint(terms: Mapping[str, np.ndarray], values: list[float]) -> str:
 
 
 def _listed(terms: Mapping[str, np.ndarray], labels: list[str]) -> str:
-    return ", ".join(f"{name} {label}" for name, label in zip(terms, labels, strict=True))
+    """Return the coefficients that are not 1, and how many are."""
+    off = [f"{name} {label}" for name, label in zip(terms, labels, strict=True) if label != "1"]
+    right = len(labels) - len(off)
+    rest = [f"the other {right} are 1" if right > 1 else "the other is 1"] if right else []
+    return ", ".join([*off, *rest])
 
 
 def _with_a_tensor(problem: Problem, terms: Mapping[str, np.ndarray]) -> Iterator[Candidate]:

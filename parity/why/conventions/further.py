@@ -39,15 +39,17 @@ class Further(NamedTuple):
     own: Mapping[str, Outcome]
 
 
-def other_numbers(legs: Legs, problem: Problem) -> Further | None:
+def other_numbers(
+    legs: Legs, problem: Problem, loose: bool = True, seed: int = SEED
+) -> Further | None:
     """Return a problem of other numbers; None where the sides cannot be run on them, or overflow.
 
     Drawn again where a seed decides them. Arrays that were given are disturbed: whole numbers,
-    signs and what is equal stay as they are.
+    signs and what is equal stay as they are. Its noise is at least LOOSE, or what was measured.
     """
     count = len(legs.arguments.names)
     try:
-        drawn = legs.pair.arguments(np.random.default_rng(SEED))
+        drawn = legs.pair.arguments(np.random.default_rng(seed))
     except Exception:  # it is the user's function that draws them
         return None
     if drawn.names != legs.arguments.names:
@@ -56,7 +58,7 @@ def other_numbers(legs: Legs, problem: Problem) -> Further | None:
         _disturbed(new) if np.array_equal(new, old) else new
         for new, old in zip(drawn.leaves, problem.values[:count], strict=True)
     )
-    return _solved(legs, problem, leaves)
+    return _solved(legs, problem, leaves, loose)
 
 
 def in_order(legs: Legs, problem: Problem) -> Further | None:
@@ -110,7 +112,9 @@ def _disturbed(x: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(x), new, x)
 
 
-def _solved(legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...]) -> Further | None:
+def _solved(
+    legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...], loose: bool = True
+) -> Further | None:
     rng = np.random.default_rng(SEED + 1)
     outcomes = {}
     try:
@@ -128,7 +132,7 @@ def _solved(legs: Legs, problem: Problem, leaves: tuple[np.ndarray, ...]) -> Fur
     parts = [part for side in legs.pair.sides for part in outcomes[side]]
     if not all(bool(np.all(np.isfinite(x))) for part in parts for x in part.values()):
         return None
-    own = {side: _noise(problem, side, outcomes[side]) for side in legs.pair.sides}
+    own = {side: _noise(problem, side, outcomes[side], loose) for side in legs.pair.sides}
     return Further(values, outcomes, own)
 
 
@@ -137,7 +141,7 @@ def _cotangent(rng: np.random.Generator, shape: Sequence[int], dtype: np.dtype) 
     return drawn + 1j * short_decimals(rng, shape) if np.dtype(dtype).kind == "c" else drawn
 
 
-def _noise(problem: Problem, side: str, outcome: Outcome) -> Outcome:
+def _noise(problem: Problem, side: str, outcome: Outcome, loose: bool) -> Outcome:
     """Return the noise that may be expected: as much of its size as where it was measured."""
 
     def guessed(part: int) -> dict[str, np.ndarray]:
@@ -145,8 +149,8 @@ def _noise(problem: Problem, side: str, outcome: Outcome) -> Outcome:
         for name, x in outcome[part].items():
             before, noise = problem.outcomes[side][part][name], problem.own[side][part][name]
             amplified = SLACK * _largest(noise) / (_largest(before) or 1.0)
-            loose = LOOSE / BOUND / roundoff(FLOAT64)
-            found[name] = np.full(x.shape, max(amplified, loose) * _largest(x))
+            least = LOOSE / BOUND / roundoff(FLOAT64) if loose else 1.0
+            found[name] = np.full(x.shape, max(amplified, least) * _largest(x))
         return found
 
     return guessed(0), guessed(1)

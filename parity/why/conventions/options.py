@@ -26,6 +26,11 @@ RULES = (
     *(("nearest", False), ("nearest-exact", False), ("area", False)),
 )
 """Each with whether it is filtered first, against aliasing."""
+COEFFICIENTS = {
+    ("bicubic", True): ", and with it the cubic's coefficient -0.5 for -0.75",
+    ("bicubic", False): ", and with it the cubic's coefficient -0.75 for -0.5",
+}
+"""torch has one for each."""
 
 
 def options(program: Program, m: Any) -> Iterator[Alternative]:
@@ -48,7 +53,7 @@ def _resized(program: Program, m: Any) -> Iterator[Alternative]:
             if new != old:
                 words = f"mode={new[0]} for mode={old[0]}"
                 if new[0] == old[0]:
-                    words = f"antialias={new[1]} for antialias={old[1]}"
+                    words = f"antialias={new[1]} for antialias={old[1]}{COEFFICIENTS.get(new, '')}"
                 yield Alternative(words, operation, _resizing(operation, m, *new))
 
 

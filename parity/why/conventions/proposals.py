@@ -14,14 +14,10 @@ import numpy as np
 
 from parity.frameworks.programs import Edit, Operation, Program
 from parity.pairs.legs import Arrays
-from parity.why.conventions.alternatives import (
-    Alternative,
-    alternatives,
-    corrections,
-    left_out,
-    put_in,
-)
+from parity.why.conventions.alternatives import Alternative, alternatives
 from parity.why.conventions.change import Change
+from parity.why.conventions.joining import joined
+from parity.why.conventions.lacking import conjugated, corrections, left_out, put_in
 from parity.why.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
 from parity.why.conventions.options import options
 from parity.why.conventions.parameters import Parameter, numbers, others
@@ -92,11 +88,13 @@ def otherwise(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
 def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
     """Yield functions put around inputs and outputs, and operations that one side may not have."""
     names = rerun.legs.arguments.names
-    leaves = zip(names, rerun.problems[0].values, strict=False)
+    leaves = [*zip(names, rerun.problems[0].values, strict=False)]
     masks = [name for name, x in leaves if x.ndim and x.size and np.all((x == 0) | (x == 1))]
+    square = [n for n, x in leaves if x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1]
     for side in sides:
+        m = rerun.frameworks[side].Arithmetic
         for number, program in enumerate(rerun.programs(side)):
-            for put in put_in(program, names, masks, rerun.frameworks[side].Arithmetic):
+            for put in put_in(program, names, masks, square, m):
                 said = f"the {side} side has {put.words}"
                 yield Change(side, said, number, edits={put.place: put.edit}, key=(side, said))
             places = corrections(program, _whole(rerun, program))
@@ -108,6 +106,17 @@ def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
                 said = f"the {side} side has {words}{_at(operation)}"
                 edits = {operation.place: edit}
                 yield Change(side, said, number, edits=edits, key=(side, "without", said))
+
+
+def put_together(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
+    """Yield what is put together in another order, and what is complex conjugated."""
+    for side in sides:
+        for number, program in enumerate(rerun.programs(side)):
+            values = rerun.values(side, number)
+            for found in (*joined(program, values), *conjugated(program, values)):
+                said = f"the {side} side has {found.words}{_at(found.operation)}"
+                edits = {found.operation.place: found.edit}
+                yield Change(side, said, number, edits=edits, key=(side, "together", said))
 
 
 def _whole(rerun: Rerun, program: Program) -> list[int]:

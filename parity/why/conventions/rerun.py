@@ -216,7 +216,7 @@ class Rerun:
             changes = Changes({**dict(zip(slots, given, strict=True)), **static}, edits)
             return dict(zip(names, program.run(inputs, changes), strict=True))
 
-        key = (id(program), slots, *static.items(), *map(id, edits.values()))
+        key = (id(program), slots, *static.items(), *((p, id(e)) for p, e in edits.items()))
         return _Function(run, [values[slot] for slot in slots], key, one_off)
 
     def distance(self, part: int, left: Arrays | None, right: Arrays | None, case: int) -> float:
@@ -299,6 +299,11 @@ class Rerun:
             makes += OTHER_ORDERS
         cases = [self._other(make) for make in makes]
         return all(case is None or self._far_in(changes, case) <= BOUND for case in cases)
+
+    @property
+    def further(self) -> int:
+        """On how many problems that were not judged something was confirmed."""
+        return sum(case is not None for case in self._further.values())
 
     def _other(self, make: _Make) -> int | None:
         """Return the case of a problem that nothing was found on, made when first asked for."""

@@ -24,6 +24,7 @@ from parity.why.budget import Budget
 from parity.why.conventions import proposals
 from parity.why.conventions.activations import swapped
 from parity.why.conventions.change import Change, Problem
+from parity.why.conventions.dead_rows import where_nothing_passes
 from parity.why.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
@@ -142,6 +143,8 @@ class _Search:
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
             if not self.found:
                 stage()
+        if not self.found and (said := where_nothing_passes(self.rerun)):
+            self.facts.append(replace(convention(said, ""), sentence=said))
 
     def tried(self) -> str:
         """Return what was tried and how often."""
@@ -198,6 +201,8 @@ class _Search:
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
+        if self.base is None and not self.found:
+            self._try("arrays put together otherwise", proposals.put_together(rerun, sides))
 
     # trying
 
@@ -241,6 +246,7 @@ class _Search:
         what = "outputs and gradients" if self.rerun.legs.floating else "outputs"
         count = self.rerun.judged
         where = "on this seed" if count == 1 else f"on all {count} problems"
+        where += " and on other numbers" if self.rerun.further else ""
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 
     def _forward(self, change: Change) -> Arrays | None:

@@ -1,0 +1,149 @@
+"""A torch function as a recording: every operation that is dispatched, fused kernels opened.
+
+`jaxpr_recording.py` answers to the same name. A tensor is known by where it lies in memory; what is
+written there through another view is a value of its own, made of both.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_iter
+
+from parity.frameworks import torch_operations
+from parity.frameworks.programs import FILLING
+from parity.frameworks.recordings import Jitter, Recording
+from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, written
+from parity.frameworks.torch_program import users_line
+from parity.frameworks.torch_rounding import is_float
+from parity.frameworks.torch_side import to_numpy
+
+MOST = 20_000
+"""Operations that are recorded at most."""
+
+
+def recorded(
+    function: Callable[..., dict[str, Any]],
+    values: Sequence[Any],
+    names: Sequence[str],
+    jitter: Jitter | None = None,
+) -> Recording:
+    """Run ``function``, of tensors and {name: tensor}, and return what it did.
+
+    ``jitter`` disturbs what is given and what rounds. Raises RuntimeError where that is too long to
+    be written down.
+    """
+    try:
+        return _recorded(function, values, names, jitter, graded=False)
+    except RuntimeError:  # a function that differentiates inside needs a graph
+        return _recorded(function, values, names, jitter, graded=True)
+
+
+def _recorded(
+    function: Callable[..., Any],
+    values: Sequence[Any],
+    names: Sequence[str],
+    jitter: Jitter | None,
+    graded: bool,
+) -> Recording:
+    mode = _Recorder(jitter)
+    own = [mode.disturbed(x.detach().clone()) for x in values]
+    numbers = [mode.new(x) for x in own]
+    mode.recording.inputs |= dict(zip(names, numbers, strict=False))
+    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mode:
+            out = function(*own)
+    mode.recording.outputs |= {name: mode.read(x) for name, x in out.items()}
+    return mode.recording
+
+
+class _Recorder(Opening):
+    """Writes down what is dispatched."""
+
+    def __init__(self, jitter: Jitter | None) -> None:
+        super().__init__()
+        self.recording, self.jitter = Recording(), jitter
+        self.alive: list[Tensor] = []  # so that no memory is used twice
+        self.known: dict[Any, tuple[int, int]] = {}
+        """{where a tensor lies: (its number, how often its storage had been written)}."""
+        self.writes: dict[int, list[int]] = {}
+        """{storage: the numbers of what was written there}."""
+
+    def new(self, x: Tensor) -> int:
+        """Return the number of a tensor that no operation made."""
+        number = self.recording.hold(_array(x))
+        self._know(x, number)
+        return number
+
+    def disturbed(self, x: Tensor) -> Tensor:
+        """Return a tensor, disturbed in place where that is asked for."""
+        if self.jitter is not None and is_float(x) and x.layout is torch.strided:
+            x.mul_(torch.as_tensor(self.jitter(tuple(x.shape))))
+        return x
+
+    def _know(self, x: Tensor, number: int) -> None:
+        self.alive.append(x.detach())
+        if x.layout is torch.strided:
+            self.known[_key(x)] = number, len(self.writes.get(_storage(x), ()))
+
+    def read(self, x: Tensor) -> int:
+        """Return the number of what a tensor holds now."""
+        if x.layout is not torch.strided:
+            return self.recording.hold(None)
+        found = self.known.get(_key(x))
+        if found is None:
+            return self.new(x)
+        number, version = found
+        later = self.writes.get(_storage(x), [])[version:]
+        if later:
+            line = getattr(self.recording.maker(later[-1]), "line", "")
+            (number,) = self.recording.add("turn", line, [number, *later], [_array(x)])
+            self._know(x, number)
+        return number
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self.opens(func):
+            return self.opened(func, args, kwargs)
+        if len(self.recording.operations) >= MOST:
+            raise RuntimeError(f"more than {MOST} operations")
+        inputs = [self.read(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        result = func(*args, **kwargs)
+        changed = written(func, args, kwargs)
+        made = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+        made += [x for x in changed if not any(x is y for y in made)]
+        kind = name_of(func).strip("_")
+        if not func.is_view and name_of(func) not in EXACT | FILLS:
+            made = [self.disturbed(x) for x in made]
+        line = users_line(__file__, torch_operations.__file__)
+        numbers = self.recording.add(
+            kind,
+            line,
+            () if kind in FILLING else inputs,
+            [_array(x) for x in made],
+            name_of(self.opening[0]).strip("_") if self.opening else "",
+        )
+        for x in changed:
+            place = next(n for n, y in zip(numbers, made, strict=True) if y is x)
+            self.writes.setdefault(_storage(x), []).append(place)
+        for x, number in zip(made, numbers, strict=True):
+            self._know(x, number)
+        return result
+
+
+def _storage(x: Tensor) -> int:
+    return int(x.untyped_storage()._cdata)
+
+
+def _key(x: Tensor) -> Any:
+    return _storage(x), x.storage_offset(), tuple(x.shape), x.stride(), x.dtype
+
+
+def _array(x: Tensor) -> Any:
+    return to_numpy(x) if x.layout is torch.strided else None

@@ -1,0 +1,56 @@
+"""A region where two recordings part: the operations of both sides between two cuts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parity.frameworks.recordings import Made
+from parity.where.parting import Parting
+from parity.where.spots import Spot, made_from, readers
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of a region."""
+
+    operations: tuple[Made, ...]
+    """In order; none where the other side does something that this one leaves out."""
+    readers: tuple[Made, ...]
+    """What first reads its output."""
+    inputs: tuple[int, ...]
+    """The values that go in; they agree, but for their arrangement."""
+    outputs: tuple[int, ...]
+    """The values that come out, a turn each; they do not."""
+    read: bool
+    """Whether the last of them agrees with something, which is not what the other side reads."""
+
+    @property
+    def makes(self) -> tuple[Made, ...]:
+        """Return its operations that make numbers."""
+        return tuple(o for o in self.operations if not o.moves)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where two recordings part."""
+
+    parts: tuple[Part, Part]
+    confirmed: bool = False
+    """Whether all outputs agree once this region and the others are forced."""
+
+
+def region_of(mine: Parting, theirs: Parting, a: Spot, b: Spot) -> Region:
+    """Return the region between what agrees and two spots."""
+    return Region((_part(mine, a, theirs, b), _part(theirs, b, mine, a)))
+
+
+def _part(parting: Parting, spot: Spot, other: Parting, theirs: Spot) -> Part:
+    recording = parting.side.recording
+    before = spot.before
+    if spot.reads:  # it agrees with something that stands elsewhere: how was it made?
+        before = before | made_from(parting, spot.first, other, theirs.first)
+    operations = tuple(recording.operations[place] for place in sorted(before))
+    made = {n for operation in operations for n in operation.outputs}
+    read = dict.fromkeys(n for operation in operations for n in operation.inputs if n not in made)
+    inputs = tuple(read) if operations else (spot.first,)
+    return Part(operations, readers(parting, spot), inputs, spot.numbers, spot.reads)

@@ -1,0 +1,160 @@
+"""Where two functions part, found by their values: the right operation, on the right line."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+import parity
+from parity import Pair
+from parity.pairs.legs import Legs
+from parity.where.alignment import places, side_of
+from parity.where.parting import agreeing, apart
+from tests.shared import healthy
+from tests.shared.port_mistakes import MISTAKES, marked
+from tests.shared.sampled import few
+
+MOST = 5
+"""Operations of a side that a region may have to count as the place."""
+
+SILENT = {"loss_smoothing_over_the_others", "block_normalised_after"}
+"""Two formulas with nothing in common but what goes in and what comes out; two large regions."""
+BESIDE = {"gru_update_turned_round"}
+"""The line that reads what the marked one made: `(1 - z) * n + z * h` after `z = 1 - z`."""
+
+
+def found(pair, seed=0):
+    arguments = pair.arguments(np.random.default_rng(seed))
+    return places(Legs(pair, arguments), arguments.leaves)
+
+
+def lines(place):
+    """Return every line of a region, and those of what first reads what comes out of it."""
+    operations = [o for part in place.parts for o in (*part.operations, *part.readers[:1])]
+    return {o.line.split(" ")[0] for o in operations}
+
+
+def size(place):
+    """Return the operations of the larger side, what a line calls counted once."""
+    return max(len({(o.inside or o.kind, o.line) for o in part.makes}) for part in place.parts)
+
+
+@pytest.mark.parametrize(
+    "name",
+    few(MISTAKES, "gru_reset_before_the_product", "attention_heads_not_moved_back", "conv_dilated"),
+)
+def test_a_mistake_is_placed(name):
+    said = found(MISTAKES[name])
+    if name in SILENT:
+        assert said == ()
+        return
+    assert said, "nothing is said"
+    if name in BESIDE:
+        assert not marked(name) & lines(said[0])
+        return
+    assert marked(name) & lines(said[0]), said[0].sentence
+    assert size(said[0]) <= MOST, said[0].sentence
+
+
+def test_what_is_said_is_right_for_nine_in_ten():
+    assert len(SILENT | BESIDE) <= 0.1 * len(MISTAKES)
+    assert len(BESIDE) <= 1
+
+
+ALIKE = (
+    "attention",
+    "transformer block",
+    "convolutional net",
+    "20 residual layers",
+    "variational autoencoder",
+    "cross entropy",
+    "softmax",
+    "layer norm",
+)
+HEALTHY = {**healthy.contractions(), **healthy.reductions(), **healthy.nets()}
+
+
+def sides(pair):
+    arguments = pair.arguments(np.random.default_rng(0))
+    legs = Legs(pair, arguments)
+    return [side_of(legs, name, arguments.leaves) for name in ("jax", "torch")]
+
+
+def healthy_pair(name):
+    case = HEALTHY[name]
+
+    def inputs(rng):
+        return {f"x{place}": x for place, x in enumerate(case.inputs(rng))}
+
+    return Pair(jax=case.jax, torch=case.torch, inputs=inputs)
+
+
+@pytest.mark.parametrize("name", few(ALIKE, "transformer block"))
+def test_what_is_healthy_aligns(name):
+    jax_side, torch_side = sides(healthy_pair(name))
+    assert not apart(jax_side, torch_side)
+    for one, other in ((jax_side, torch_side), (torch_side, jax_side)):
+        do, should = agreeing(one, other)
+        assert do >= 0.9 * should > 0, f"{one.name}: {do} of {should}"
+
+
+@pytest.fixture(scope="module")
+def report():
+    pair = MISTAKES["rms_norm_weight_without_one"]
+    return parity.check(pair, dtypes=("float64",), budget=0.0)
+
+
+def test_the_place_is_in_the_first_line(report):
+    assert "first at add, port_mistakes.py:" in report.summary()
+    assert "(torch), which jax does not do before mul, port_mistakes.py:" in report.summary()
+
+
+def test_the_place_is_in_json(report):
+    (place,) = report.as_dict()["sections"][0]["places"]
+    assert place["sentence"] in report.summary()
+    assert ("torch", "add") in [(row["side"], row["operation"]) for row in place["operations"]]
+
+
+def named_jax(x, g):
+    h = parity.name(x * 2, "h")
+    return jnp.sin(h * g)
+
+
+def named_torch(x, g):
+    h = parity.name(x * 3, "h")
+    return torch.sin(h * g)
+
+
+def test_a_name_decides_where_it_is_given():
+    pair = Pair(jax=named_jax, torch=named_torch, inputs={"x": (3,), "g": (3,)})
+    found = parity.check(pair, dtypes=("float64",), budget=0.0)
+    assert "introduced in h" in found.summary()
+    assert found.as_dict()["sections"][0]["places"] == []
+
+
+def test_two_mistakes_are_both_placed_in_order():
+    def one(x, w):
+        h = jnp.exp(jnp.tanh(x @ w + 1) @ w)
+        return jnp.exp(jnp.cos(h) @ w)
+
+    def other(x, w):
+        h = torch.exp(torch.tanh(x @ w) @ w)
+        return torch.exp(torch.sin(h) @ w)
+
+    said = found(Pair(jax=one, torch=other, inputs={"x": (3, 4), "w": (4, 4)}))
+    assert [place.sentence.split(",")[0] for place in said] == ["first at add", "first at cos"]
+
+
+def test_what_two_sides_write_in_place_is_followed():
+    def one(x):
+        return jnp.stack([jnp.sin(x[0]), jnp.cos(x[1])]) * 2
+
+    def other(x):
+        out = torch.zeros_like(x)
+        out[0] = torch.sin(x[0])
+        out[1] = torch.sin(x[1])
+        return out.mul_(2)
+
+    (place,) = found(Pair(jax=one, torch=other, inputs={"x": (2, 3)}))
+    assert "first at cos" in place.sentence
+    assert "against sin" in place.sentence
