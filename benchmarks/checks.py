@@ -140,7 +140,7 @@ def gpt_pair(layers: int) -> parity.Pair:
     import jax.numpy as jnp
     import torch
 
-    hidden = np.triu(np.full((LENGTH, LENGTH), -1e9, np.float32), 1)
+    hidden = np.triu(np.full((LENGTH, LENGTH), -(2.0**20), np.float32), 1)
     return parity.Pair(
         jax=lambda p: gpt(jnp, jax.nn.softmax, jnp.asarray(hidden))(p),
         torch=lambda p: gpt(torch, torch.softmax, torch.tensor(hidden))(p),

@@ -15,7 +15,7 @@ import parity
 from parity import Pair, Rule
 from parity.judge.compare import FLOAT64
 from parity.pairs.legs import Legs
-from parity.where.detached import detached
+from parity.where.detached import held_back
 from tests.shared.sampled import few
 
 E, HEADS = 6, 2
@@ -97,7 +97,7 @@ def sentences(pair):
     values = (*arguments.leaves, *douts)
     gradients = legs.run("compiled", legs.corners["torch"], FLOAT64, values)[1]
     noise = {name: np.full_like(x, 1e3 * np.abs(x).max()) for name, x in gradients.items()}
-    return [place.sentence for place in detached(legs, values, gradients, noise)]
+    return [place.sentence for place in held_back(legs, values, gradients, noise)]
 
 
 PUT_IN = [(side, place) for side in ("torch", "jax") for place in range(10)]
