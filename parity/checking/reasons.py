@@ -131,7 +131,8 @@ def _parted(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]
         return section
     if rows := failed(section.forward):
         return replace(section, places=places(legs, problems[rows[0].batch][0].values))
-    if rows := failed(section.gradients):
+    named = {cause.key for row in section.gradients for cause in row.causes}
+    if (rows := failed(section.gradients)) and "detached" not in named:
         problem = problems[rows[0].batch][0]
         if "torch" in problem.outcomes:
             torch, noise = problem.outcomes["torch"][1], problem.noise[1]
