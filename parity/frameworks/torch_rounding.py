@@ -145,14 +145,19 @@ def _round(pool: Pool, func: Any, args: Any, kwargs: Any) -> Any:
 
 def factor(pool: Pool, y: Tensor, exact: Any = False) -> Tensor:
     """Return 1 + u xi, and 1 where y is exact or whole: a count, a place."""
-    return 1 + U0 * pool.noise(y).masked_fill(exact | is_whole(y, pool.whole), 0.0)
+    noise = pool.noise(y) * U0
+    whole = is_whole(y, pool.whole)
+    if exact is not False or whole.any():
+        noise.masked_fill_(exact | whole, 0.0)
+    return noise.add_(1)
 
 
 def is_whole(y: Tensor, below: float = Pool.whole) -> Tensor:
     """Return where y is a whole number, which a format holds: a count, a place."""
     if y.is_complex():
         return torch.zeros((), dtype=torch.bool, device=y.device)
-    return (y == y.round()) & (y.abs() < below)
+    whole = y == y.round()
+    return whole & (y.abs() < below) if whole.any() else whole
 
 
 def _constant(pool: Pool, x: Any) -> Any:
@@ -193,7 +198,9 @@ def _accumulate(pool: Pool, func: Any, args: Any, kwargs: Any) -> Any:
     for place, (y, square) in enumerate(zip(outputs, squares, strict=True)):
         terms = max(1, _terms(name, args, kwargs, place, y))
         growth = max(1.0, math.log2(terms) / 2)
-        y2, s = y.abs() ** 2, square.abs() / (terms if name in AVERAGES else 1)
+        y2, s = y.abs() ** 2 if y.is_complex() else y * y, square.abs()
+        if name in AVERAGES:
+            s /= terms
         size = torch.sqrt(y2 + s)
         if name in CONTRACTIONS | ONE_BY_ONE:
             growth = max(growth, math.sqrt(terms) / 16)
@@ -206,12 +213,14 @@ def _accumulate(pool: Pool, func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _square(x: Tensor) -> Tensor:
-    return (x.abs() ** 2).to(x.dtype) if is_float(x) else x
+    if x.is_complex():
+        return (x.abs() ** 2).to(x.dtype)
+    return x * x if is_float(x) else x
 
 
 def _disturb(pool: Pool, y: Tensor, size: Tensor) -> None:
     """Add u0 * size * noise in place; what is infinite stays so."""
-    y.add_(U0 * pool.noise(y) * torch.where(size.isfinite(), size, 0.0))
+    y.add_((pool.noise(y) * U0).mul_(size.nan_to_num_(0.0, 0.0, 0.0)))
 
 
 def _terms(name: str, args: Any, kwargs: Any, place: int, y: Tensor) -> int:
