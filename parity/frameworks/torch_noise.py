@@ -133,8 +133,7 @@ class _Watch(TorchDispatchMode):
         result = func(*args, **kwargs)
         outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
         self.own |= _storages(outputs) - _storages(inputs)
-        if name_of(func) != "detach":
-            self.look_for_narrow(func, outputs)
+        self.look_for_narrow(func, outputs)
         self.operations += 1
         self.elements += sum(x.numel() for x in outputs)
         return result

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_iter
 
 from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
@@ -125,7 +125,8 @@ def _is_table(x: Any) -> bool:
         return False
     if x.device.type != "cpu" or x.is_complex():
         return False
-    return is_table(x.detach().reshape(-1)[:MANY].to(torch.float64).numpy())
+    with _disable_current_modes():  # to look is nothing that the function does
+        return is_table(x.detach().reshape(-1)[:MANY].to(torch.float64).numpy())
 
 
 def _said(dtype: Any) -> str:
