@@ -49,8 +49,9 @@ def test_a_healthy_function_passes(name):
     assert all(found.verdict.passes for found in trials(healthy(name), 2))
 
 
-@pytest.mark.parametrize("fault", FAULTS[::9], ids=lambda fault: fault.name)
-def test_a_fault_is_caught(fault):
+@pytest.mark.parametrize("name", ["1/n for 1/(n-1)", "sum for mean", "one element times 1.001"])
+def test_a_fault_is_caught(name):
+    fault = next(fault for fault in FAULTS if fault.name == name)
     assert not any(f.verdict.passes for f in trials(healthy(fault.case, fault.torch), 1))
 
 

@@ -204,7 +204,6 @@ def named(pair):
 QUICK = (
     "a dilation",
     "gelu for silu",
-    "the gates of three inputs",
     "an input that is not used",
     "a line of torch's own module",
 )

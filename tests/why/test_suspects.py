@@ -241,9 +241,7 @@ NAMED = {
 
 
 QUICK = (
-    "no Bessel",
     "an axis dropped",
-    "set, not add",
     "no gradient from above",
     "a slip that no number shows",
     "a path in torch",
