@@ -263,7 +263,7 @@ def _narrowings(jaxpr: Any) -> Iterator[Narrowing]:
 def _tables(closed: Any) -> Iterator[Narrowing]:
     """Yield the arrays that a function holds in a narrower float."""
     for variable, value in zip(closed.jaxpr.constvars, closed.consts, strict=True):
-        if _is_narrow(getattr(value, "dtype", None)) and is_table(np.real(value)):
+        if _is_narrow(getattr(value, "dtype", None)) and is_table(np.asarray(value).real):
             users = (e for e in closed.jaxpr.eqns if any(x is variable for x in e.invars))
             line = next(map(user_line, users), "")
             yield Narrowing(TABLE, line, str(value.dtype))
