@@ -193,7 +193,11 @@ def _as_written(value: Any) -> Any:
     dtype = getattr(value, "dtype", None)
     if np.ndim(value) == 0 and _is_real(value):
         return meant(float(value))
-    return jnp.asarray(value, wide_dtype(dtype)) if _is_narrow(dtype) else value
+    if not _is_narrow(dtype):
+        return value
+    if not isinstance(value, jax.core.Tracer):  # in NumPy: a trace would see a narrow array
+        value = np.asarray(value).astype(wide_dtype(dtype))
+    return jnp.asarray(value, wide_dtype(dtype))
 
 
 def _is_real(value: Any) -> bool:

@@ -92,7 +92,7 @@ def test_a_detour_through_bfloat16_is_named_and_fails_only_where_accuracy_must_n
 
 
 TABLE = np.array([0.1, -1e9, 3.3], np.float32)
-BUFFER = torch.tensor(TABLE)
+ARRAY, BUFFER = jnp.asarray(TABLE), torch.tensor(TABLE)
 
 PORTS = {
     "attention": (
@@ -128,7 +128,7 @@ PORTS = {
         {"x": (3,)},
     ),
     "a float32 buffer": (
-        lambda x: x + jnp.asarray(TABLE),
+        lambda x: x + ARRAY.astype(x.dtype),
         lambda x: x + BUFFER.detach(),
         {"x": (3,)},
     ),
