@@ -16,7 +16,6 @@ from parity.show.section import Section
 from parity.trial.exact import Exact
 from parity.where.alignment import places
 from parity.where.birth import Births
-from parity.where.detached import held_back
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
 from parity.why.conventions.search import explain
@@ -123,21 +122,10 @@ def _born(section: Section, births: Births) -> Section:
 def _parted(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
     """Return the section with where two functions part in float64, unless names have found it."""
     apart = (Verdict.CONVENTION, Verdict.DIFFERENT)
-
-    def failed(rows: Sequence[Row]) -> list[Row]:
-        return [r for r in rows if r.dtype == "float64" and r.verdict in apart]
-
-    if section.start is not None:
+    failed = [r for r in section.forward if r.dtype == "float64" and r.verdict in apart]
+    if section.start is not None or not failed:
         return section
-    if rows := failed(section.forward):
-        return replace(section, places=places(legs, problems[rows[0].batch][0].values))
-    named = {cause.key for row in section.gradients for cause in row.causes}
-    if (rows := failed(section.gradients)) and "detached" not in named:
-        problem = problems[rows[0].batch][0]
-        if "torch" in problem.outcomes:
-            torch, noise = problem.outcomes["torch"][1], problem.noise[1]
-            return replace(section, places=held_back(legs, problem.values, torch, noise))
-    return section
+    return replace(section, places=places(legs, problems[failed[0].batch][0].values))
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

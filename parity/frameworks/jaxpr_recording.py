@@ -6,13 +6,12 @@ function says, loops are unrolled; what would be too long is one operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal
 
 from parity.frameworks.jaxpr_numpy import evaluate
@@ -171,31 +170,4 @@ def _held(x: Any) -> Any:
 
 
 def _stacked(*xs: Any) -> Any:
-    traced = any(isinstance(x, jax.core.Tracer) for x in xs)
-    return jnp.stack(xs) if traced else np.stack([*map(np.asarray, xs)])
-
-
-def replayed(
-    recording: Recording, stopped: Collection[tuple[int, int]], freed: Collection[int]
-) -> Callable[..., dict[str, Any]]:
-    """Return what was recorded as a function that is differentiated otherwise.
-
-    The gradient stops at what operations read that are ``stopped``, (place, which input), and goes
-    on through those ``freed``, which stopped it. Custom rules give way to what their functions say.
-    """
-
-    def run(*inputs: Any) -> dict[str, Any]:
-        values = dict(enumerate(recording.values))
-        values |= dict(zip(recording.inputs.values(), inputs, strict=False))
-        for place, operation in enumerate(recording.operations):
-            if operation.apply is None:
-                continue
-            read = [
-                lax.stop_gradient(values[n]) if (place, i) in stopped else values[n]
-                for i, n in enumerate(operation.inputs)
-            ]
-            made = read if place in freed else operation.apply(read)
-            values |= dict(zip(operation.outputs, made, strict=True))
-        return {name: jnp.asarray(values[n]) for name, n in recording.outputs.items()}
-
-    return run
+    return np.stack([*map(np.asarray, xs)])

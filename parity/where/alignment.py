@@ -112,18 +112,18 @@ def told(region: Region, names: Sequence[str]) -> str:
     """Return where a region is, in one sentence."""
     (one, other), (left, right) = region.parts, names
     if one.read and other.read:
-        readers = [listed(part.readers[:1]) for part in region.parts]
+        readers = [_listed(part.readers[:1]) for part in region.parts]
         where = f"first at {readers[0]} ({left}) against {readers[1]} ({right})"
         does = "reads"
         if not (one.readers or other.readers):
             where, does = "first at the output", "returns"
         if not (one.operations and other.operations):
             return f"{where}: what they read agrees with something, but not with each other"
-        reads = [listed(part.makes or part.operations) for part in region.parts]
+        reads = [_listed(part.makes or part.operations) for part in region.parts]
         return f"{where}: {left} {does} what comes of {reads[0]}, {right} of {reads[1]}"
     if bool(one.makes) == bool(other.makes):
         alike = _kinds(one) == _kinds(other)
-        listing = [listed(p.operations if alike else p.makes) for p in region.parts]
+        listing = [_listed(p.operations if alike else p.makes) for p in region.parts]
         where = f"first at {listing[0]} ({left}) against {listing[1]} ({right})"
         if not one.makes:
             return f"{where}: the same numbers go in, and come out otherwise arranged"
@@ -133,8 +133,8 @@ def told(region: Region, names: Sequence[str]) -> str:
         return f"{where}: inputs agree, {made} does not"
     part, rest = (one, other) if one.makes else (other, one)
     has, lacks = (left, right) if one.makes else (right, left)
-    before = f" before {listed(rest.readers[:1])}" if rest.readers else ""
-    return f"first at {listed(part.makes)} ({has}), which {lacks} does not do{before}"
+    before = f" before {_listed(rest.readers[:1])}" if rest.readers else ""
+    return f"first at {_listed(part.makes)} ({has}), which {lacks} does not do{before}"
 
 
 PRODUCTS = frozenset("addmm baddbmm bmm dot_general mm mv".split())
@@ -146,7 +146,7 @@ def _kinds(part: Part) -> set[str]:
     return kinds - {"mul", "div"} or kinds
 
 
-def listed(operations: Sequence[Made]) -> str:
+def _listed(operations: Sequence[Made]) -> str:
     """Return operations and their lines: `mul and dot_general, cell.py:31 and 32`."""
     if not operations:
         return "the output"

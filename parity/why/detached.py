@@ -38,11 +38,14 @@ def detached(legs: Legs, problems: Sequence[Exact]) -> Cause | None:
 
 
 def _passing(rerun: Rerun, side: str) -> Iterator[Change]:
-    """Yield a side that passes on all gradients that it holds back, then each alone."""
+    """Yield a side that passes on each gradient that it holds back, then all.
+
+    Alone first: some that a library holds back, softmax's maximum, make no difference.
+    """
     for number, program in enumerate(rerun.programs(side)[:1]):
         found = [o for _, o in program.walk() if o.kind in DETACHING]
         alone = [[o] for o in found] if len(found) > 1 else []
-        for held in filter(None, [found, *alone]):
+        for held in filter(None, [*alone, found]):
             lines = dict.fromkeys(o.where for o in held if o.where)
             what = DETACHING[held[0].kind]
             at = f" at {' and '.join(lines)}" if lines else ""

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,9 +12,8 @@ from jax import lax
 
 import parity
 from parity import Pair, Rule
-from parity.judge.compare import FLOAT64
-from parity.pairs.legs import Legs
-from parity.where.detached import held_back
+from parity.trial.trial import Trial
+from parity.why.detached import detached
 from tests.shared.sampled import few
 
 E, HEADS = 6, 2
@@ -87,36 +85,29 @@ def line(mark):
     return f"test_detached.py:{number}"
 
 
-def sentences(pair):
-    """Return what is said; without the yardsticks, whose noise is taken to be small."""
-    rng = np.random.default_rng(0)
-    arguments = pair.arguments(rng)
-    legs = Legs(pair, arguments)
-    legs.check_structure(arguments.leaves)
-    douts = tuple(rng.normal(size=x.shape) for x in legs.cotangents().values())
-    values = (*arguments.leaves, *douts)
-    gradients = legs.run("compiled", legs.corners["torch"], FLOAT64, values)[1]
-    noise = {name: np.full_like(x, 1e3 * np.abs(x).max()) for name, x in gradients.items()}
-    return [place.sentence for place in held_back(legs, values, gradients, noise)]
+def said(pair):
+    """Return what is said of the gradients, which are not judged here."""
+    trial = Trial(pair, 0, ("float64",))
+    cause = detached(trial.legs, trial.solved)
+    return cause.sentence if cause is not None else ""
 
 
 PUT_IN = [(side, place) for side in ("torch", "jax") for place in range(10)]
 
 
-@pytest.mark.parametrize(("side", "place"), few(PUT_IN, ("torch", 4), ("jax", 6)))
+@pytest.mark.parametrize(("side", "place"), few(PUT_IN, ("jax", 6)))
 def test_a_detach_of_one_side_is_placed(side, place):
     cut = {"torch": (), "jax": ()} | {side: (place,)}
     pair = Pair(jax=block_jax(*cut["jax"]), torch=block_torch(*cut["torch"]), inputs=BLOCK)
-    (said,) = sentences(pair)
-    verb = "detaches" if side == "torch" else "stops the gradient"
-    assert said.startswith(f"first at {line(f'{side} {place}')}: {side} {verb} there"), said
+    verb = "detaches a value" if side == "torch" else "stops a gradient"
+    assert said(pair).startswith(f"{side} {verb} at {line(f'{side} {place}')}; once it passes")
 
 
 @pytest.mark.full
 def test_it_is_in_the_first_line():
     pair = Pair(jax=block_jax(), torch=block_torch(4), inputs=BLOCK)
-    report = parity.check(pair, dtypes=("float64",), budget=0.0)
-    assert f"first at {line('torch 4')}: torch detaches there" in report.summary()
+    report = parity.check(pair, dtypes=("float64",))
+    assert f"torch detaches a value at {line('torch 4')}" in report.summary()
 
 
 @pytest.mark.full
@@ -124,12 +115,7 @@ def test_it_is_in_the_first_line():
 def test_one_left_out_of_two_is_placed(place):
     other = 8 if place != 8 else 7
     pair = Pair(jax=block_jax(other), torch=block_torch(place, other), inputs=BLOCK)
-    (said,) = sentences(pair)
-    assert said.startswith(f"first at {line(f'torch {place}')}: torch detaches there"), said
-
-
-def test_nothing_is_said_of_what_a_library_detaches():
-    assert sentences(Pair(jax=block_jax(2, 5), torch=block_torch(5), inputs=BLOCK)) == []
+    assert said(pair).startswith(f"torch detaches a value at {line(f'torch {place}')}; once it")
 
 
 @pytest.mark.full
@@ -139,4 +125,4 @@ def test_a_wrong_rule_is_no_detach():
 
     wrong = Rule(lambda x: (lax.stop_gradient(x) + jnp.sin(x), None), backward)
     pair = Pair(jax=wrong, torch=lambda x: x.detach() + torch.sin(x), inputs={"x": (3,)})
-    assert sentences(pair) == []
+    assert said(pair) == ""
