@@ -160,7 +160,7 @@ def test_killed_at_every_point_and_resumed(tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("chunk", "steps"), [(1, 200), (2, 401), (7, 1000), (1000, 100_500)])
+@pytest.mark.parametrize(("chunk", "steps"), [(2, 401), (1000, 100_500)])
 def test_twenty_kills(tmp_path, chunk, steps):
     survive(tmp_path, "jax", chunk, steps, kills=20)
 
