@@ -126,3 +126,13 @@ def test_a_wrong_rule_is_no_detach():
     wrong = Rule(lambda x: (lax.stop_gradient(x) + jnp.sin(x), None), backward)
     pair = Pair(jax=wrong, torch=lambda x: x.detach() + torch.sin(x), inputs={"x": (3,)})
     assert said(pair) == ""
+
+
+def test_a_wrong_rule_beside_a_softmax_is_no_detach():
+    """softmax holds back its maximum's gradient, and differs in nothing once it is passed on."""
+    right = Rule(
+        lambda x: (torch.softmax(x, -1), torch.softmax(x, -1)),
+        lambda p, dout: (p * (dout - (dout * p).sum(-1, keepdim=True)) * 2,),
+    )
+    pair = Pair(jax=lambda x: jax.nn.softmax(x, -1), torch=right, inputs={"x": (2, 3)})
+    assert said(pair) == ""
