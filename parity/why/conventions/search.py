@@ -406,6 +406,7 @@ def _apart(left: Arrays, right: Arrays) -> float:
         if a.shape != b.shape:
             return float("inf")
         size = float(np.sqrt(np.mean(np.abs(b.astype(complex)) ** 2))) or 1.0
-        off = float(np.sqrt(np.mean(np.abs(a.astype(complex) - b) ** 2))) / size
+        with np.errstate(all="ignore"):  # a change may leave memory that nothing has written
+            off = float(np.sqrt(np.mean(np.abs(a.astype(complex) - b) ** 2))) / size
         total += np.log(max(off, 1e-16)) if np.isfinite(off) else 50.0
     return total
