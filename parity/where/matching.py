@@ -117,8 +117,7 @@ def roundings(recording: Recording, jittered: Sequence[Recording], size: float) 
         if x is None:
             found.append(0.0)
             continue
-        finite = x[np.isfinite(x)]
-        least = unit * float(np.sqrt(np.mean(np.abs(finite) ** 2))) if finite.size else 0.0
+        least = unit * _rms(x)
         moved = [_moved(x, _floats(other.values[number])) * unit / size for other in alike]
         found.append(max(least, *moved) if moved else least)
     return found
@@ -132,7 +131,13 @@ def _floats(value: Any) -> np.ndarray | None:
 def _moved(x: np.ndarray, noisy: np.ndarray | None) -> float:
     if noisy is None or noisy.shape != x.shape:
         return 0.0
-    with np.errstate(invalid="ignore"):
-        far = np.abs(noisy - x)
-    far = far[np.isfinite(far)]
-    return float(np.sqrt(np.mean(far**2))) if far.size else 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        return _rms(noisy - x)
+
+
+def _rms(x: np.ndarray) -> float:
+    """Return the root mean square of what is finite, however large: memory may be unwritten."""
+    with np.errstate(over="ignore"):
+        size = np.abs(x[np.isfinite(x)])
+    top = float(size.max(initial=0.0, where=np.isfinite(size)))
+    return top * float(np.sqrt(np.mean((size / top) ** 2))) if 0 < top < np.inf else 0.0
