@@ -17,7 +17,7 @@ from jax.extend.core import Literal
 from parity.frameworks.jax_wide import wide
 from parity.frameworks.jaxpr_noise import Trace
 from parity.frameworks.jaxpr_rounding import ACCUMULATING, Noise, is_plain
-from parity.frameworks.jaxprs import CALLS, held_by, is_float, ran_in, user_line
+from parity.frameworks.jaxprs import CALLS, held_by, is_backward, is_float, ran_in, user_line
 from parity.frameworks.narrowing import HALVES, Conversion, Made, Place, made, roundoff_of
 
 ADDING = ACCUMULATING | {"reduce_prod", "cumprod"}
@@ -160,7 +160,7 @@ def _conversions(jaxpr: Any) -> Iterator[Conversion]:
     """Yield where a float goes on as another one."""
     for equation in _equations(jaxpr):
         before, after = _kinds(equation.invars), _kinds(equation.outvars)
-        backward = "transpose(" in str(equation.source_info.name_stack)
+        backward = is_backward(equation)
         if before and after and before[0] != after[0] and not backward:
             name = equation.primitive.name
             yield Conversion(name, user_line(equation), str(before[0]), str(after[0]))

@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
 from parity.errors import UsageError
-from parity.frameworks.jaxprs import CALLS, ROUNDED, chosen, held_by, label, user_line
+from parity.frameworks.jaxprs import CALLS, ROUNDED, chosen, held_by, is_backward, label, user_line
 from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
 
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
@@ -256,7 +256,7 @@ def _narrowings(jaxpr: Any) -> Iterator[Narrowing]:
             dtype = getattr(variable.aval, "dtype", None)
             if _is_narrow(dtype) and not any(map(_is_narrow, kinds)):
                 wider = [str(k) for k in kinds if k is not None and jnp.issubdtype(k, jnp.inexact)]
-                back = "transpose(" in str(equation.source_info.name_stack)
+                back = is_backward(equation)
                 source = next(iter(wider), "")
                 yield Narrowing(equation.primitive.name, line, str(dtype), source, back)
         for atom in equation.invars:

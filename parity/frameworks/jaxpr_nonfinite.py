@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from parity.frameworks.jaxprs import CALLS, binder, user_line
+from parity.frameworks.jaxprs import CALLS, binder, is_backward, user_line
 from parity.frameworks.nonfinite import Held, Marks, Step, Trace, kinds
 
 SPELLED = {"select_n": "where", "integer_pow": "pow", "max": "maximum", "min": "minimum"}
@@ -129,7 +129,7 @@ class _Run:
     def step(self, equation: Any, inputs: list[Held], line: str, back: bool) -> list[Held]:
         name, params = equation.primitive.name, equation.params
         line = user_line(equation) or line
-        back = back or "transpose(" in str(equation.source_info.name_stack)
+        back = back or is_backward(equation)
         if name in CALLS:
             inner = params.get("jaxpr", params.get("call_jaxpr"))
             return self.jaxpr(inner, inputs, line, back)

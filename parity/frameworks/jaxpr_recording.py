@@ -21,8 +21,6 @@ from parity.frameworks.recordings import Jitter, Recording
 
 TURNS = 500
 """Turns of a loop up to which it is unrolled."""
-MOST = 20_000
-"""Operations that are recorded at most."""
 SPELLED = {
     "select_n": "where",
     "integer_pow": "pow",
@@ -129,8 +127,6 @@ class _Run:
         found: Sequence[Any],
         apply: Callable[[Sequence[Any]], list[Any]],
     ) -> tuple[int, ...]:
-        if len(self.recording.operations) >= MOST:
-            raise RuntimeError(f"more than {MOST} operations")
         kind, inside = kind.replace("-", "_"), self.inside if line == self.called else ""
         return self.recording.add(kind, line, inputs, found, inside, apply)
 

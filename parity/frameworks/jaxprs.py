@@ -74,6 +74,11 @@ def chosen(going_on: Any, new: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     ]
 
 
+def is_backward(equation: Any) -> bool:
+    """Return whether autodiff made an equation for a backward pass."""
+    return "transpose(" in str(equation.source_info.name_stack)
+
+
 def held_by(equation: Any) -> list[Any]:
     """Return the jaxprs that an equation holds."""
     values = [

@@ -20,6 +20,8 @@ MOVES = frozenset(
 """What changes where numbers stand, how often, or their dtype, and makes no number."""
 
 
+MOST = 20_000
+"""Operations that are recorded at most."""
 BYTES = 2**28
 """What all values of a recording may take."""
 
@@ -79,7 +81,9 @@ class Recording:
         inside: str = "",
         apply: Callable[[Sequence[Any]], list[Any]] | None = None,
     ) -> tuple[int, ...]:
-        """Write down an operation; return the numbers of what it made."""
+        """Write down an operation; return the numbers of what it made. RuntimeError as `hold`."""
+        if len(self.operations) >= MOST:
+            raise RuntimeError(f"more than {MOST} operations")
         outputs = tuple(self.hold(x) for x in results)
         self.makers |= dict.fromkeys(outputs, len(self.operations))
         self.operations.append(Made(kind, line, tuple(inputs), outputs, inside, apply))

@@ -23,9 +23,6 @@ from parity.frameworks.torch_program import users_line
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import to_numpy
 
-MOST = 20_000
-"""Operations that are recorded at most."""
-
 
 def recorded(
     function: Callable[..., dict[str, Any]],
@@ -111,8 +108,6 @@ class _Recorder(Opening):
         kwargs = kwargs or {}
         if self.opens(func):
             return self.opened(func, args, kwargs)
-        if len(self.recording.operations) >= MOST:
-            raise RuntimeError(f"more than {MOST} operations")
         inputs = [self.read(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
         result = func(*args, **kwargs)
         changed = written(func, args, kwargs)

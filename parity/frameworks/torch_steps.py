@@ -21,7 +21,7 @@ from parity.frameworks.narrowing import Conversion, Place, roundoff_of
 from parity.frameworks.torch_operations import NORMALIZATIONS, Opening, name_of, written
 from parity.frameworks.torch_program import HARNESS, TORCH, users_line
 from parity.frameworks.torch_rounding import factor, rule_of
-from parity.frameworks.torch_wide import WIDE
+from parity.frameworks.torch_wide import WIDE, dtype_name
 
 FLOATS = frozenset({torch.float64, *(dtype for dtype in WIDE if dtype.is_floating_point)})
 
@@ -114,7 +114,7 @@ class Tape(Opening):
                 self.held(x)
             return result  # another window, and nothing done
         ran = next((x for x in (*changed, *outputs) if x.dtype in FLOATS), None)
-        name = "" if ran is None else _name(ran.dtype)
+        name = "" if ran is None else dtype_name(ran.dtype)
         line = _line()
         before = [x.dtype for x in _read(args, kwargs, changed) if x.dtype in FLOATS]
         rounds = self._noted(func, line, before, ran)
@@ -127,7 +127,7 @@ class Tape(Opening):
         """Return a copy of what a fused kernel rounds on the way in, in float32 at least."""
         held, y = self.held(x), x.clone()
         wider = x.dtype if x.dtype == torch.float64 else torch.float32
-        place = Place("copy", _line(), _name(wider))
+        place = Place("copy", _line(), dtype_name(wider))
         window = self.held(y, new=True)
         self.steps.append(Step(factor, (Leaf(held),), {}, (window,), place, False))
         return y
@@ -140,9 +140,11 @@ class Tape(Opening):
         forward = torch._C._current_autograd_node() is None
         if forward and before and converts and before[0] != ran.dtype:
             name = name_of(func)
-            self.conversions.append(Conversion(name, line, _name(before[0]), _name(ran.dtype)))
-        widest = min((roundoff_of(_name(x)) for x in before), default=0.0 if converts else 1.0)
-        return widest < roundoff_of(_name(ran.dtype)) and rule_of(func) is rule_of(
+            self.conversions.append(
+                Conversion(name, line, dtype_name(before[0]), dtype_name(ran.dtype))
+            )
+        widest = min((roundoff_of(dtype_name(x)) for x in before), default=0.0 if converts else 1.0)
+        return widest < roundoff_of(dtype_name(ran.dtype)) and rule_of(func) is rule_of(
             torch.ops.aten._to_copy.default
         )
 
@@ -181,7 +183,3 @@ def _key(x: Tensor) -> int:
 def wide_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype in which a float of ``dtype`` is widened, others as they are."""
     return WIDE.get(dtype, dtype)
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -111,11 +111,11 @@ class _Wide(TorchDispatchMode):
     def _note(self, func: Any, dtype: torch.dtype, args: Any) -> None:
         given = next(iter(args), None)
         source = given.dtype if isinstance(given, Tensor) and given.is_floating_point() else ""
-        self._add(name_of(func), dtype, _said(source))
+        self._add(name_of(func), dtype, dtype_name(source))
 
     def _add(self, operation: str, dtype: torch.dtype, source: str = "") -> None:
         back = torch._C._current_autograd_node() is not None
-        found = Narrowing(operation, users_line(__file__), _said(dtype), source, back)
+        found = Narrowing(operation, users_line(__file__), dtype_name(dtype), source, back)
         self.seen[found] = None
 
 
@@ -129,7 +129,8 @@ def _is_table(x: Any) -> bool:
         return is_table(x.detach().reshape(-1)[:MANY].to(torch.float64).numpy())
 
 
-def _said(dtype: Any) -> str:
+def dtype_name(dtype: Any) -> str:
+    """Return a dtype's name as NumPy and JAX have it."""
     return str(dtype).removeprefix("torch.")
 
 

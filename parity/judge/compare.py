@@ -105,6 +105,13 @@ def wide(array: np.ndarray) -> np.ndarray:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
+def rms(x: np.ndarray) -> float:
+    """Return the root mean square of what is finite in an array; 0 where nothing is."""
+    finite = np.abs(x[np.isfinite(x)])
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+
+
 def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Distance:
     """Return the largest |value - reference| / sigma and where it is.
 

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from parity.judge.compare import Distance, compare, distance, structure, wide
+from parity.judge.compare import Distance, compare, distance, rms, structure, wide
 from parity.judge.noise import BOUND, U0, roundoff, sigma
 from parity.judge.power import smallest_fault
 from parity.judge.verdict import Row, Verdict
@@ -207,7 +207,7 @@ def rougher(
     nothing = np.all(np.abs(reference) <= BOUND * sigma(noise, np.float64))
     if row.verdict is Verdict.IDENTICAL or nothing:
         return row
-    sizes = {side: _rms(noise) for side, noise in own.items()}
+    sizes = {side: rms(noise) for side, noise in own.items()}
     worst = max(sizes, key=lambda side: sizes[side])
     others = [side for side in own if side != worst]
 
@@ -215,11 +215,11 @@ def rougher(
         return max(values[worst], least) / max([least, *(values[side] for side in others)])
 
     apart = place is not None and times(sizes, 1e-9) > SUSPECTED_APART
-    if others and (apart or times(sizes, _rms(reference)) > SUSPECTED):
-        least = (U0 if place is None else roundoff(np.dtype(row.dtype)) / 4) * _rms(reference)
+    if others and (apart or times(sizes, rms(reference)) > SUSPECTED):
+        least = (U0 if place is None else roundoff(np.dtype(row.dtype)) / 4) * rms(reference)
         factor = times(measured(), least)
         said = place(worst) if place is not None and factor > SEEN_APART else ""
-        if said or (times(sizes, _rms(reference)) > SUSPECTED and factor > SEEN):
+        if said or (times(sizes, rms(reference)) > SUSPECTED and factor > SEEN):
             where = f": {said}" if said else ""
             reason = f"{worst} rounds {factor:.2g} times as much as {' and '.join(others)}{where}"
             odd = tuple(c for c in corners if c.split(".")[0].split()[0] == worst)
@@ -233,7 +233,7 @@ def rougher(
 
 def _size(reference: np.ndarray) -> np.ndarray:
     """Return each element's size, not less than what is usual in its tensor; 1 of nothing."""
-    size = np.maximum(np.abs(reference), _rms(reference))
+    size = np.maximum(np.abs(reference), rms(reference))
     return np.where(size > 0, size, 1.0)
 
 
@@ -242,11 +242,6 @@ def _share(value: np.ndarray, reference: np.ndarray, among: np.ndarray | bool = 
     with np.errstate(invalid="ignore"):
         error = np.abs(wide(value) - reference) / _size(reference)
     return float(np.where(among, np.nan_to_num(error, nan=0.0), 0.0).max(initial=0.0))
-
-
-def _rms(x: np.ndarray) -> float:
-    finite = np.abs(x[np.isfinite(x)])
-    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
 
 
 def _agree(a: np.ndarray, b: np.ndarray, yard: np.ndarray) -> bool:

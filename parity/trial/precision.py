@@ -24,7 +24,7 @@ from parity.frameworks.narrowing import (
     Place,
     roundoff_of,
 )
-from parity.judge.compare import FLOAT64, wide
+from parity.judge.compare import FLOAT64, rms, wide
 from parity.judge.noise import SEEDS, pooled, sigma
 from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS
@@ -150,10 +150,10 @@ class Precision:
         (other,) = (s for s in self.legs.pair.sides if s != side)
         theirs, ours = self._numbers(dtype, other), self._numbers(dtype, side)
         ranked = sorted(
-            ((_rms(share[part][name]), place) for place, share in self._shared(dtype, side)),
+            ((rms(share[part][name]), place) for place, share in self._shared(dtype, side)),
             reverse=True,
         )
-        whole = _rms(self._own[dtype][side][part][name])
+        whole = rms(self._own[dtype][side][part][name])
         for size, place in ranked:
             if size < whole / 3:
                 break
@@ -285,8 +285,3 @@ def _sentence(side: str, place: Place, other: str, kept: Place | None) -> str:
         return said
     where = f", {kept.line}" if kept.line else ""
     return f"{said}; the same numbers in {kept.dtype} on the {other} side{where}"
-
-
-def _rms(x: np.ndarray) -> float:
-    finite = x[np.isfinite(x)]
-    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.judge.cause import Cause, Kind
-from parity.judge.compare import distance
+from parity.judge.compare import distance, rms
 from parity.judge.noise import BOUND, TINY, roundoff, sigma
 from parity.why.causes.context import Context
 
@@ -76,10 +76,10 @@ class Problem:
 
         Without a ``noise`` of its own it is as noisy as the reference, in proportion to its size.
         """
-        amplified = _rms(self.noise) / (_rms(self.reference) or 1.0)
+        amplified = rms(self.noise) / (rms(self.reference) or 1.0)
         if noise is None:
             noise = (2 + amplified) * np.abs(value)
-        noise = np.hypot(noise, 0.1 * max(_rms(noise), 2 * _rms(value)))
+        noise = np.hypot(noise, 0.1 * max(rms(noise), 2 * rms(value)))
         if value.shape == self.noise.shape:  # what enters is no less noisy for being misused
             noise = np.hypot(noise, self.noise)
         return self.roundoff * noise + TINY
@@ -133,12 +133,6 @@ class Problem:
         inverse = np.linalg.inv(r)
         found = inverse @ (q.T @ (self.got / yard).ravel())
         return found / lengths, BOUND * np.linalg.norm(inverse, axis=1) / lengths
-
-
-def _rms(array: np.ndarray) -> float:
-    finite = array[np.isfinite(array)]
-    with np.errstate(over="ignore"):
-        return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
 
 
 def _by_axis(shape: tuple[int, ...]) -> dict[str, int]:

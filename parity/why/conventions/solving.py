@@ -10,6 +10,8 @@ from itertools import combinations
 
 import numpy as np
 
+from parity.judge.compare import rms
+
 Arrays = dict[str, np.ndarray]
 
 TURNS = 10
@@ -24,7 +26,7 @@ class _Residual:
 
     def __init__(self, wanted: Arrays) -> None:
         self.wanted = {n: x for n, x in wanted.items() if x.dtype.kind in "fc"}
-        self.weights = {n: 1 / (_rms(x) or 1.0) for n, x in self.wanted.items()}
+        self.weights = {n: 1 / (rms(x) or 1.0) for n, x in self.wanted.items()}
 
     def of(self, found: Arrays | None) -> np.ndarray | None:
         """Return the vector; what is not finite is far; None where there are no such outputs."""
@@ -134,11 +136,6 @@ def _follow(
 
 def _step(number: float) -> float:
     return 1e-4 * abs(number) or 1e-6
-
-
-def _rms(x: np.ndarray) -> float:
-    finite = np.abs(x[np.isfinite(x)])
-    return float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
 
 
 def _norm(x: np.ndarray) -> float:
