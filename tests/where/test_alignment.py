@@ -7,8 +7,10 @@ import torch
 
 import parity
 from parity import Pair
+from parity.frameworks.recordings import Recording
 from parity.pairs.legs import Legs
 from parity.where.alignment import places, side_of
+from parity.where.matching import roundings
 from parity.where.parting import agreeing, apart
 from tests.shared import healthy
 from tests.shared.port_mistakes import MISTAKES, marked
@@ -158,3 +160,11 @@ def test_what_two_sides_write_in_place_is_followed():
     (place,) = found(Pair(jax=one, torch=other, inputs={"x": (2, 3)}))
     assert "first at cos" in place.sentence
     assert "against sin" in place.sentence
+
+
+def test_memory_that_nothing_has_written_overflows_nothing():
+    one, other = Recording(), Recording()
+    one.hold(np.array([1e300, 1.0]))
+    other.hold(np.array([-1e300, 1.0]))
+    (far,) = roundings(one, [other], 2.0**-30)
+    assert 0 < far < np.inf
