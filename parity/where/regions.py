@@ -218,13 +218,12 @@ def _may_be_one(a: Spot, b: Spot) -> bool:
 
 def _stands(now: Side, other: Side, a: Spot, b: Spot) -> bool:
     """Return whether a value that is only read agrees at every turn, once all outputs do."""
-    for spot, own, theirs in ((a, now, other), (b, other, now)):
+    forced = frozenset[int]() if a.edges else frozenset(a.numbers)  # agree, for they were put there
+    for spot, own, theirs, put in ((a, now, other, frozenset[int]()), (b, other, now, forced)):
         for n in spot.numbers if spot.reads else ():
             known = own.prints[n]
             found = theirs.index.find(known) if known is not None else []
-            if not own.fixed[n] and not {*found} - {
-                *(a.numbers if own is other and not a.edges else ())
-            }:
+            if not own.fixed[n] and put.issuperset(found):
                 return False
     return True
 
