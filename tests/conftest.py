@@ -13,6 +13,8 @@ def pytest_configure(config):
 
     An entry that another process is just writing cannot be read; JAX warns, and compiles.
     """
+    if not hasattr(config, "cache"):  # -p no:cacheprovider
+        return
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(config.cache.mkdir("jax"))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"

@@ -23,6 +23,9 @@ from parity.frameworks.torch_program import users_line
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import to_numpy
 
+UNWRITTEN = frozenset("empty empty_like empty_strided new_empty new_empty_strided".split())
+"""What only takes memory."""
+
 
 def recorded(
     function: Callable[..., dict[str, Any]],
@@ -110,6 +113,8 @@ class _Recorder(Opening):
             return self.opened(func, args, kwargs)
         inputs = [self.read(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
         result = func(*args, **kwargs)
+        if name_of(func) in UNWRITTEN:  # else what lay there before would be compared
+            result.zero_()
         changed = written(func, args, kwargs)
         made = [x for x in tree_iter(result) if isinstance(x, Tensor)]
         made += [x for x in changed if not any(x is y for y in made)]

@@ -67,7 +67,8 @@ def places(legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS) -
     if len(names) < 2:
         return ()
     try:
-        one, other = (side_of(legs, name, values) for name in names)
+        with np.errstate(all="ignore"):
+            one, other = (side_of(legs, name, values) for name in names)
     except (*UNFIT, UsageError, ParityError):  # too long, or not to be recorded
         return ()
     with legs.corners[names[0]].side.exactly(FLOAT64), np.errstate(all="ignore"):

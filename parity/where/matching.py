@@ -44,7 +44,7 @@ def print_of(value: Any, sigma: float) -> Print | None:
         return None
     numbers = np.sort(x.astype(np.float64).ravel())
     finite = numbers[np.isfinite(numbers)]
-    size = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+    size = _rms(numbers)
     odd = np.abs(finite * ODD - np.round(finite * ODD)) > 1e-9 * np.maximum(1, np.abs(finite))
     return Print(numbers, size, sigma, x.dtype.kind in "fc" and bool(odd.any()))
 
@@ -136,7 +136,7 @@ def _moved(x: np.ndarray, noisy: np.ndarray | None) -> float:
 
 
 def _rms(x: np.ndarray) -> float:
-    """Return the root mean square of what is finite, however large: memory may be unwritten."""
+    """Return the root mean square of what is finite, however large."""
     with np.errstate(over="ignore"):
         size = np.abs(x[np.isfinite(x)])
     top = float(size.max(initial=0.0, where=np.isfinite(size)))

@@ -4,9 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import parity
 from parity import Pair
+from parity.frameworks import torch_recording
 from parity.frameworks.recordings import Recording
 from parity.pairs.legs import Legs
 from parity.where.alignment import places, side_of
@@ -162,9 +164,26 @@ def test_what_two_sides_write_in_place_is_followed():
     assert "against sin" in place.sentence
 
 
-def test_memory_that_nothing_has_written_overflows_nothing():
+def test_however_large_numbers_are_nothing_overflows():
     one, other = Recording(), Recording()
     one.hold(np.array([1e300, 1.0]))
     other.hold(np.array([-1e300, 1.0]))
     (far,) = roundings(one, [other], 2.0**-30)
     assert 0 < far < np.inf
+
+
+@pytest.fixture
+def memory_of_nan():
+    """torch.empty takes memory that is full of NaN."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_memory_that_nothing_has_written_is_recorded_as_zeros(memory_of_nan):
+    recording = torch_recording.recorded(
+        lambda x: {"out": F.pad(x, (1, 1), mode="circular")}, [torch.ones(1, 2, 4)], ["x"]
+    )
+    taken = [recording.values[o.outputs[0]] for o in recording.operations if "empty" in o.kind]
+    assert taken
+    assert not np.any(taken)
