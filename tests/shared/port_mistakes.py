@@ -1,7 +1,8 @@
 """Mistakes of ports, each with the line where it stands: `# <- name` marks it, on either side.
 
 Where one side leaves something out, the line of the other that does it is marked. The torch side
-is right throughout; every function is as somebody would write it who ports it.
+is right throughout; every function is as somebody would write it who ports it. ``CAUSES`` has, for
+each, what the sentence must say that names the cause.
 """
 
 import math
@@ -623,3 +624,54 @@ def patches_jax(x, w):
 
 
 mistake("shape_patches_without_exchange", patches_jax, patches_torch, PATCHES)
+
+
+# --- what a sentence has to say that names the cause, written before any explanation was tried ---
+
+CAUSES = {
+    "attention_bias_forgotten": r"only torch adds .*|does not use bias",
+    "attention_k_and_v_exchanged": r"\[0, 2, 1\]|exchanged",
+    "attention_heads_split_the_other_way": r"interleaved|axes|splits",
+    "attention_scale_of_the_model": r"divi.*\b2\b.*3\.46|3\.46.*\b2\b|sqrt\(3\)",
+    "attention_mask_keeps_the_next": r"diagonal|shifted by one|one off",
+    "attention_not_causal": r"only torch .*mask|is_causal",
+    "attention_heads_not_moved_back": r"without (transpos|mov)|axes|transposes",
+    "layer_norm_ddof": r"ddof|n - 1|correction|\b5\b.*\b6\b",
+    "layer_norm_eps_outside": r"(epsilon|1e-5).*(inside|outside|before|after)",
+    "rms_norm_weight_without_one": r"only torch adds 1|shift = 1|x for x \+ y",
+    "group_norm_interleaved": r"interleaved|axes|groups",
+    "batch_norm_over_the_image_only": r"ax[ei]s.*2, 3.*0, 2, 3|ax[ei]s",
+    "block_normalised_after": r"norm.*(before|after|where)",
+    "feed_gelu_approximate": r"approximate",
+    "feed_silu_for_gelu": r"silu.*gelu|gelu.*silu",
+    "feed_residual_of_the_norm": r"reads",
+    "gru_gates_in_another_order": r"\[1, 0, 2\]|exchanged",
+    "gru_reset_before_the_product": r"(mul|product|multipl).*(before|after)",
+    "gru_update_turned_round": r"1 - |exchanged|turned round|reads",
+    "lstm_forget_bias": r"only jax adds 1|shift = |x for x \+ y",
+    "lstm_candidate_by_sigmoid": r"sigmoid.*tanh|tanh.*sigmoid",
+    "lstm_output_without_tanh": r"only torch .*tanh|x for tanh",
+    "conv_padding_same": r"padding \(1, 1\).*\(0, 1\)|padding \(0, 1\).*\(1, 1\)",
+    "conv_bias_after_relu": r"(maximum|relu).*(before|after)",
+    "conv_kernel_turned": r"flip|turned",
+    "conv_dilated": r"dilation",
+    "conv_relu_before_the_sum": r"(maximum|relu).*(before|after)",
+    "conv_pooled_by_maximum": r"max.*mean|mean.*max",
+    "loss_smoothing_over_the_others": r"divisor = 5|divi.*\b4\b.*\b5\b|1 - ",
+    "loss_focal_factor_for_power": r"(square|power|pow).*(2 x|multipl|mul|product)"
+    r"|(2 x|multipl|mul|product).*(square|power|pow)",
+    "loss_huber_not_scaled": r"only torch (multiplies|scales).*0\.5|factor = 0\.5|x for x y",
+    "loss_contrast_normalised_by_columns": r"axis 0.*axis 1|axis 1.*axis 0|axis",
+    "loss_kl_of_the_deviation": r"only jax .*(square|pow)|x for (x\^2|a power of x)|exponent = 1",
+    "sampler_alpha_for_its_product": r"cumprod|cumulative product|reads",
+    "sampler_variance_for_deviation": r"only torch .*(root|sqrt)|x for sqrt",
+    "sampler_second_slope_at_the_start": r"reads",
+    "sampler_guidance_from_the_wrong_end": r"reads|cos.*sin|sin.*cos",
+    "step_decay_in_the_gradient": r"only jax adds|decay",
+    "step_second_moment_not_squared": r"abs.*squar|squar.*abs|\|x\|.*squar|abs.*pow",
+    "step_eps_inside_the_root": r"(epsilon|1e-4|0\.0001).*(inside|outside|before|after)",
+    "step_without_looking_ahead": r"only torch adds|nesterov|reads",
+    "table_halves_for_pairs": r"interleaved|axes",
+    "shape_tiled_for_repeated": r"interleaved|repeat.*tile|tile.*repeat",
+    "shape_patches_without_exchange": r"axes|transposes|without transpos",
+}
