@@ -61,29 +61,56 @@ class Place(NamedTuple):
                     yield side, o.kind, o.inside, o.line, after
 
 
-def places(legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS) -> tuple[Place, ...]:
-    """Return where the two functions part on float64 values, in order; nothing if unconfirmed."""
+class Aligned(NamedTuple):
+    """Both sides as they ran, and where they part; no region where that is not confirmed."""
+
+    one: Side
+    other: Side
+    regions: tuple[Region, ...] = ()
+
+    def places(self) -> tuple[Place, ...]:
+        """Return where the two part, in order and in words."""
+        names = (self.one.name, self.other.name)
+        said: dict[str, Place] = {}
+        for region in self.regions:
+            sentence = told(region, names)
+            said.setdefault(sentence, Place(sentence, names, region.parts))
+        return tuple(said.values())
+
+
+def aligned(
+    legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS, runs: int = RUNS
+) -> Aligned | None:
+    """Return both sides on float64 values, and where they part; None of what is not recorded.
+
+    Without ``seconds`` no region is looked for.
+    """
     names = [*legs.pair.sides]
     if len(names) < 2:
-        return ()
+        return None
     try:
         with np.errstate(all="ignore"):
-            one, other = (side_of(legs, name, values) for name in names)
+            one, other = (side_of(legs, name, values, runs) for name in names)
     except (*UNFIT, UsageError, ParityError):  # too long, or not to be recorded
-        return ()
+        return None
+    if not seconds:
+        return Aligned(one, other)
     with legs.corners[names[0]].side.exactly(FLOAT64), np.errstate(all="ignore"):
         found = Search(one, other, seconds).regions()
-    said: dict[str, Place] = {}
-    for region in found if all(region.confirmed for region in found) else ():
-        sentence = told(region, names)
-        said.setdefault(sentence, Place(sentence, (names[0], names[1]), region.parts))
-    return tuple(said.values())
+    confirmed = all(region.confirmed for region in found)
+    return Aligned(one, other, tuple(found) if confirmed else ())
 
 
-def side_of(legs: Legs, name: str, values: Sequence[np.ndarray]) -> Side:
+def places(legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS) -> tuple[Place, ...]:
+    """Return where the two functions part on float64 values, in order; nothing if unconfirmed."""
+    found = aligned(legs, values, seconds)
+    return found.places() if found is not None else ()
+
+
+def side_of(legs: Legs, name: str, values: Sequence[np.ndarray], runs: int = RUNS) -> Side:
     """Return one side's forward as it ran, with how far rounding may move each of its values."""
     leaves = tuple(values[: len(legs.arguments.names)])
-    first, *jittered = [_recorded(legs, name, leaves, seed) for seed in (None, *range(RUNS))]
+    first, *jittered = [_recorded(legs, name, leaves, seed) for seed in (None, *range(runs))]
     return Side(name, first, roundings(first, jittered, JITTER))
 
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from parity.frameworks.recordings import Made
 from parity.where.parting import Parting
 from parity.where.spots import Spot, made_from, readers
+
+
+class Forced(NamedTuple):
+    """What is put in the place of the first side's own values, or of what is read of them."""
+
+    given: dict[int, Any]
+    edges: dict[tuple[int, int], Any]
 
 
 @dataclass(frozen=True)
@@ -35,13 +43,15 @@ class Region:
     """Where two recordings part."""
 
     parts: tuple[Part, Part]
+    forced: Forced
+    """What of the second side's is put in the place of the first's, so that its outcome agrees."""
     confirmed: bool = False
     """Whether all outputs agree once this region and the others are forced."""
 
 
-def region_of(mine: Parting, theirs: Parting, a: Spot, b: Spot) -> Region:
-    """Return the region between what agrees and two spots."""
-    return Region((_part(mine, a, theirs, b), _part(theirs, b, mine, a)))
+def region_of(mine: Parting, theirs: Parting, a: Spot, b: Spot, forced: Forced) -> Region:
+    """Return the region between what agrees and two spots, with what is forced at its end."""
+    return Region((_part(mine, a, theirs, b), _part(theirs, b, mine, a)), forced)
 
 
 def _part(parting: Parting, spot: Spot, other: Parting, theirs: Spot) -> Part:

@@ -18,7 +18,7 @@ from parity.judge.noise import BOUND
 from parity.where.arranging import arrangements
 from parity.where.matching import print_of, same, unscaled
 from parity.where.parting import Parting, Side, apart, close
-from parity.where.region import Region, region_of
+from parity.where.region import Forced, Region, region_of
 from parity.where.spots import Spot, spots
 
 UNFIT = (ArithmeticError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
@@ -34,13 +34,6 @@ SMALL = 5
 """Regions that explain a part, from which it goes on."""
 ENOUGH = 3
 """Values that have to agree after one is forced, unless everything does."""
-
-
-class Forced(NamedTuple):
-    """What is put in the place of the first side's own values."""
-
-    given: dict[int, Any]
-    edges: dict[tuple[int, int], Any]
 
 
 class Step(NamedTuple):
@@ -174,7 +167,8 @@ class _Trial:
         except UNFIT:
             return None
         cost = _cost((a, b))[0] + EACH
-        step = Step(region_of(self.mine, self.theirs, a, b), cost, both, made)
+        region = region_of(self.mine, self.theirs, a, b, more)
+        step = Step(region, cost, both, made)
         if not apart(self.one, self.other, made):
             return step if _stands(self.one.changed(made), self.other, a, b) else None
         if gained := _gain(self.mine, made, more):

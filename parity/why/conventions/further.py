@@ -47,6 +47,14 @@ def other_numbers(
     Drawn again where a seed decides them. Arrays that were given are disturbed: whole numbers,
     signs and what is equal stay as they are. Its noise is at least LOOSE, or what was measured.
     """
+    leaves = other_leaves(legs, problem.values, seed)
+    return None if leaves is None else _solved(legs, problem, leaves, loose)
+
+
+def other_leaves(
+    legs: Legs, values: Sequence[np.ndarray], seed: int
+) -> tuple[np.ndarray, ...] | None:
+    """Return other numbers for the inputs, drawn or disturbed as `other_numbers` says."""
     count = len(legs.arguments.names)
     try:
         drawn = legs.pair.arguments(np.random.default_rng(seed))
@@ -54,11 +62,10 @@ def other_numbers(
         return None
     if drawn.names != legs.arguments.names:
         return None
-    leaves = tuple(
-        _disturbed(new) if np.array_equal(new, old) else new
-        for new, old in zip(drawn.leaves, problem.values[:count], strict=True)
+    return tuple(
+        _disturbed(new, seed) if np.array_equal(new, old) else new
+        for new, old in zip(drawn.leaves, values[:count], strict=True)
     )
-    return _solved(legs, problem, leaves, loose)
 
 
 def in_order(legs: Legs, problem: Problem) -> Further | None:
@@ -104,11 +111,11 @@ def other_shape(legs: Legs, problem: Problem) -> Further | None:
     return _solved(legs, problem, tuple(short_decimals(rng, shape) for shape in shapes))
 
 
-def _disturbed(x: np.ndarray) -> np.ndarray:
+def _disturbed(x: np.ndarray, seed: int) -> np.ndarray:
     """Return nearby numbers: a function of each number alone, so that ties and symmetries stay."""
     if x.dtype.kind not in "fc" or np.array_equal(x, np.round(x)):
         return x
-    new: np.ndarray = x * (1 + TURNED * np.sin(7 * np.abs(x) + 1))
+    new: np.ndarray = x * (1 + TURNED * np.sin(7 * np.abs(x) + 1 + seed - SEED))
     return np.where(np.isfinite(x), new, x)
 
 

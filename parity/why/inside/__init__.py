@@ -1,0 +1,1 @@
+"""Why two functions differ, inside the region where they part: tried on the numbers recorded."""

@@ -1,0 +1,168 @@
+"""Why two functions part where they do: one small change of the first side, tried on its recording.
+
+What makes all outputs agree is tried on three other sets of numbers, both sides recorded anew, and
+said if it holds there too. Looks nowhere but in the regions that are confirmed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from parity.judge.cause import Cause, Kind
+from parity.judge.compare import FLOAT64
+from parity.pairs.legs import Legs
+from parity.where.alignment import Aligned, aligned
+from parity.where.parting import Side, apart
+from parity.where.region import Forced
+from parity.where.regions import UNFIT
+from parity.why.conventions.further import SEED, other_leaves
+from parity.why.inside.axes import axes
+from parity.why.inside.edit import NOTHING, Edit, replayed
+from parity.why.inside.ground import Ground
+from parity.why.inside.kinds import kinds
+from parity.why.inside.masks import masks
+from parity.why.inside.moves import moves
+from parity.why.inside.orders import orders
+from parity.why.inside.steps import extra, missing
+from parity.why.inside.variables import variables
+
+FAMILIES: tuple[Callable[[Ground], Iterator[Edit]], ...] = (
+    extra,
+    kinds,
+    masks,
+    axes,
+    variables,
+    missing,
+    orders,
+    moves,
+)
+SECONDS = 6.0
+"""Of the processor, in which changes are tried."""
+OTHERS = 3
+"""Sets of other numbers on which a change has to hold."""
+HINT = "Which of the two does your specification ask for?"
+
+
+class Found(NamedTuple):
+    """A change that makes a region agree, and whether all outputs agree by it alone."""
+
+    edit: Edit
+    whole: bool
+
+
+def explained(
+    legs: Legs,
+    found: Aligned,
+    values: Sequence[Sequence[np.ndarray]],
+    seconds: float = SECONDS,
+) -> Cause | None:
+    """Return what one side does otherwise where the two part; None where nothing tried is that.
+
+    ``found`` are the sides on the first of ``values``; on all of them outputs have to agree.
+    """
+    if not found.regions:
+        return None
+    end = time.process_time() + seconds
+    with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
+        edits = _edits(found, end)
+    if not edits:
+        return None
+    edit = edits[0]
+    for more in edits[1:]:
+        edit |= more
+    held = _holds(legs, found, edit, values)
+    if not held:
+        return None
+    evidence = f"then all outputs agree, on {held} sets of numbers"
+    return Cause(Kind.CONVENTION, edit.said, f"{edit.said}; the rest matches", HINT, evidence)
+
+
+def _edits(found: Aligned, end: float) -> list[Edit]:
+    """Return the changes that make all outputs agree, one a region or one for all."""
+    grounds = [Ground(found.one, found.other, region) for region in found.regions]
+    some: list[Edit] = []
+    for place, ground in enumerate(grounds):
+        own: Edit | None = None
+        rest = _rest(grounds, place)
+        for edit in _tried(ground, rest, end):
+            if len(grounds) == 1 or not _apart(ground, edit, NOTHING):
+                return [edit]
+            own = own or edit
+        some += [own] if own is not None else []
+    if len(some) < len(grounds):
+        return []
+    whole = some[0]
+    for more in some[1:]:
+        whole |= more
+    return some if not _apart(grounds[0], whole, NOTHING) else []
+
+
+def _rest(grounds: Sequence[Ground], place: int) -> Forced:
+    """Return what is forced of all other regions."""
+    others = [g.region.forced for k, g in enumerate(grounds) if k != place]
+    given = {n: x for forced in others for n, x in forced.given.items()}
+    edges = {edge: x for forced in others for edge, x in forced.edges.items()}
+    return Forced(given, edges)
+
+
+def _tried(ground: Ground, rest: Forced, end: float) -> Iterator[Edit]:
+    """Yield the changes after which all outputs agree, the other regions forced."""
+    for edit in chain.from_iterable(family(ground) for family in FAMILIES):
+        if time.process_time() > end:
+            return
+        if _is_near(ground, edit) and not _apart(ground, edit, rest):
+            yield edit
+
+
+def _is_near(ground: Ground, edit: Edit) -> bool:
+    """Return whether what comes out of the region first agrees, as far as that can be seen."""
+    mine, theirs = ground.region.parts
+    number = mine.outputs[0]
+    made = ground.one.recording.makers.get(number)
+    if mine.read or theirs.read or made is None or edit.first > made:
+        return True
+    try:
+        changed = replayed(ground.one.recording, edit, ground.other.values, NOTHING, made + 1)
+    except UNFIT:
+        return False
+    return number in changed and ground.agrees(changed[number], number, theirs.outputs[0])
+
+
+def _apart(ground: Ground, edit: Edit, forced: Forced) -> bool:
+    return _differ(ground.one, ground.other, edit, forced)
+
+
+def _differ(one: Side, other: Side, edit: Edit, forced: Forced) -> bool:
+    """Return whether any output differs once a change is made."""
+    try:
+        made = replayed(one.recording, edit, other.values, forced)
+    except UNFIT:
+        return True
+    return bool(apart(one, other, made))
+
+
+def _holds(legs: Legs, found: Aligned, edit: Edit, values: Sequence[Sequence[np.ndarray]]) -> int:
+    """Return on how many sets of numbers all outputs agree with it; 0 if on one they do not."""
+    others = [other_leaves(legs, values[0], SEED + k) for k in range(OTHERS)]
+    count = 1
+    for leaves in (*values[1:], *filter(None, others)):
+        new = aligned(legs, leaves, 0.0, 1)
+        if new is None or not (_alike(found.one, new.one) and _alike(found.other, new.other)):
+            return 0
+        with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
+            if _differ(new.one, new.other, edit, NOTHING):
+                return 0
+        count += 1
+    return count if count > 1 else 0
+
+
+def _alike(one: Side, other: Side) -> bool:
+    """Return whether two runs of a side did the same, operation by operation."""
+    return [(o.kind, o.outputs) for o in one.recording.operations] == [
+        (o.kind, o.outputs) for o in other.recording.operations
+    ]

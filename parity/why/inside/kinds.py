@@ -1,0 +1,212 @@
+"""An operation that does another thing: relu for tanh, a maximum for a mean, a power for a factor.
+
+Known by the numbers that it makes; its name decides nothing but the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.where.parting import Side
+from parity.why.conventions.spelling import written
+from parity.why.inside.edit import Edit, Step, Values
+from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS
+from parity.why.inside.ground import MOST_AXES, Ground, near, only
+from parity.why.inside.steps import exponent, forms
+from parity.why.inside.words import at, does
+
+LARGEST = 100_000
+"""Numbers of an array of which it is asked what reduction made it."""
+BACK = 4
+"""Operations that a reduction may be made of."""
+
+
+def kinds(ground: Ground) -> Iterator[Edit]:
+    """Yield operations of the first side with another function in their place."""
+    yield from _activations(ground)
+    yield from _singles(ground)
+    yield from _pairs(ground)
+    yield from _reductions(ground)
+
+
+def _activations(ground: Ground) -> Iterator[Edit]:
+    for place in ground.places[::-1]:
+        y = np.asarray(ground.made(place))
+        for number in _before(ground, place):
+            x = np.asarray(ground.value(number))
+            if x.shape != y.shape or x.dtype.kind != "f" or y.dtype.kind != "f" or x.size < 2:
+                continue
+            own = next((n for n, f in ACTIVATIONS.items() if near(f(x), y)), "")
+            for name, function in ACTIVATIONS.items() if own else ():
+                if name == own or near(function(x), y):
+                    continue
+                lines = at(ground.operation(place))
+                theirs = at(*ground.theirs_made[-1:])
+                said = f"{ground.left} has {own}{lines}, {ground.right} {name}{theirs}"
+                for group in ground.turns(place):
+                    sources = ground.of_ours(number, group)
+                    if sources is not None:
+                        each = zip(group, sources, strict=True)
+                        yield Edit(said, {p: _of(s, function) for p, s in each})
+
+
+def _of(source: Step, function: Any) -> Step:
+    return lambda read, values: function(np.asarray(source(read, values)))
+
+
+def _before(ground: Ground, place: int) -> list[int]:
+    """Return what an operation is made of, the nearest first, as far back as a reduction may go."""
+    found: dict[int, None] = {}
+    level = [*ground.operation(place).inputs]
+    for _ in range(2 * BACK):
+        found |= dict.fromkeys(level)
+        makers = (ground.one.maker(n) for n in level)
+        level = [n for o in makers if o is not None for n in o.inputs if n not in found]
+        if len(found) > 4 * BACK:
+            break
+    return [*found]
+
+
+def _singles(ground: Ground) -> Iterator[Edit]:
+    """Yield an operation of one array that does to it what one of the second side's does."""
+    for place in ground.places:
+        operation = ground.operation(place)
+        arrays = [i for i, n in enumerate(operation.inputs) if only(ground.value(n)) is None]
+        if operation.moves or len(arrays) != 1:
+            continue
+        (i,) = arrays
+        own = _told(ground, operation, i)
+        for other in ground.theirs_made:
+            for form in forms(ground, other):
+                if form.donor is None and form.said.split()[0] != own.split()[0]:
+                    said = _said(ground, own, operation, form.said, other)
+                    for group in ground.turns(place):
+                        yield Edit(said, dict.fromkeys(group, _on(i, form.function)))
+
+
+def _on(i: int, function: Any) -> Step:
+    return lambda read, values: function(np.asarray(read[i]))
+
+
+def _said(ground: Ground, own: str, operation: Made, theirs: str, other: Made) -> str:
+    return f"{ground.left} {own}{at(operation)}, {ground.right} {theirs}{at(other)}"
+
+
+def _told(ground: Ground, operation: Made, i: int) -> str:
+    rest = [only(ground.value(n)) for j, n in enumerate(operation.inputs) if j != i]
+    numbers = [n for n in rest if n is not None]
+    if operation.kind == "maximum" and numbers == [0.0]:
+        return "takes relu"
+    if operation.kind == "pow" and not numbers:
+        power = exponent(ground.value(operation.inputs[0]), ground.value(operation.outputs[0]))
+        numbers = [power] if power is not None else []
+    return does(operation.kind, written(numbers[0]) if numbers else "")
+
+
+def _pairs(ground: Ground) -> Iterator[Edit]:
+    """Yield an operation of two arrays that does what one of the second side's does, or turned."""
+    for place in ground.places:
+        operation = ground.operation(place)
+        if operation.kind not in BINARY or len(operation.inputs) != 2:
+            continue
+        for other in ground.theirs_made:
+            if other.kind not in BINARY:
+                continue
+            for turned in (False, True):
+                if other.kind == operation.kind and not turned:
+                    continue
+                if other.kind == operation.kind:
+                    said = (
+                        f"the operands of {other.kind} are exchanged: {ground.left}"
+                        f"{at(operation)}, {ground.right}{at(other)}"
+                    )
+                else:
+                    said = _said(ground, does(operation.kind), operation, does(other.kind), other)
+                step = _both(BINARY[other.kind], turned)
+                for group in ground.turns(place):
+                    yield Edit(said, dict.fromkeys(group, step))
+
+
+def _both(function: Any, turned: bool) -> Step:
+    return lambda read, values: function(*(read[1::-1] if turned else read[:2]))
+
+
+class Reduced(NamedTuple):
+    """An array made of another by a reduction."""
+
+    kind: str
+    axes: tuple[int, ...]
+    source: int
+    keeps: bool
+
+
+def reduced(side: Side, number: int, sources: list[int]) -> Reduced | None:
+    """Return what reduction made a value of one of these; None where none did."""
+    y = np.asarray(side.values[number])
+    if y.dtype.kind != "f" or y.size > LARGEST:
+        return None
+    for source in sources:
+        x = np.asarray(side.values[source])
+        if x.dtype.kind != "f" or x.ndim > MOST_AXES or not y.size < x.size <= LARGEST:
+            continue
+        for axes in _axes(x.ndim):
+            keeps = y.ndim == x.ndim
+            for kind, function in REDUCTIONS.items():
+                z = function(x, axis=axes, keepdims=keeps)
+                if z.shape != y.shape:
+                    break
+                if near(z, y):
+                    return Reduced(kind, axes, source, keeps)
+    return None
+
+
+def _axes(ndim: int) -> Iterator[tuple[int, ...]]:
+    for count in range(1, ndim + 1):
+        yield from combinations(range(ndim), count)
+
+
+def _reductions(ground: Ground) -> Iterator[Edit]:
+    theirs = _theirs_reduced(ground)
+    for place in ground.places[::-1]:
+        operation = ground.operation(place)
+        if not theirs or operation.moves:
+            continue
+        own = reduced(ground.one, operation.outputs[0], _before(ground, place))
+        for kind, other in theirs.items() if own else ():
+            if own is None or kind == own.kind:
+                continue
+            said = _said(ground, f"takes {REDUCED[own.kind]}", operation,
+                         REDUCED[kind], other)  # fmt: skip
+            step = _reduction(own, kind)
+            for group in ground.turns(place):
+                sources = ground.of_ours(own.source, group)
+                if sources is not None:
+                    yield Edit(said, {p: step(s) for p, s in zip(group, sources, strict=True)})
+
+
+def _theirs_reduced(ground: Ground) -> dict[str, Made]:
+    found: dict[str, Made] = {}
+    side = ground.other
+    for operation in ground.theirs_made[::-1]:
+        sources = [n for o in ground.theirs_made for n in o.inputs]
+        own = reduced(side, operation.outputs[0], [*dict.fromkeys((*operation.inputs, *sources))])
+        if own is not None:
+            found.setdefault(own.kind, operation)
+    return found
+
+
+def _reduction(own: Reduced, kind: str) -> Any:
+    function = REDUCTIONS[kind]
+
+    def step(source: Step) -> Step:
+        def made(read: Any, values: Values) -> Any:
+            return function(np.asarray(source(read, values)), axis=own.axes, keepdims=own.keeps)
+
+        return made
+
+    return step

@@ -1,0 +1,78 @@
+"""Where something can be put in on the first side: what an operation reads, or what it makes.
+
+At all turns of a loop alike. Knows not what is put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.why.inside.edit import Edit, Put, Step, Values
+from parity.why.inside.ground import Ground
+
+
+@dataclass(frozen=True)
+class Point:
+    """One input of an operation, or its outcome, at every turn that is meant."""
+
+    places: tuple[int, ...]
+    index: int | None
+    """Which input; None for the outcome."""
+    number: int
+    """The value that stands there first."""
+    operations: tuple[Made, ...]
+    more: tuple[Point, ...] = ()
+    """Others that are meant too."""
+
+    def edit(self, said: str, put: Sequence[Put]) -> Edit:
+        """Return the change to ``put``, one a turn, in the place of what stood there."""
+        each = [*zip(self.places, self.operations, put, strict=True)]
+        if self.index is None:
+            return Edit(said, {place: _made(operation, what) for place, operation, what in each})
+        edit = Edit(said, {}, {(place, self.index): what for place, _, what in each})
+        for point in self.more:
+            edit |= point.edit(said, [put[0]] * len(point.places))
+        return edit
+
+
+def _made(operation: Made, put: Put) -> Step:
+    apply = operation.apply
+
+    def step(read: Sequence[Any], values: Values) -> Any:
+        first, *rest = apply(read) if apply else []
+        new = np.asarray(put(first, values)).astype(np.asarray(first).dtype, copy=False)
+        return [new, *rest]
+
+    return step
+
+
+def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
+    """Yield what is read and made in a region, and read of what it makes."""
+    reading = ground.reading if ground.mine.read or not ground.mine.operations else []
+    for place in (*ground.places, *reading):
+        for i, number in enumerate(ground.operation(place).inputs):
+            for group in ground.turns(place):
+                yield _point(ground, group, i, number)
+    together = [
+        _point(ground, [place], i, n)
+        for place in reading
+        for i, n in enumerate(ground.operation(place).inputs)
+        if n in ground.mine.outputs
+    ]
+    if len(together) > 1:
+        first, *rest = together
+        yield Point(first.places, first.index, first.number, first.operations, tuple(rest))
+    makers = [ground.one.recording.makers[n] for n in ground.mine.outputs[:1]
+              if n in ground.one.recording.makers]  # fmt: skip
+    for place in dict.fromkeys((*makers, *ground.places)) if outcomes else ():
+        for group in ground.turns(place):
+            yield _point(ground, group, None, ground.operation(place).outputs[0])
+
+
+def _point(ground: Ground, group: Sequence[int], index: int | None, number: int) -> Point:
+    return Point(tuple(group), index, number, tuple(ground.operation(p) for p in group))

@@ -1,0 +1,286 @@
+"""An operation that only one side has: left out of the first, or put into it from the second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.why.conventions.spelling import written
+from parity.why.inside.edit import Edit, Put, Step, Values
+from parity.why.inside.functions import ALONG, BINARY, UNARY, Unary
+from parity.why.inside.ground import Ground, near, only
+from parity.why.inside.points import Point, points
+from parity.why.inside.words import at, called, does
+
+FIRST_ONLY = frozenset("sub div pow rem atan2".split())
+"""What is nothing like its second operand."""
+BIASED = {"addmm": 0, "baddbmm": 0, "convolution": 2, "addmv": 0}
+"""Which input is added to a product."""
+
+
+def extra(ground: Ground) -> Iterator[Edit]:
+    """Yield what the first side does, left out, one operation or all from one value to another."""
+    for place in ground.places:
+        operation = ground.operation(place)
+        if operation.moves and operation.kind != "rev":
+            continue
+        shape = np.shape(ground.made(place))
+        for i in range(len(operation.inputs) if shape else 0):
+            if not _passes(ground, operation, i, shape):
+                continue
+            what = f"only {ground.left} {_told(ground, operation, i)}{at(operation)}"
+            for group in ground.turns(place):
+                yield Edit(what, dict.fromkeys(group, _instead(i, shape)))
+    yield from _several(ground)
+
+
+def _passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> bool:
+    x, made = ground.value(operation.inputs[i]), ground.value(operation.outputs[0])
+    kinds = getattr(x, "dtype", None), getattr(made, "dtype", None)
+    if kinds[0] != kinds[1] or (i and operation.kind in FIRST_ONLY):
+        return False
+    return np.shape(x) == shape or (np.ndim(x) > 0 and _fits(np.shape(x), shape))
+
+
+def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, whole) == whole
+    except ValueError:
+        return False
+
+
+def _instead(i: int, shape: tuple[int, ...]) -> Step:
+    return lambda read, values: np.broadcast_to(np.asarray(read[i]), shape)
+
+
+def _told(ground: Ground, operation: Made, i: int) -> str:
+    """Return what an operation does to one of its operands."""
+    if operation.kind == "where":
+        return "chooses by a mask"
+    if operation.kind == "clamp":
+        return "clips"
+    rest = [n for j, n in enumerate(operation.inputs) if j != i]
+    if operation.kind == "maximum" and rest and only(ground.value(rest[0])) == 0:
+        return "takes relu"
+    if not rest:
+        power = exponent(ground.value(operation.inputs[0]), ground.value(operation.outputs[0]))
+        given = written(power) if operation.kind == "pow" and power is not None else ""
+        return does(operation.kind, given)
+    return does(operation.kind, _operand(ground, rest[0]))
+
+
+def _operand(ground: Ground, number: int) -> str:
+    """Return what an operand is: ``0.05 p`` where it is that."""
+    made = ground.one.maker(number)
+    if made is not None and made.kind == "mul" and len(made.inputs) == 2:
+        for factor, rest in (made.inputs, made.inputs[::-1]):
+            known = only(ground.value(factor))
+            if known is not None and ground.one.maker(factor) is None:
+                return f"{written(known)} times {called(ground.one, rest)}"
+    return called(ground.one, number)
+
+
+def _several(ground: Ground) -> Iterator[Edit]:
+    """Yield a value in the place of all that is made of it in two or more operations."""
+    makes = [place for place in ground.places if not ground.operation(place).moves]
+    for place in makes[::-1]:
+        last = ground.operation(place)
+        for number in dict.fromkeys(ground.mine.inputs):
+            x, y = ground.value(number), ground.made(place)
+            if np.shape(x) != np.shape(y) or number in last.inputs or not np.ndim(x):
+                continue
+            path = [ground.operation(p) for p in makes if p <= place]
+            insides = {o.inside for o in path}
+            kinds = [*dict.fromkeys(o.inside or o.kind for o in path)]
+            what = f"takes {kinds[0]}" if len(insides) == 1 and path[0].inside else (
+                f"has {' and '.join(kinds[:3])}"
+            )  # fmt: skip
+            sources = ground.of_ours(number, [place])
+            if sources:
+                said = f"only {ground.left} {what}{at(*path)}"
+                yield Edit(said, {place: sources[0]})
+
+
+# what only the second side has
+
+
+class Form(NamedTuple):
+    """What an operation of the second side does to one of its operands."""
+
+    said: str
+    function: Any
+    """Of what stands there, and of the other operand where there is one."""
+    donor: int | None = None
+
+
+def missing(ground: Ground) -> Iterator[Edit]:
+    """Yield what the second side does, put in wherever it fits."""
+    places = [*points(ground)]
+    for operation in ground.theirs_made:
+        for form in forms(ground, operation):
+            said = f"only {ground.right} {form.said}{at(operation)}"
+            for point in places:
+                for put in puts(ground, form, point):
+                    yield point.edit(said, put)
+
+
+def forms(ground: Ground, operation: Made) -> Iterator[Form]:
+    """Yield what an operation of the second side does to each of its operands."""
+    side, kind = ground.other, operation.kind
+    out = side.values[operation.outputs[0]]
+    read = [side.values[n] for n in operation.inputs]
+    if not read or getattr(out, "dtype", np.dtype("O")).kind not in "fc":
+        return
+    if kind in UNARY and len(read) == 1:
+        yield Form(does(kind), UNARY[kind])
+    elif kind in ALONG and len(read) == 1:
+        yield from _along(kind, read[0], out)
+    elif kind in BIASED and len(read) > 2:
+        donor = operation.inputs[BIASED[kind]]
+        yield Form(f"adds {called(side, donor)}", np.add, donor)
+    elif kind == "where" and len(read) == 3:
+        yield from _chosen(ground, operation)
+    elif len(read) == 1 or (len(read) == 2 and not np.ndim(read[1])):
+        yield from _by_a_number(kind, read[0], out)
+    elif len(read) == 2 and kind in BINARY:
+        yield from _of_two(ground, operation)
+
+
+def _along(kind: str, x: Any, out: Any) -> Iterator[Form]:
+    for axis in range(np.ndim(x)):
+        if near(ALONG[kind](x, axis), out):
+            yield Form(does(kind), lambda y, axis=axis: ALONG[kind](y, axis))
+            return
+
+
+def _chosen(ground: Ground, operation: Made) -> Iterator[Form]:
+    which, one, other = operation.inputs
+    for kept, filled in ((one, other), (other, one)):
+        fill = only(ground.other.values[filled])
+        if fill is None and not np.ndim(ground.other.values[filled]):
+            continue
+        if fill is None:
+            continue
+
+        def function(x: Any, mask: Any, fill: float = fill, keep: bool = kept == one) -> Any:
+            return np.where(np.asarray(mask, bool) == keep, x, fill)
+
+        yield Form(f"masks, with {written(fill)},", function, which)
+
+
+def _by_a_number(kind: str, x: Any, out: Any) -> Iterator[Form]:
+    """Yield an operation with a number that its recording does not hold."""
+    x, out = np.asarray(x), np.asarray(out)
+    if x.shape != out.shape or x.dtype.kind not in "fc":
+        return
+    ways: dict[str, tuple[Any, Any]] = {
+        "add": (out - x, np.add),
+        "sub": (x - out, np.subtract),
+        "rsub": (out + x, lambda y, c: c - y),
+        "mul": (_ratio(out, x), np.multiply),
+        "div": (_ratio(x, out), np.true_divide),
+    }
+    number: float | None = None
+    function: Any = None
+    if kind == "pow":
+        number, function = exponent(x, out), BINARY["pow"]
+    elif kind in ways:
+        found, function = ways[kind]
+        number = only(found)
+    elif kind in ("clamp_min", "clamp"):
+        number, function = float(out.min()), BINARY["maximum"]
+        number = number if near(np.maximum(x, number), out) else None
+    if number is not None:
+        number = float(f"{number:.12g}")
+        yield Form(does(kind, written(number)), lambda y, c=number, f=function: f(y, c))
+
+
+def _ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return x[y != 0] / y[y != 0]
+
+
+def exponent(x: Any, out: Any) -> float | None:
+    """Return the power that makes one array of another; None where none does."""
+    x, out = np.asarray(x, float), np.asarray(out, float)
+    if x.shape != out.shape:
+        return None
+    fine = (np.abs(x) > 0) & (np.abs(np.log(np.abs(x))) > 1e-3) & (np.abs(out) > 0)
+    power = np.log(np.abs(out[fine])) / np.log(np.abs(x[fine]))
+    found = only(power) if power.size else None
+    return None if found is None else round(found, 9)
+
+
+def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
+    side, kind = ground.other, operation.kind
+    a, b = (np.asarray(side.values[n]) for n in operation.inputs)
+    out = np.asarray(side.values[operation.outputs[0]])
+    scale = 1.0
+    if kind in ("add", "sub"):
+        found = only(_ratio(*np.broadcast_arrays(out - a, b)))  # alpha times the second
+        if found is None:
+            return
+        scale = float(f"{found:.12g}")
+    elif not near(BINARY[kind](a, b), out):
+        return
+    first, second = operation.inputs
+    times = "" if abs(scale) == 1 else f"{written(abs(scale))} times "
+    verb = "add" if scale > 0 else "sub"
+    if kind in ("add", "sub"):
+        yield Form(does(verb, times + called(side, second)), lambda x, d: x + scale * d, second)
+        more = "" if scale == 1 else f" and {written(scale)} of it"
+        yield Form(f"adds {called(side, first)}{more}", lambda x, d: d + scale * x, first)
+    else:
+        function = BINARY[kind]
+        yield Form(does(kind, called(side, second)), function, second)
+        if kind == "mul":
+            yield Form(does(kind, called(side, first)), function, first)
+
+
+def puts(ground: Ground, form: Form, point: Point) -> Iterator[list[Put]]:
+    """Yield what puts a form in at a point, turn by turn, as the shapes allow."""
+    shape = np.shape(ground.value(point.number))
+    if getattr(ground.value(point.number), "dtype", np.dtype("O")).kind not in "fc":
+        return
+    if form.donor is None:
+        yield [_alone(form.function, shape)] * len(point.places)
+        return
+    for sources in ground.donors(form.donor, point.places):
+        for axes in fitting(np.shape(ground.other.values[form.donor]), shape):
+            yield [_with(form.function, source, axes, shape) for source in sources]
+
+
+def fitting(shape: tuple[int, ...], whole: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Yield the shapes in which an array can be spread over a whole one."""
+    if _fits(shape, whole):
+        yield shape
+    bare = tuple(n for n in shape if n != 1)
+    if bare != shape and _fits(bare, whole):
+        yield bare
+    if len(bare) == 1:
+        for axis, n in enumerate(whole[:-1]):
+            if n == bare[0]:
+                yield tuple(n if k == axis else 1 for k in range(len(whole)))
+
+
+def _alone(function: Unary, shape: tuple[int, ...]) -> Put:
+    def put(x: Any, values: Values) -> Any:
+        made = np.asarray(function(np.asarray(x)))
+        if made.shape != shape:
+            raise ValueError("another shape")
+        return made
+
+    return put
+
+
+def _with(function: Any, source: Step, axes: tuple[int, ...], shape: tuple[int, ...]) -> Put:
+    def put(x: Any, values: Values) -> Any:
+        donor = np.asarray(source((), values)).reshape(axes)
+        return np.broadcast_to(function(np.asarray(x), donor), shape)
+
+    return put
+
+
+__all__: Sequence[str] = ["Form", "exponent", "extra", "fitting", "forms", "missing", "puts"]

@@ -1,0 +1,212 @@
+"""Another variable in the same role: the normed value for the input of the norm, another gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+from parity.why.inside.edit import Edit, Put, Step, Values
+from parity.why.inside.ground import Ground
+from parity.why.inside.points import Point, points
+from parity.why.inside.words import at, called, does
+
+MOST_PARTS = 6
+BACK = 4
+"""Steps back from what is read to where it was split."""
+
+
+def variables(ground: Ground) -> Iterator[Edit]:
+    """Yield what the first side reads with another of its values in the place."""
+    yield from _parts(ground)
+    yield from _read(ground)
+    yield from _exchanged(ground)
+
+
+def _read(ground: Ground) -> Iterator[Edit]:
+    own = _own(ground)
+    for point in points(ground, outcomes=False):
+        shape = np.shape(ground.value(point.number))
+        if not shape and ground.one.maker(point.number) is None:
+            continue
+        for number, (u, reader) in own.items():
+            if np.shape(ground.value(number)) != shape or number == point.number:
+                continue
+            sources = ground.of_ours(number, point.places)
+            if sources is not None:
+                said = (
+                    f"{ground.left} reads {called(ground.one, point.number)} in "
+                    f"{_what(point)}{at(point.operations[0])} where {ground.right} reads "
+                    f"{called(ground.other, u)}{at(reader)}"
+                )
+                yield point.edit(said, [_instead(s) for s in sources])
+
+
+def _what(point: Point) -> str:
+    return point.operations[0].inside or point.operations[0].kind
+
+
+def _instead(source: Step) -> Put:
+    return lambda x, values: source((), values)
+
+
+def _theirs(ground: Ground) -> dict[int, Any]:
+    """Return {value: what reads it} of what the second side reads in the region and behind it."""
+    found: dict[int, Any] = {}
+    for operation in (*ground.theirs.makes, *ground.theirs.readers, *ground.theirs.operations):
+        for n in operation.inputs:
+            found.setdefault(n, operation)
+    return found
+
+
+def _own(ground: Ground) -> dict[int, tuple[int, Any]]:
+    """Return {the first side's value: (the second's that is the same numbers, what reads it)}."""
+    found: dict[int, tuple[int, Any]] = {}
+    for u, reader in _theirs(ground).items():
+        for number in ground.twins(u):
+            found.setdefault(number, (u, reader))
+    return found
+
+
+def _exchanged(ground: Ground) -> Iterator[Edit]:
+    """Yield what two operations of the region read, each in the place of the other."""
+    single = [
+        point
+        for point in points(ground, outcomes=False)
+        if point.index is not None and np.ndim(ground.value(point.number))
+    ]
+    for one, other in combinations(single, 2):
+        a, b = ground.value(one.number), ground.value(other.number)
+        if one.number == other.number or np.shape(a) != np.shape(b):
+            continue
+        if len(one.places) != len(other.places) or (one.places, one.index) == (
+            other.places,
+            other.index,
+        ):
+            continue
+        names = called(ground.one, one.number), called(ground.one, other.number)
+        lines = at(one.operations[0], other.operations[0])
+        theirs = at(*ground.theirs_made[-1:])
+        said = (
+            f"{names[0]} and {names[1]} are exchanged: {ground.left} {does(one.operations[0].kind)}"
+            f"{lines}, {ground.right}{theirs}"
+        )
+        yield _by(said, one, other) | _by(said, other, one)
+
+
+def _by(said: str, point: Point, other: Point) -> Edit:
+    numbers = [o.inputs[other.index or 0] for o in other.operations]
+
+    def put(n: int) -> Put:
+        return lambda x, values: values.ours(n)
+
+    return point.edit(said, [put(n) for n in numbers])
+
+
+# parts of one array
+
+
+def _parts(ground: Ground) -> Iterator[Edit]:
+    """Yield what is split with its parts in another order: all arrays split alike, or each."""
+    splits = _splits(ground)
+    groups: list[list[list[int]]] = []
+    for split in splits:
+        alike = [s for s in splits if len(s) == len(split)]
+        groups += [alike, [split]]
+    for group in _unique(groups):
+        count = len(group[0]) if len(group[0]) > 1 else len(ground.operation(group[0][0]).outputs)
+        for order in permutations(range(count)) if 1 < count <= MOST_PARTS else ():
+            if order == tuple(range(count)):
+                continue
+            lines = at(*(ground.operation(s[0]) for s in group))
+            theirs = [o for o in ground.theirs.operations if "split" in o.kind or "slice" in o.kind
+                      or "select" in o.kind or "narrow" in o.kind]  # fmt: skip
+            said = (
+                f"the blocks are in another order: where {ground.left} takes {[*range(count)]}"
+                f"{lines}, {ground.right} takes {[*order]}{at(*theirs[:2])}"
+            )
+            for wide in (0, -1):
+                steps: dict[int, Step] = {}
+                for split in group:
+                    steps |= _in_order(ground, split, order, wide)
+                yield Edit(said, steps)
+
+
+def _unique(groups: Sequence[list[list[int]]]) -> Iterator[list[list[int]]]:
+    seen = set()
+    for group in groups:
+        key = tuple(map(tuple, group))
+        if key not in seen:
+            seen.add(key)
+            yield group
+
+
+def _splits(ground: Ground) -> list[list[int]]:
+    """Return where what is read was split, by one operation or by several slices of one value.
+
+    All turns of such an operation count as one.
+    """
+    recording, found = ground.one.recording, dict[tuple[int, ...], None]()
+    level = {n for place in ground.all for n in ground.operation(place).inputs}
+    for _ in range(BACK):
+        places = {recording.makers[n] for n in level if n in recording.makers}
+        for place in sorted(places):
+            operation = recording.operations[place]
+            shapes = {np.shape(ground.value(n)) for n in operation.outputs}
+            if operation.kind == "split" and len(shapes) == 1:
+                found[(place,)] = None
+            elif operation.kind == "slice":
+                alike = _slices(ground, place)
+                found |= {tuple(alike): None} if len(alike) > 1 else {}
+        level = {n for p in places for n in recording.operations[p].inputs}
+    return [list(places) for places in sorted(found)]
+
+
+def _slices(ground: Ground, place: int) -> list[int]:
+    """Return the slices of the same value that are as large, in the order of where they stand."""
+    operation, recording = ground.operation(place), ground.one.recording
+    shape = np.shape(ground.made(place))
+    own = [
+        p
+        for p in recording.readers().get(operation.inputs[0], [])
+        if recording.operations[p].kind == "slice" and np.shape(ground.made(p)) == shape
+    ]
+    x = np.asarray(ground.value(operation.inputs[0]))
+    count = np.arange(x.size, dtype=x.dtype).reshape(x.shape)
+
+    def start(p: int) -> float:
+        apply = recording.operations[p].apply
+        return float(np.asarray(apply([count])[0]).flat[0]) if apply is not None else 0.0
+
+    return sorted(dict.fromkeys(own), key=start)
+
+
+def _in_order(
+    ground: Ground, split: Sequence[int], order: Sequence[int], wide: int
+) -> dict[int, Step]:
+    """Return what splits in another order: at all its turns, or where it is found alone."""
+    steps: dict[int, Step] = {}
+    if len(split) == 1:
+        for place in ground.turns(split[0])[wide]:
+            steps[place] = _permuted(ground, place, order)
+        return steps
+    for k, place in enumerate(split):
+        steps[place] = _sliced(ground, split[order[k]])
+    return steps
+
+
+def _permuted(ground: Ground, place: int, order: Sequence[int]) -> Step:
+    apply = ground.operation(place).apply
+
+    def step(read: Any, values: Values) -> Any:
+        made = apply(read) if apply is not None else []
+        return [made[k] for k in order]
+
+    return step
+
+
+def _sliced(ground: Ground, place: int) -> Step:
+    apply = ground.operation(place).apply
+    return lambda read, values: apply(read) if apply is not None else []

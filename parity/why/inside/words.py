@@ -1,0 +1,96 @@
+"""What an operation does and what a value is, in a porter's words. Finds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.where.parting import Side
+from parity.why.conventions.spelling import written
+
+DOES = {
+    "abs": "takes the absolute value",
+    "cumprod": "takes the cumulative product",
+    "cumsum": "takes the cumulative sum",
+    "exp": "takes exp",
+    "log": "takes log",
+    "max": "takes the maximum",
+    "neg": "changes the sign",
+    "not": "inverts the mask",
+    "bitwise_not": "inverts the mask",
+    "logical_not": "inverts the mask",
+    "reciprocal": "takes the reciprocal",
+    "rev": "flips",
+    "rsqrt": "takes the reciprocal of the square root",
+    "softmax": "takes softmax",
+    "sqrt": "takes the square root",
+    "square": "squares",
+}
+TRANSITIVE = {
+    "add": "adds {}",
+    "addcmul": "adds {}",
+    "div": "divides by {}",
+    "maximum": "takes the maximum with {}",
+    "minimum": "takes the minimum with {}",
+    "mul": "multiplies by {}",
+    "pow": "raises to the power {}",
+    "rsub": "subtracts from {}",
+    "sub": "subtracts {}",
+}
+SPOKEN = {"maximum": "relu", "dot_general": "the matrix product", "mm": "the matrix product"}
+
+
+def does(kind: str, operand: str = "") -> str:
+    """Return what an operation does: ``adds 1``, ``takes tanh``."""
+    if kind == "pow" and operand == "2":
+        return "squares"
+    if operand and kind in TRANSITIVE:
+        return TRANSITIVE[kind].format(operand)
+    return DOES.get(kind, f"takes {kind}")
+
+
+def at(*operations: Made | None) -> str:
+    """Return the lines of operations in brackets, with a space before; nothing where unknown."""
+    lines = [*dict.fromkeys(o.line for o in operations if o is not None and o.line)]
+    if not lines:
+        return ""
+    file = lines[0].split(":")[0]
+    short = [lines[0], *(x.removeprefix(f"{file}:") for x in lines[1:3])]
+    return f" ({' and '.join(short)})"
+
+
+def called(side: Side, number: int, known: float | None = None) -> str:
+    """Return what a value is: an input's name, a number, or what makes it, with its line."""
+    operation = side.maker(number)
+    while operation is not None and operation.moves and operation.inputs:
+        held = _number(side.values[number])
+        number = operation.inputs[0]
+        if number in side.leaves:
+            return side.leaves[number]
+        if held is not None and side.maker(number) is None:
+            return held
+        operation = side.maker(number)
+    if number in side.leaves:
+        return side.leaves[number]
+    if known is not None:
+        return written(known)
+    held = _number(side.values[number])
+    if operation is None:
+        return held if held is not None else "a constant"
+    what = operation.inside or SPOKEN.get(operation.kind, operation.kind)
+    return f"what {what} makes{at(operation)}"
+
+
+def _number(value: Any) -> str | None:
+    x = np.asarray(value)
+    if x.size and x.dtype.kind in "fiu" and np.all(x == x.flat[0]):
+        return written(float(x.flat[0]))
+    return None
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
