@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from parity.judge.cause import Kind
+from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Legs
 from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.exact import Exact
-from parity.where.alignment import places
+from parity.where.alignment import Aligned, aligned
 from parity.where.birth import Births
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
 from parity.why.conventions.search import explain
 from parity.why.detached import detached
+from parity.why.inside.explaining import explained
 from parity.why.smallest import smallest_case
 from parity.why.suspects import causes_of
 
@@ -39,17 +40,22 @@ def reasoned(
     if not failed:
         return section, []
     notes: list[str] = []
+    with telling(told, "looking for where the two part"):
+        found = _aligned(section, legs, problems)
     if any(row.verdict is Verdict.CONVENTION for row in failed):
         own = [p for solved in problems.values() for p in solved]
+        with telling(told, "looking for what is done otherwise there"):
+            known = _inside(legs, found, own, budget)
         with telling(told, "looking for what restores parity") as say:
-            section, said = _explained(section, legs, own, say, budget)
+            section, said = _explained(section, legs, own, say, budget, known)
         notes += said
     with telling(told, "looking for the cause of a wrong gradient"):
         section = _diagnosed(section, legs, problems)
     with telling(told, "looking for where the difference starts"):
         section = _born(section, Births(legs, problems))
         section, said = _placed(section, legs, problems[failed[0].batch][0])
-        section = _parted(section, legs, problems)
+        if section.start is None and found is not None:  # what names find decides
+            section = replace(section, places=found.places())
     unnamed = next(filter(_is_unnamed, section.rows), None)
     if unnamed is not None and budget.spent():
         notes.append(f"no smaller case was looked for: {budget}")
@@ -72,8 +78,9 @@ def _explained(
     problems: Sequence[Exact],
     told: Callable[[str], None],
     budget: Budget,
+    known: Sequence[Cause],
 ) -> tuple[Section, list[str]]:
-    found = explain(legs, problems, told, budget)
+    found = explain(legs, problems, told, budget, known)
     if not found.causes:
         said = f"no change that was tried restores parity ({found.tried})"
         return section, [said] if found.tried else []
@@ -119,13 +126,23 @@ def _born(section: Section, births: Births) -> Section:
     return replace(section, forward=forward, gradients=gradients)
 
 
-def _parted(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
-    """Return the section with where two functions part in float64, unless names have found it."""
+def _aligned(
+    section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]
+) -> Aligned | None:
+    """Return both sides as they ran in float64, and where they part, if an output differs."""
     apart = (Verdict.CONVENTION, Verdict.DIFFERENT)
     failed = [r for r in section.forward if r.dtype == "float64" and r.verdict in apart]
-    if section.start is not None or not failed:
-        return section
-    return replace(section, places=places(legs, problems[failed[0].batch][0].values))
+    return aligned(legs, problems[failed[0].batch][0].values) if failed else None
+
+
+def _inside(
+    legs: Legs, found: Aligned | None, problems: Sequence[Exact], budget: Budget
+) -> Sequence[Cause]:
+    """Return what one side does otherwise in the regions where the two part, if that is known."""
+    if found is None or budget.spent():
+        return ()
+    cause = explained(legs, found, [p.values for p in problems])
+    return () if cause is None else (cause,)
 
 
 def _placed(section: Section, legs: Legs, problem: Exact) -> tuple[Section, list[str]]:

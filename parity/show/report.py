@@ -5,6 +5,7 @@ Judges nothing: the rows come judged.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -114,6 +115,8 @@ class Report:
         placed = [place.sentence for section in self.sections for place in section.places[:1]]
         if not known and not (placed and first.verdict is Verdict.CONVENTION):
             known = [first.reason]  # that two functions differ is said by where they do
+        if known and re.search(r"\w:\d+", known[0]):
+            placed = []  # the cause has its line
         reason = "; ".join([*known[:1], *placed])
         return f"first in {part}{first.name}{also}{begins}: {reason}"
 

@@ -78,10 +78,12 @@ def explain(
     problems: Sequence[Problem],
     told: Callable[[str], None] = lambda what: None,
     budget: Budget | None = None,
+    known: Sequence[Cause] = (),
 ) -> Explanation:
     """Return the changes that restore parity between a pair's two functions, on all problems.
 
     Nothing where the two agree in float64 or there is but one. ``told`` hears how long searches go.
+    Where causes are ``known``, only what is quickly tried is said beside them.
     """
     if len(legs.pair.sides) < 2:
         return Explanation((), "")
@@ -94,8 +96,11 @@ def explain(
     rerun = Rerun(legs, [problems[first], *problems[:first], *problems[first + 1 :]])
     with rerun.exactly():
         search = _Search(rerun, told, budget or Budget())
-        search.run()
-    return Explanation((*search.facts, *search.found), search.tried())
+        if known:
+            search.brief()
+        else:
+            search.run()
+    return Explanation((*search.facts, *known, *search.found), search.tried())
 
 
 def _is_finite(problem: Problem) -> bool:
@@ -146,6 +151,12 @@ class _Search:
         if not self.found and (said := where_nothing_passes(self.rerun)):
             self.facts.append(replace(convention(said, ""), sentence=said))
 
+    def brief(self) -> None:
+        """Try what is quickest, and say what an input does not do, whatever is known."""
+        self._unused()
+        if not self._whole:
+            self._inside(self.sides)
+
     def tried(self) -> str:
         """Return what was tried and how often."""
         counted = ", ".join(f"{count} {what}" for what, count in self.counts.items())
@@ -179,11 +190,7 @@ class _Search:
         """Try single changes: inside the functions, then of their inputs if none was found."""
         rerun, parameters = self.rerun, self.parameters
         sides = self.sides if self.base is None else (self.base.side,)
-        self._try(
-            "constants of one side put into the other",
-            proposals.substituted(rerun, parameters, sides),
-        )
-        self._try("operations done the other way", proposals.otherwise(rerun, sides))
+        self._inside(sides)
         if not self.found:
             self._try("activations exchanged", swapped(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
@@ -203,6 +210,12 @@ class _Search:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
         if self.base is None and not self.found:
             self._try("arrays put together otherwise", proposals.put_together(rerun, sides))
+
+    def _inside(self, sides: Sequence[str]) -> None:
+        """Try the other side's constants, and operations done the other way."""
+        constants = proposals.substituted(self.rerun, self.parameters, sides)
+        self._try("constants of one side put into the other", constants)
+        self._try("operations done the other way", proposals.otherwise(self.rerun, sides))
 
     # trying
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,9 +28,10 @@ from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
 from parity.why.inside.steps import extra, missing
-from parity.why.inside.variables import variables
+from parity.why.inside.variables import exchanged, variables
 
-FAMILIES: tuple[Callable[[Ground], Iterator[Edit]], ...] = (
+Family = Callable[[Ground], Iterator[Edit]]
+FAMILIES: tuple[Family, ...] = (
     extra,
     kinds,
     masks,
@@ -40,19 +40,13 @@ FAMILIES: tuple[Callable[[Ground], Iterator[Edit]], ...] = (
     missing,
     orders,
     moves,
+    exchanged,
 )
-SECONDS = 6.0
+SECONDS = 5.0
 """Of the processor, in which changes are tried."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
 HINT = "Which of the two does your specification ask for?"
-
-
-class Found(NamedTuple):
-    """A change that makes a region agree, and whether all outputs agree by it alone."""
-
-    edit: Edit
-    whole: bool
 
 
 def explained(
@@ -86,20 +80,45 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
     """Return the changes that make all outputs agree, one a region or one for all."""
     grounds = [Ground(found.one, found.other, region) for region in found.regions]
     some: list[Edit] = []
+    for place in range(len(grounds)):
+        edit, whole = _of_region(grounds, place, end)
+        if whole and edit is not None:
+            return [edit]
+        some += [edit] if edit is not None else []
+    both = Edit("")
+    for edit in some:
+        both |= edit
+    if len(some) == len(grounds) and not _apart(grounds[0], both, NOTHING):
+        return some
+    return _for_all(grounds, end) if len(grounds) > 1 else []
+
+
+def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:
+    """Return one change that makes all outputs agree, nothing forced."""
     for place, ground in enumerate(grounds):
-        own: Edit | None = None
         rest = _rest(grounds, place)
-        for edit in _tried(ground, rest, end):
-            if len(grounds) == 1 or not _apart(ground, edit, NOTHING):
+        for edit in chain.from_iterable(_tried(ground, f, rest, end) for f in FAMILIES):
+            if not _apart(ground, edit, NOTHING):
                 return [edit]
+    return []
+
+
+def _of_region(grounds: Sequence[Ground], place: int, end: float) -> tuple[Edit | None, bool]:
+    """Return a change that makes a region agree, the others forced; whether it does without.
+
+    What does without is preferred where it says the same: it is done at more places.
+    """
+    ground, rest = grounds[place], _rest(grounds, place)
+    for family in FAMILIES:
+        own: Edit | None = None
+        for edit in _tried(ground, family, rest, end):
+            same = own is None or own.said == edit.said
+            if same and (len(grounds) == 1 or not _apart(ground, edit, NOTHING)):
+                return edit, True
             own = own or edit
-        some += [own] if own is not None else []
-    if len(some) < len(grounds):
-        return []
-    whole = some[0]
-    for more in some[1:]:
-        whole |= more
-    return some if not _apart(grounds[0], whole, NOTHING) else []
+        if own is not None:
+            return own, False
+    return None, False
 
 
 def _rest(grounds: Sequence[Ground], place: int) -> Forced:
@@ -110,10 +129,13 @@ def _rest(grounds: Sequence[Ground], place: int) -> Forced:
     return Forced(given, edges)
 
 
-def _tried(ground: Ground, rest: Forced, end: float) -> Iterator[Edit]:
+def _tried(ground: Ground, family: Family, rest: Forced, end: float) -> Iterator[Edit]:
     """Yield the changes after which all outputs agree, the other regions forced."""
-    for edit in chain.from_iterable(family(ground) for family in FAMILIES):
-        if time.process_time() > end:
+    proposed = family(ground)
+    while time.process_time() < end:
+        try:
+            edit = next(proposed)
+        except (StopIteration, *UNFIT):  # what is there was not made for what a family asks
             return
         if _is_near(ground, edit) and not _apart(ground, edit, rest):
             yield edit

@@ -7,7 +7,7 @@ shapes of both sides allow it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,18 +53,51 @@ class Way(NamedTuple):
 def moves(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads, arranged otherwise; alike chains together, then each."""
     every = [*points(ground)]
-    yield from _arranged(ground, every, True)
+    yield from _repeats(ground, every)
     ends = [p for p in every if p.index is not None and not p.operations[0].moves]
-    yield from _arranged(ground, [*ends, *(p for p in every if p not in ends)], False)
+    yield from _arranged(ground, [*ends, *(p for p in every if p not in ends)])
 
 
-def _arranged(ground: Ground, every: Sequence[Point], repeated: bool) -> Iterator[Edit]:
+def _repeats(ground: Ground, every: Sequence[Point]) -> Iterator[Edit]:
+    """Yield what is repeated on its way along an axis, each element for the whole, or tiled."""
+    recording = ground.one.recording
+    for chain in dict.fromkeys(tuple(_roots(ground.one, p.number)) for p in every):
+        shapes = [np.shape(ground.value(n)) for n in chain]
+        for (a, whole), (b, shape) in combinations(zip(chain, shapes, strict=True), 2):
+            grown = [k for k in range(len(whole)) if len(shape) == len(whole)
+                     and shape[k] > whole[k] > 1]  # fmt: skip
+            if (
+                len(grown) != 1
+                or np.prod(shape) * whole[grown[0]] != np.prod(whole) * shape[grown[0]]
+            ):
+                continue
+            times = shape[grown[0]] // whole[grown[0]]
+            if times * whole[grown[0]] != shape[grown[0]]:
+                continue
+            ways = [Way(whole, (), shape, times, grown[0], tiled) for tiled in (True, False)]
+            x, v = np.asarray(ground.value(a)), np.asarray(ground.value(b))
+            own = next((w for w in ways if np.array_equal(w(x), v)), None)
+            for way in ways:
+                if way != own:
+                    lines = at(*_lines(ground.one, b, a)), at(*_moving(ground)[-1:])
+                    said = (
+                        f"{ground.left} {_repeating(own)} {called(ground.one, a)}{lines[0]}, "
+                        f"{ground.right} {_repeating(way)} it{lines[1]}"
+                    )
+                    yield Edit(said, {recording.makers[b]: _from(a, way)})
+
+
+def _from(number: int, way: Way) -> Step:
+    return lambda read, values: way(values.ours(number))
+
+
+def _arranged(ground: Ground, every: Sequence[Point]) -> Iterator[Edit]:
     for point in every:
         for root in _roots(ground.one, point.number):
             x, v = np.asarray(ground.value(root)), np.asarray(ground.value(point.number))
             if x.dtype.kind not in "fc" or not 1 < x.size <= LARGEST or not v.ndim:
                 continue
-            if (x.size < v.size) != repeated:
+            if x.size != v.size:
                 continue
             own = _way_of(ground, root, point.number)
             alike = [p for p in every if _signature(ground, p) == _signature(ground, point)
@@ -184,16 +217,7 @@ def _ways(
 
 
 def _proposed(ground: Ground, whole: tuple[int, ...], shape: tuple[int, ...]) -> Iterator[Way]:
-    size, wanted = int(np.prod(whole)), int(np.prod(shape))
-    if size != wanted:
-        if wanted % size == 0:
-            times = wanted // size
-            fitting = [a for a in range(len(whole)) if len(shape) == len(whole)
-                       and shape[a] == times * whole[a]]  # fmt: skip
-            for axis in (*fitting, *range(len(whole))):
-                for tiled in (False, True):
-                    yield Way(whole, (), shape, times, axis, tiled)
-        return
+    size = int(np.prod(whole))
     for split in _splits(ground, whole, size):
         for order in permutations(range(len(split))):
             yield Way(split, order, shape)
@@ -232,8 +256,6 @@ def _said(ground: Ground, root: int, point: Point, own: Way | None, way: Way) ->
     mine, theirs = at(*_lines(ground.one, point.number, root)), at(*_moving(ground)[-1:])
     what, whole = called(ground.one, root), np.shape(ground.value(root))
     left, right = ground.left, ground.right
-    if way.times > 1 or (own is not None and own.times > 1):
-        return f"{left} {_repeating(own)} {what}{mine}, {right} {_repeating(way)} it{theirs}"
     if own is None:
         return f"{what} stands otherwise: {left}{mine}, {right} {_seen(way, whole)}{theirs}"
     if own.plain and way.split == whole:
@@ -251,10 +273,15 @@ def _said(ground: Ground, root: int, point: Point, own: Way | None, way: Way) ->
 
 def _seen(way: Way, whole: tuple[int, ...]) -> str:
     order = f"puts its axes in the order {list(way.order)}"
-    if way.split == whole:
-        return "takes it as it is" if way.plain else order
-    shape = f"({', '.join(map(str, way.split))})"
-    return f"sees it as {shape}" if way.plain else f"sees it as {shape} and {order}"
+    if way.split == whole and not way.plain:
+        return order
+    if way.plain:
+        return "takes it as it is" if way.shape == whole else f"sees it as {_shape(way.shape)}"
+    return f"sees it as {_shape(way.split)} and {order}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return f"({', '.join(map(str, shape))})"
 
 
 def _repeating(way: Way | None) -> str:

@@ -45,9 +45,8 @@ def _later(ground: Ground, place: int, i: int) -> Iterator[Edit]:
             continue
         said = _said(ground, operation, i, makes, "before", "after")
         for groups in _zipped(ground, place, end):
-            for terms in _subsets(_added(ground, way)) if len(groups) == 1 else [()]:
-                steps = {e: _after(ground, p, i, e, terms) for p, e in groups}
-                yield Edit(said, steps)
+            for chosen in _subsets(range(len(_added(ground, way)))):
+                yield Edit(said, {e: _after(ground, p, i, e, chosen) for p, e in groups})
 
 
 def _zipped(ground: Ground, place: int, end: int) -> Iterator[list[tuple[int, int]]]:
@@ -57,10 +56,13 @@ def _zipped(ground: Ground, place: int, end: int) -> Iterator[list[tuple[int, in
     yield [(place, end)]
 
 
-def _after(ground: Ground, place: int, i: int, end: int, terms: Sequence[int]) -> Step:
+def _after(ground: Ground, place: int, i: int, end: int, chosen: Sequence[int]) -> Step:
+    """Return an operation done later, but for the ``chosen`` ones of what is added on the way."""
     operation = ground.operation(place)
     first, last = operation.outputs[0], ground.operation(end).outputs[0]
     way = path(ground, first, last)
+    added = _added(ground, way)
+    terms = [added[k] for k in chosen if k < len(added)]
 
     def step(read: Any, values: Values) -> Any:
         given = [values.ours(n) for n in operation.inputs]

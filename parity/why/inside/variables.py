@@ -11,10 +11,10 @@ import numpy as np
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground
 from parity.why.inside.points import Point, points
-from parity.why.inside.words import at, called, does
+from parity.why.inside.words import at, called
 
 MOST_PARTS = 6
-BACK = 4
+BACK = 10
 """Steps back from what is read to where it was split."""
 
 
@@ -22,7 +22,6 @@ def variables(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads with another of its values in the place."""
     yield from _parts(ground)
     yield from _read(ground)
-    yield from _exchanged(ground)
 
 
 def _read(ground: Ground) -> Iterator[Edit]:
@@ -70,7 +69,7 @@ def _own(ground: Ground) -> dict[int, tuple[int, Any]]:
     return found
 
 
-def _exchanged(ground: Ground) -> Iterator[Edit]:
+def exchanged(ground: Ground) -> Iterator[Edit]:
     """Yield what two operations of the region read, each in the place of the other."""
     single = [
         point
@@ -90,8 +89,7 @@ def _exchanged(ground: Ground) -> Iterator[Edit]:
         lines = at(one.operations[0], other.operations[0])
         theirs = at(*ground.theirs_made[-1:])
         said = (
-            f"{names[0]} and {names[1]} are exchanged: {ground.left} {does(one.operations[0].kind)}"
-            f"{lines}, {ground.right}{theirs}"
+            f"{names[0]} and {names[1]} are exchanged: {ground.left}{lines}, {ground.right}{theirs}"
         )
         yield _by(said, one, other) | _by(said, other, one)
 

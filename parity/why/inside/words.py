@@ -65,7 +65,7 @@ def at(*operations: Made | None) -> str:
 def called(side: Side, number: int, known: float | None = None) -> str:
     """Return what a value is: an input's name, a number, or what makes it, with its line."""
     operation = side.maker(number)
-    while operation is not None and operation.moves and operation.inputs:
+    while operation is not None and operation.moves and len(operation.inputs) == 1:
         held = _number(side.values[number])
         number = operation.inputs[0]
         if number in side.leaves:
