@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 SCHEMA = "backprop-parity/notebook/1"
+LINE = re.compile(r"\w:\d+")
+"""A line of a file, in a sentence."""
 CHECK_SCHEMA = "backprop-parity/check/1"
 
 
@@ -115,8 +117,8 @@ class Report:
         placed = [place.sentence for section in self.sections for place in section.places[:1]]
         if not known and not (placed and first.verdict is Verdict.CONVENTION):
             known = [first.reason]  # that two functions differ is said by where they do
-        if known and re.search(r"\w:\d+", known[0]):
-            placed = []  # the cause has its line
+        if known and (LINE.search(known[0]) or not LINE.search(" ".join(placed))):
+            placed = []  # the cause has its line, or the place has none
         reason = "; ".join([*known[:1], *placed])
         return f"first in {part}{first.name}{also}{begins}: {reason}"
 

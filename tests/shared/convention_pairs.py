@@ -326,7 +326,7 @@ case(
     lambda p, g, m: p - 0.1 * (0.9 * m + g),
     lambda p, g, m: p - 0.1 * (0.9 * m + (1 - 0.9) * g),
     {k: (6,) for k in "pgm"},
-    "= 1 .*0.1|multiplied by 0.1",
+    "= 1 .*0.1|multiplied by 0.1|only torch multiplies by 0.1",
 )
 case(
     "Nesterov",
@@ -421,7 +421,7 @@ case(
     lambda x: _shuffled(x, 2),
     lambda x: F.pixel_shuffle(x, 2),
     {"x": (1, 12, 2, 3)},
-    "x is (interleaved in 3|no longer interleaved in 4) along axis 1",
+    "x is (interleaved in 3|no longer interleaved in 4) along axis 1|x stands otherwise.*axes",
 )
 case("rotation in halves or interleaved", _halves, _interleaved, {"x": (4, 6)}, "interleaved")
 case(
@@ -466,7 +466,7 @@ case(
     lambda q, k: jnp.einsum("hqd,hkd->hqk", q, jnp.repeat(k, 2, 0)),
     lambda q, k: torch.einsum("hqd,hkd->hqk", q, k.repeat(2, 1, 1)),
     {"q": (4, 3, 2), "k": (2, 5, 2)},
-    "q is interleaved in 2 along axis 0",
+    "repeats each element along axis 0 of k.*torch tiles axis 0",
 )
 case(
     "weights around zero or one",
@@ -480,7 +480,7 @@ case(
     lambda x: jnp.cumsum(x, 0) - x,
     lambda x: x.cumsum(0),
     X,
-    "has x for x - y",
+    "has x for x - y|only jax subtracts x",
 )
 
 # --- loops ---
@@ -526,7 +526,7 @@ case(
     lambda x, y: (jnp.exp(x) - y * x).mean(),
     lambda x, y: F.poisson_nll_loss(x, y, log_input=False),
     _rates,
-    "the exp of input x",
+    "the exp of input x|only torch takes log",
 )
 case(
     "poisson by hand",
@@ -547,14 +547,14 @@ case(
     lambda x, w: x + jnp.tanh(x @ w),
     lambda x, w: torch.tanh(x @ w),
     {"x": (4, 3), "w": (3, 3)},
-    "y for x . y",
+    "y for x . y|only jax adds x",
 )
 case(
     "gate",
     lambda x, w: x * jax.nn.sigmoid(x @ w),
     lambda x, w: x * (x @ w),
     {"x": (4, 3), "w": (3, 3)},
-    "x for sigmoid",
+    "x for sigmoid|only jax takes sigmoid",
 )
 case(
     "adagrad",

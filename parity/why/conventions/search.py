@@ -56,6 +56,12 @@ FEW = 8
 MOST_CONSTANTS = 24
 """Constants of one program that are turned two at a time."""
 
+LAYOUTS = frozenset("axes moves variables".split())
+"""Kinds of what is known inside a region that an input held otherwise may say as well."""
+
+EXCHANGED = "exchanged"
+"""The kind that says least: it does not keep the search from going on."""
+
 NAMED = 8
 """Changes that are named, where more restore parity."""
 
@@ -96,11 +102,13 @@ def explain(
     rerun = Rerun(legs, [problems[first], *problems[:first], *problems[first + 1 :]])
     with rerun.exactly():
         search = _Search(rerun, told, budget or Budget())
-        if known:
-            search.brief()
+        clear = [cause for cause in known if EXCHANGED not in cause.key]
+        if clear:
+            search.brief(any(LAYOUTS & {*cause.key.split()} for cause in clear))
         else:
             search.run()
-    return Explanation((*search.facts, *known, *search.found), search.tried())
+    found = (*known, *search.found) if clear else (*search.found, *known)
+    return Explanation((*search.facts, *found), search.tried())
 
 
 def _is_finite(problem: Problem) -> bool:
@@ -151,11 +159,14 @@ class _Search:
         if not self.found and (said := where_nothing_passes(self.rerun)):
             self.facts.append(replace(convention(said, ""), sentence=said))
 
-    def brief(self) -> None:
-        """Try what is quickest, and say what an input does not do, whatever is known."""
+    def brief(self, laid_out: bool) -> None:
+        """Try what is quickest besides what is known; inputs too where that is a layout."""
         self._unused()
-        if not self._whole:
-            self._inside(self.sides)
+        if self._whole:
+            return
+        self._inside(self.sides)
+        if laid_out and not self.found:
+            self._rearranged()
 
     def tried(self) -> str:
         """Return what was tried and how often."""
@@ -202,9 +213,7 @@ class _Search:
             self._try("operations put in or left out", changes)
         if self.found:
             return
-        self._try("inputs rearranged", proposals.rearrangements(rerun, sides))
-        if self.base is None:
-            self._try("several inputs rearranged alike", together(rerun, sides))
+        self._rearranged()
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
@@ -216,6 +225,13 @@ class _Search:
         constants = proposals.substituted(self.rerun, self.parameters, sides)
         self._try("constants of one side put into the other", constants)
         self._try("operations done the other way", proposals.otherwise(self.rerun, sides))
+
+    def _rearranged(self) -> None:
+        """Try inputs held otherwise, one or several alike."""
+        sides = self.sides if self.base is None else (self.base.side,)
+        self._try("inputs rearranged", proposals.rearrangements(self.rerun, sides))
+        if self.base is None:
+            self._try("several inputs rearranged alike", together(self.rerun, sides))
 
     # trying
 

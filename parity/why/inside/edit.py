@@ -41,11 +41,15 @@ class Edit:
     """By the place of an operation: what it makes."""
     reads: Mapping[tuple[int, int], Put] = field(default_factory=dict)
     """By the place of an operation, and which of its inputs: what is read."""
+    family: str = ""
+    """Which kinds of changes it is of."""
 
     def __or__(self, other: Edit) -> Edit:
         """Return both changes as one."""
         said = self.said if self.said == other.said else f"{self.said}; {other.said}"
-        return Edit(said, {**self.steps, **other.steps}, {**self.reads, **other.reads})
+        both = {**self.steps, **other.steps}, {**self.reads, **other.reads}
+        families = dict.fromkeys(filter(None, (self.family, other.family)))
+        return Edit(said.removeprefix("; "), *both, " ".join(families))
 
     @property
     def first(self) -> int:

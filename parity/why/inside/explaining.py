@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,7 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     moves,
     exchanged,
 )
-SECONDS = 5.0
+SECONDS = 4.0
 """Of the processor, in which changes are tried."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
@@ -73,7 +73,7 @@ def explained(
     if not held:
         return None
     evidence = f"then all outputs agree, on {held} sets of numbers"
-    return Cause(Kind.CONVENTION, edit.said, f"{edit.said}; the rest matches", HINT, evidence)
+    return Cause(Kind.CONVENTION, edit.family, f"{edit.said}; the rest matches", HINT, evidence)
 
 
 def _edits(found: Aligned, end: float) -> list[Edit]:
@@ -97,9 +97,10 @@ def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:
     """Return one change that makes all outputs agree, nothing forced."""
     for place, ground in enumerate(grounds):
         rest = _rest(grounds, place)
-        for edit in chain.from_iterable(_tried(ground, f, rest, end) for f in FAMILIES):
-            if not _apart(ground, edit, NOTHING):
-                return [edit]
+        for family in FAMILIES:
+            for edit in _tried(ground, family, rest, end):
+                if not _apart(ground, edit, NOTHING):
+                    return [replace(edit, family=family.__name__)]
     return []
 
 
@@ -112,6 +113,7 @@ def _of_region(grounds: Sequence[Ground], place: int, end: float) -> tuple[Edit 
     for family in FAMILIES:
         own: Edit | None = None
         for edit in _tried(ground, family, rest, end):
+            edit = replace(edit, family=family.__name__)
             same = own is None or own.said == edit.said
             if same and (len(grounds) == 1 or not _apart(ground, edit, NOTHING)):
                 return edit, True

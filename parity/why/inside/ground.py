@@ -20,6 +20,8 @@ from parity.where.region import Part, Region
 from parity.why.inside.edit import Step, Values
 
 MOST_AXES = 5
+MOST_ALIKE = 3
+"""Operations of one place in the code, of other turns or in one line, that are looked at."""
 CLOSE = 1e-9
 
 
@@ -142,11 +144,14 @@ class Ground:
             if made and made.line in lines and not made.moves and made.outputs not in seen:
                 seen.add(made.outputs)
                 own.append(made)
-        kept: dict[str, Made] = {}
+        kept: dict[str, list[Made]] = {}
         for o in own:
-            if o.outputs:
-                kept.setdefault(self.other.sites[1][o.outputs[0]], o)
-        return [*kept.values()]
+            if (
+                o.outputs
+                and len(kept.setdefault(self.other.sites[1][o.outputs[0]], [])) < MOST_ALIKE
+            ):
+                kept[self.other.sites[1][o.outputs[0]]].append(o)
+        return [o for alike in kept.values() for o in alike]
 
     def donors(self, number: int, places: Sequence[int]) -> Iterator[list[Step]]:
         """Yield what gives one of the second side's values, once for each operation of a group.

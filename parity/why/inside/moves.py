@@ -258,17 +258,38 @@ def _said(ground: Ground, root: int, point: Point, own: Way | None, way: Way) ->
     left, right = ground.left, ground.right
     if own is None:
         return f"{what} stands otherwise: {left}{mine}, {right} {_seen(way, whole)}{theirs}"
+    if own.plain and own.shape == whole and (how := _interleaved(way, whole)):
+        return f"only {right} has {what} {how}{theirs}"
+    if own.plain and own.shape == whole == way.split:
+        return f"only {right} {_turned(way, what)}{theirs}"
     if own.plain and way.split == whole:
         return (
             f"{left} reshapes {what} without moving its axes{mine}, {right} first puts them in "
             f"the order {list(way.order)}{theirs}"
         )
     if way.plain and own.split == whole:
-        return f"only {left} puts the axes of {what} in the order {list(own.order)}{mine}"
+        return f"only {left} {_turned(own, what)}{mine}"
     return (
         f"{what} stands otherwise: {left} {_seen(own, whole)}{mine}, {right} "
         f"{_seen(way, whole)}{theirs}"
     )
+
+
+def _turned(way: Way, what: str) -> str:
+    if len(way.split) == 2:
+        return f"has {what} transposed"
+    return f"has {what} with its axes in the order {list(way.order)}"
+
+
+def _interleaved(way: Way, whole: tuple[int, ...]) -> str:
+    """Return how a way interleaves one axis of an array; nothing where it does something else."""
+    moved = [k for k, axis in enumerate(way.order) if k != axis]
+    if way.shape != whole or len(moved) != 2 or moved[1] != moved[0] + 1:
+        return ""
+    axis, (a, b) = moved[0], way.split[moved[0] : moved[1] + 1]
+    if (*way.split[:axis], a * b, *way.split[axis + 2 :]) != whole:
+        return ""
+    return f"interleaved in {a} along axis {axis}"
 
 
 def _seen(way: Way, whole: tuple[int, ...]) -> str:

@@ -168,6 +168,8 @@ def _passed(ground: Ground, operation: Made) -> str:
         return "the convolution" if operation.kind == "convolution" else "the matrix product"
     known = [only(ground.value(n)) for n in operation.inputs]
     numbers = [c for c in known if c is not None]
+    if operation.kind == "maximum" and numbers == [0.0]:
+        return "relu"
     return f"it {does(operation.kind, written(numbers[0]))}" if numbers else _noun(operation)
 
 

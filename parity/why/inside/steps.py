@@ -59,9 +59,11 @@ def _instead(i: int, shape: tuple[int, ...]) -> Step:
 def _told(ground: Ground, operation: Made, i: int) -> str:
     """Return what an operation does to one of its operands."""
     if operation.kind == "where":
-        return "chooses by a mask"
+        return "masks"
     if operation.kind == "clamp":
         return "clips"
+    if operation.kind == "rev":
+        return f"flips {called(ground.one, operation.inputs[0])}"
     rest = [n for j, n in enumerate(operation.inputs) if j != i]
     if operation.kind == "maximum" and rest and only(ground.value(rest[0])) == 0:
         return "takes relu"
@@ -168,7 +170,7 @@ def _chosen(ground: Ground, operation: Made) -> Iterator[Form]:
         def function(x: Any, mask: Any, fill: float = fill, keep: bool = kept == one) -> Any:
             return np.where(np.asarray(mask, bool) == keep, x, fill)
 
-        yield Form(f"masks, with {written(fill)},", function, which)
+        yield Form(f"masks with {written(fill)}", function, which)
 
 
 def _by_a_number(kind: str, x: Any, out: Any) -> Iterator[Form]:
@@ -230,8 +232,9 @@ def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
     verb = "add" if scale > 0 else "sub"
     if kind in ("add", "sub"):
         yield Form(does(verb, times + called(side, second)), lambda x, d: x + scale * d, second)
-        more = "" if scale == 1 else f" and {written(scale)} of it"
-        yield Form(f"adds {called(side, first)}{more}", lambda x, d: d + scale * x, first)
+        scaled = "" if scale == 1 else f"multiplies by {written(scale)} and "
+        said = f"{scaled}adds {called(side, first)}"
+        yield Form(said, lambda x, d: d + scale * x, first)
     else:
         function = BINARY[kind]
         yield Form(does(kind, called(side, second)), function, second)

@@ -35,10 +35,11 @@ def _read(ground: Ground) -> Iterator[Edit]:
                 continue
             sources = ground.of_ours(number, point.places)
             if sources is not None:
+                own_line, theirs = at(point.operations[0]), called(ground.other, u)
+                line = "" if at(reader) in theirs else at(reader)
                 said = (
-                    f"{ground.left} reads {called(ground.one, point.number)} in "
-                    f"{_what(point)}{at(point.operations[0])} where {ground.right} reads "
-                    f"{called(ground.other, u)}{at(reader)}"
+                    f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
+                    f"{own_line} where {ground.right} reads {theirs}{line}"
                 )
                 yield point.edit(said, [_instead(s) for s in sources])
 

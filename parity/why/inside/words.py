@@ -13,6 +13,9 @@ from parity.why.conventions.spelling import written
 
 DOES = {
     "abs": "takes the absolute value",
+    "clamp": "clips",
+    "clamp_min": "clips",
+    "clamp_max": "clips",
     "cumprod": "takes the cumulative product",
     "cumsum": "takes the cumulative sum",
     "exp": "takes exp",
