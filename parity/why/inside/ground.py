@@ -75,7 +75,8 @@ class Ground:
         """
         every = [p for p in self._site(place) if self._alike(place, p)]
         here = [p for p in every if p in self.all]
-        groups = [*(self.in_turn(place, count) for count in self._counts), every, here, [place]]
+        turns = [self.in_turn(place, count) for count in self._counts]
+        groups = [*turns, every, here, [place], *(own[1:] for own in turns)]
         return [list(each) for each in dict.fromkeys(map(tuple, groups)) if each]
 
     def in_turn(self, place: int, count: int) -> list[int]:

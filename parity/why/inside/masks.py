@@ -14,8 +14,6 @@ from parity.why.inside.ground import Ground, only
 from parity.why.inside.points import points
 from parity.why.inside.words import at
 
-FILLS = (-np.inf, 0.0, -1e4, -1e9, -1e30, float(np.finfo(np.float32).min),
-         float(np.finfo(np.float64).min))  # fmt: skip
 SHIFTS = (-1, 1, -2, 2)
 
 
@@ -29,7 +27,7 @@ def masks(ground: Ground) -> Iterator[Edit]:
             for words, put in _of_mask(ground, x, own, theirs):
                 yield point.edit(words, [put] * len(point.places))
         elif point.operations[0].kind == "where" and (fill := only(x)) is not None:
-            for other in dict.fromkeys((*_numbers(ground), *FILLS)):
+            for other in dict.fromkeys(_numbers(ground)):
                 if other != fill:
                     said = (
                         f"where it is masked {ground.left} has {written(fill)}{own}, "
@@ -94,7 +92,12 @@ def _full(number: float) -> Put:
 
 
 def _numbers(ground: Ground) -> list[float]:
-    """Return the numbers that the second side's region holds."""
+    """Return the numbers that the second side's region holds, or fills with."""
+    side = ground.other
     every = [n for o in ground.theirs.operations for n in (*o.inputs, *o.outputs)]
-    values = (ground.other.values[n] for n in every)
+    values = [side.values[n] for n in every]
+    for o in ground.theirs.operations:
+        if o.kind == "masked_fill" and o.inputs:
+            x, y = side.values[o.inputs[0]], side.values[o.outputs[0]]
+            values.append(y[x != y] if np.shape(x) == np.shape(y) else None)
     return [c for x in values if x is not None and (c := only(x)) is not None]

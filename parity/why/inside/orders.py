@@ -13,6 +13,7 @@ from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Step, Values
 from parity.why.inside.ground import Ground, only
 from parity.why.inside.paths import along, path
+from parity.why.inside.steps import forms
 from parity.why.inside.words import at, called, does
 
 MOVABLE = frozenset(
@@ -21,6 +22,18 @@ MOVABLE = frozenset(
 )
 """What is done number by number."""
 PRODUCTS = frozenset("convolution dot_general".split())
+SAME = {
+    "add": ("addmm", "baddbmm", "convolution", "sub"),
+    "div": ("mul", "reciprocal"),
+    "maximum": ("relu", "clamp_min"),
+    "mul": ("addcmul", "div"),
+    "rsqrt": ("sqrt", "pow"),
+    "sqrt": ("rsqrt", "pow"),
+    "square": ("pow", "mul"),
+}
+"""What the other side may do it by."""
+CHOOSING = frozenset("eq ge gt le lt ne select_and_scatter_add sign sort where".split())
+"""Past which nothing is moved: that two orders are equal then, is an accident."""
 MOST_ADDED = 4
 
 
@@ -30,6 +43,8 @@ def orders(ground: Ground) -> Iterator[Edit]:
         operation = ground.operation(place)
         if operation.kind in MOVABLE:
             for i in range(len(operation.inputs)):
+                if not _also(ground, operation, i):
+                    continue
                 yield from _later(ground, place, i)
                 yield from _earlier(ground, place, i)
 
@@ -41,7 +56,7 @@ def _later(ground: Ground, place: int, i: int) -> Iterator[Edit]:
         last = ground.operation(end).outputs[0]
         way = path(ground, first, last)
         makes = [ground.operation(p) for p in way if not ground.operation(p).moves]
-        if not makes:
+        if not makes or any(o.kind in CHOOSING for o in makes):
             continue
         said = _said(ground, operation, i, makes, "before", "after")
         for groups in _zipped(ground, place, end):
@@ -106,7 +121,11 @@ def _earlier(ground: Ground, place: int, i: int) -> Iterator[Edit]:
                 continue
             way = path(ground, other.outputs[0], operation.inputs[i])
             makes = [other, *(ground.operation(p) for p in way if not ground.operation(p).moves)]
-            if other.moves or (not way and other.outputs[0] != operation.inputs[i]):
+            if (
+                other.moves
+                or any(o.kind in CHOOSING for o in makes)
+                or (not way and other.outputs[0] != operation.inputs[i])
+            ):
                 continue
             said = _said(ground, operation, i, makes, "after", "before")
             for groups in _zipped(ground, before, place):
@@ -144,21 +163,34 @@ def _ahead(ground: Ground, place: int, i: int, before: int, j: int) -> Step:
     return step
 
 
+def _does(ground: Ground, operation: Made, i: int) -> str:
+    """Return what an operation does to one of its operands."""
+    rest = [n for j, n in enumerate(operation.inputs) if j != i]
+    if operation.kind == "maximum" and rest and only(ground.value(rest[0])) == 0:
+        return "takes relu"
+    return does(operation.kind, called(ground.one, rest[0]) if rest else "")
+
+
+def _also(ground: Ground, operation: Made, i: int) -> list[Made]:
+    """Return what does the same on the second side: nothing may be said of what it does not do."""
+    alike = {operation.kind, *SAME.get(operation.kind, ())}
+    found = [o for o in (*ground.theirs_made, *ground.theirs.readers) if o.kind in alike]
+    numbers = [only(ground.value(n)) for j, n in enumerate(operation.inputs) if j != i]
+    if operation.kind == "maximum" or not numbers or numbers[0] is None:
+        return found
+    said = does(operation.kind, written(numbers[0]))
+    return [o for o in found if any(form.said == said for form in forms(ground, o))]
+
+
 def _said(
     ground: Ground, operation: Made, i: int, makes: Sequence[Made], own: str, others: str
 ) -> str:
-    rest = [n for j, n in enumerate(operation.inputs) if j != i]
-    operand = called(ground.one, rest[0]) if rest else ""
-    what = does(operation.kind, operand)
-    if operation.kind == "maximum" and rest and only(ground.value(rest[0])) == 0:
-        what = "takes relu"
     product = next((o for o in makes if o.kind in PRODUCTS), None)
     passed = product or makes[-1]
-    theirs = [o for o in ground.theirs_made if o.kind == operation.kind or (
-        "relu" in o.kind and "relu" in what)]  # fmt: skip
+    theirs = _also(ground, operation, i)
     return (
-        f"{ground.left} {what} {own} {_passed(ground, passed)}{at(operation, passed)}, "
-        f"{ground.right} {others}{at(*theirs[:1])}"
+        f"{ground.left} {_does(ground, operation, i)} {own} {_passed(ground, passed)}"
+        f"{at(operation, passed)}, {ground.right} {others}{at(*theirs[:1])}"
     )
 
 

@@ -40,6 +40,8 @@ def extra(ground: Ground) -> Iterator[Edit]:
 def _passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> bool:
     x, made = ground.value(operation.inputs[i]), ground.value(operation.outputs[0])
     kinds = getattr(x, "dtype", None), getattr(made, "dtype", None)
+    if getattr(made, "dtype", np.dtype("O")).kind not in "fcb":
+        return False  # what is done to an index says nothing to a reader
     if kinds[0] != kinds[1] or (i and operation.kind in FIRST_ONLY):
         return False
     return np.shape(x) == shape or (np.ndim(x) > 0 and _fits(np.shape(x), shape))
@@ -233,6 +235,8 @@ def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
     if kind in ("add", "sub"):
         yield Form(does(verb, times + called(side, second)), lambda x, d: x + scale * d, second)
         scaled = "" if scale == 1 else f"multiplies by {written(scale)} and "
+        if scaled and scale != -1:
+            yield Form(f"multiplies by {written(scale)}", lambda x: scale * x)
         said = f"{scaled}adds {called(side, first)}"
         yield Form(said, lambda x, d: d + scale * x, first)
     else:
