@@ -234,10 +234,10 @@ def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
     verb = "add" if scale > 0 else "sub"
     if kind in ("add", "sub"):
         yield Form(does(verb, times + called(side, second)), lambda x, d: x + scale * d, second)
-        scaled = "" if scale == 1 else f"multiplies by {written(scale)} and "
-        if scaled and scale != -1:
+        if abs(scale) != 1:
             yield Form(f"multiplies by {written(scale)}", lambda x: scale * x)
-        said = f"{scaled}adds {called(side, first)}"
+        onto = "" if scale == 1 else f" to {written(scale)} times it"
+        said = f"adds {called(side, first)}{onto}"
         yield Form(said, lambda x, d: d + scale * x, first)
     else:
         function = BINARY[kind]
