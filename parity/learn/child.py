@@ -52,6 +52,8 @@ def main(file: str, framework: str) -> None:
     pipe = os.dup(1)
     os.dup2(2, 1)  # what a learner prints is no answer
     side = importlib.import_module(f"parity.frameworks.{framework}_side")
+    with side.exactly(np.dtype(np.float64)):  # what is done once is done before any clock runs
+        side.widened(lambda x: x * 1.0)(*side.from_numpy((np.zeros(1),)))
     wire.send(pipe, {"ready": True}, {})
     _forbid_autodiff(framework)
     _bound_memory()
@@ -102,12 +104,10 @@ def _called(
     dtype = np.dtype(np.float64 if wide else np.float32)
     with side.exactly(dtype):
         tensors = dict(zip(names, side.from_numpy(tuple(arrays.values())), strict=True))
-        given = [said["sizes"].get(name, tensors.get(name)) for name in said["order"]]
-        called: Callable[..., Any] = side.widened(function) if wide else function
-        if said["compiled"]:
-            called = side.compiled(_bound(function, said["order"], said["sizes"]))
-            given = [x for name, x in zip(said["order"], given, strict=True) if name in tensors]
-        value = called(*given)
+        called = _bound(function, said["order"], said["sizes"])
+        called = side.compiled(called) if said["compiled"] else called
+        called = side.widened(called) if wide and not said["compiled"] else called
+        value = called(*tensors.values())
         if not type(value).__module__.startswith(framework):
             kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
             kind = kind.removeprefix("builtins.")

@@ -17,7 +17,7 @@ import numpy as np
 from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Exercise, Step, course
-from parity.learn.submission import FailureError, Remote, Submission
+from parity.learn.submission import CALL, FailureError, Remote, Submission
 from parity.learn.telling import why
 from parity.makemore import network_walk
 from parity.why.variants import Formula
@@ -43,10 +43,13 @@ class Course(NamedTuple):
     sizes: dict[str, int]
 
 
-def judged(exercise: Exercise, file: Path, framework: str) -> list[Judged]:
-    """Judge every step of a learner's file; a file that cannot be loaded fails in all of them."""
+def judged(exercise: Exercise, file: Path, framework: str, seconds: float = CALL) -> list[Judged]:
+    """Judge every step of a learner's file; a file that cannot be loaded fails in all of them.
+
+    A call of the learner's may take so many ``seconds``.
+    """
     try:
-        with Submission(file, framework) as submission:
+        with Submission(file, framework, seconds) as submission:
             held = _course(exercise.name)
             return [_step(exercise, step, submission, held) for step in exercise.steps]
     except FailureError as failure:
@@ -95,6 +98,12 @@ def _call(
     for key, x in changed.items():
         values[key] = x
     return value
+
+
+def right_values(exercise: Exercise, step: Step) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return what a step may read, by name, and the gradient that it should return."""
+    bench = _course(exercise.name).bench
+    return _given(bench, step.gradient), bench.answers[step.gradient].right
 
 
 def _some(names: set[str]) -> str:
