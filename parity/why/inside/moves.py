@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,37 +17,13 @@ from parity.where.parting import Side
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground, near
 from parity.why.inside.points import Point, points
+from parity.why.inside.ways import Way, repeating, told
 from parity.why.inside.words import at, called
 
 MOST_AXES = 6
 MOST = 800
 """Ways of one chain that are tried."""
 LARGEST = 200_000
-
-
-class Way(NamedTuple):
-    """Seen in a shape, its axes in an order, then in the shape that is read; or repeated."""
-
-    split: tuple[int, ...]
-    order: tuple[int, ...]
-    shape: tuple[int, ...]
-    times: int = 1
-    axis: int = -1
-    tiled: bool = False
-
-    def __call__(self, x: Any) -> Any:
-        """Return an array so arranged."""
-        x = np.asarray(x)
-        if self.times > 1:
-            x = (np.tile(x, [self.times if a == self.axis else 1 for a in range(x.ndim)])
-                 if self.tiled else np.repeat(x, self.times, self.axis))  # fmt: skip
-            return x.reshape(self.shape)
-        return x.reshape(self.split).transpose(self.order).reshape(self.shape)
-
-    @property
-    def plain(self) -> bool:
-        """Whether no axis changes its place."""
-        return self.times == 1 and self.order == tuple(range(len(self.split)))
 
 
 def moves(ground: Ground) -> Iterator[Edit]:
@@ -81,8 +57,8 @@ def _repeats(ground: Ground, every: Sequence[Point]) -> Iterator[Edit]:
                 if way != own:
                     lines = at(*_lines(ground.one, b, a)), at(*_moving(ground)[-1:])
                     said = (
-                        f"{ground.left} {_repeating(own)} {called(ground.one, a)}{lines[0]}, "
-                        f"{ground.right} {_repeating(way)} it{lines[1]}"
+                        f"{ground.left} {repeating(own)} {called(ground.one, a)}{lines[0]}, "
+                        f"{ground.right} {repeating(way)} it{lines[1]}"
                     )
                     yield Edit(said, {recording.makers[b]: _from(a, way)})
 
@@ -255,64 +231,7 @@ def _way_of(ground: Ground, root: int, number: int) -> Way | None:
 def _said(ground: Ground, root: int, point: Point, own: Way | None, way: Way) -> str:
     mine, theirs = at(*_lines(ground.one, point.number, root)), at(*_moving(ground)[-1:])
     what, whole = called(ground.one, root), np.shape(ground.value(root))
-    left, right = ground.left, ground.right
-    if own is None:
-        return f"{what} stands otherwise: {left}{mine}, {right} {_seen(way, whole)}{theirs}"
-    if own.plain and own.shape == whole and (how := _interleaved(way, whole)):
-        return f"only {right} has {what} {how}{theirs}"
-    if own.plain and own.shape == whole == way.split:
-        return f"only {right} {_turned(way, what)}{theirs}"
-    if own.plain and way.split == whole:
-        return (
-            f"{left} reshapes {what} without moving its axes{mine}, {right} first puts them in "
-            f"the order {list(way.order)}{theirs}"
-        )
-    if way.plain and own.split == whole:
-        return f"only {left} {_turned(own, what)}{mine}"
-    return (
-        f"{what} stands otherwise: {left} {_seen(own, whole)}{mine}, {right} "
-        f"{_seen(way, whole)}{theirs}"
-    )
-
-
-def _turned(way: Way, what: str) -> str:
-    if len(way.split) == 2:
-        return f"has {what} transposed"
-    return f"has {what} with its axes in the order {list(way.order)}"
-
-
-def _interleaved(way: Way, whole: tuple[int, ...]) -> str:
-    """Return how a way interleaves one axis of an array; nothing where it does something else."""
-    moved = [k for k, axis in enumerate(way.order) if k != axis]
-    if way.shape != whole or len(moved) != 2 or moved[1] != moved[0] + 1:
-        return ""
-    axis, (a, b) = moved[0], way.split[moved[0] : moved[1] + 1]
-    if (*way.split[:axis], a * b, *way.split[axis + 2 :]) != whole:
-        return ""
-    return f"interleaved in {a} along axis {axis}"
-
-
-def _seen(way: Way, whole: tuple[int, ...]) -> str:
-    order = f"puts its axes in the order {list(way.order)}"
-    if way.split == whole and not way.plain:
-        return order
-    if way.plain:
-        return "takes it as it is" if way.shape == whole else f"sees it as {_shape(way.shape)}"
-    return f"sees it as {_shape(way.split)} and {order}"
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"({', '.join(map(str, shape))})"
-
-
-def _repeating(way: Way | None) -> str:
-    if way is None or way.times == 1:
-        return "takes"
-    return (
-        f"tiles axis {way.axis} of"
-        if way.tiled
-        else f"repeats each element along axis {way.axis} of"
-    )
+    return told((ground.left, mine), (ground.right, theirs), what, whole, own, way)
 
 
 def _moving(ground: Ground) -> list[Made]:
