@@ -92,11 +92,27 @@ OTHER_ORDERS: tuple[Callable[[Legs, Problem], Further | None], ...] = (
 def _reordered(
     legs: Legs, problem: Problem, order: Callable[[np.ndarray], np.ndarray]
 ) -> Further | None:
-    leaves = [*problem.values[: len(legs.arguments.names)]]
+    leaves = _with_rows(problem.values[: len(legs.arguments.names)], order)
+    return None if leaves is None else _solved(legs, problem, leaves)
+
+
+def _with_rows(
+    values: Sequence[np.ndarray], order: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, ...] | None:
+    """Return inputs with the rows of whole numbers in another order; None where there are none."""
+    leaves = [*values]
     whole = [i for i, x in enumerate(leaves) if x.dtype.kind in "iub" and x.ndim and x.size > 1]
     for i in whole:
         leaves[i] = leaves[i][order(leaves[i])]
-    return _solved(legs, problem, tuple(leaves)) if whole else None
+    return tuple(leaves) if whole else None
+
+
+def shuffled_leaves(
+    legs: Legs, values: Sequence[np.ndarray], seed: int
+) -> tuple[np.ndarray, ...] | None:
+    """Return the inputs with the rows of whole numbers shuffled; None where there are none."""
+    count = len(legs.arguments.names)
+    return _with_rows(values[:count], lambda x: np.random.default_rng(seed).permutation(len(x)))
 
 
 def other_shape(legs: Legs, problem: Problem) -> Further | None:

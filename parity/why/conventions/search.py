@@ -165,6 +165,8 @@ class _Search:
         if self._whole:
             return
         self._inside(self.sides)
+        if not self.found:
+            self._try("activations exchanged", swapped(self.rerun, self.sides))
         if laid_out and not self.found:
             self._rearranged()
 

@@ -19,7 +19,7 @@ from parity.where.alignment import Aligned, aligned
 from parity.where.parting import Side, apart
 from parity.where.region import Forced
 from parity.where.regions import UNFIT
-from parity.why.conventions.further import SEED, other_leaves
+from parity.why.conventions.further import SEED, other_leaves, shuffled_leaves
 from parity.why.inside.axes import axes
 from parity.why.inside.edit import NOTHING, Edit, replayed
 from parity.why.inside.ground import Ground
@@ -42,10 +42,12 @@ FAMILIES: tuple[Family, ...] = (
     moves,
     exchanged,
 )
-SECONDS = 4.0
+SECONDS = 6.0
 """Of the processor, in which changes are tried."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
+ORDERS = 4
+"""Orders of the rows of whole numbers, likewise."""
 HINT = "Which of the two does your specification ask for?"
 
 
@@ -171,18 +173,33 @@ def _differ(one: Side, other: Side, edit: Edit, forced: Forced) -> bool:
 
 
 def _holds(legs: Legs, found: Aligned, edit: Edit, values: Sequence[Sequence[np.ndarray]]) -> int:
-    """Return on how many sets of numbers all outputs agree with it; 0 if on one they do not."""
+    """Return on how many sets of numbers all outputs agree with it; 0 if on one they do not.
+
+    Labels and masks that no seed changes may stand in a lucky order: they are shuffled as well.
+    """
     others = [other_leaves(legs, values[0], SEED + k) for k in range(OTHERS)]
     count = 1
     for leaves in (*values[1:], *filter(None, others)):
-        new = aligned(legs, leaves, 0.0, 1)
-        if new is None or not (_alike(found.one, new.one) and _alike(found.other, new.other)):
+        agrees = _agrees_on(legs, found, edit, leaves)
+        if not agrees:
             return 0
-        with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
-            if _differ(new.one, new.other, edit, NOTHING):
-                return 0
         count += 1
+    orders = [shuffled_leaves(legs, values[0], SEED + k) for k in range(ORDERS)]
+    if any(_agrees_on(legs, found, edit, leaves) is False for leaves in filter(None, orders)):
+        return 0
     return count if count > 1 else 0
+
+
+def _agrees_on(legs: Legs, found: Aligned, edit: Edit, leaves: Sequence[np.ndarray]) -> bool | None:
+    """Return whether all outputs agree with a change on other numbers; None where that differs.
+
+    Where a side cannot be run on them, or does other operations, nothing is learnt.
+    """
+    new = aligned(legs, leaves, 0.0, 1)
+    if new is None or not (_alike(found.one, new.one) and _alike(found.other, new.other)):
+        return None
+    with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
+        return not _differ(new.one, new.other, edit, NOTHING)
 
 
 def _alike(one: Side, other: Side) -> bool:
