@@ -74,7 +74,7 @@ INVERTED = {
     ),
     "a mask that fills": (
         lambda x, mask: jnp.where(mask, x, 0.0) @ x.T,
-        lambda x, mask: x.masked_fill(mask, 0.0) @ x.T, masked, "has input mask inverted",
+        lambda x, mask: x.masked_fill(mask, 0.0) @ x.T, masked, "the mask is inverted",
     ),
     "a mask of a mean": (
         lambda x, mask: jnp.where(mask[:, None], x, 0.0).sum(0) / mask.sum(),

@@ -156,6 +156,10 @@ class _Search:
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
             if not self.found:
                 stage()
+        self._dead_rows()
+
+    def _dead_rows(self) -> None:
+        """Say where the sides differ, if that is in rows that a mask empties alone."""
         if not self.found and (said := where_nothing_passes(self.rerun)):
             self.facts.append(replace(convention(said, ""), sentence=said))
 
@@ -169,6 +173,7 @@ class _Search:
             self._try("activations exchanged", swapped(self.rerun, self.sides))
         if laid_out and not self.found:
             self._rearranged()
+        self._dead_rows()
 
     def tried(self) -> str:
         """Return what was tried and how often."""
