@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.judge.kinks import NEAR, SLACK, Kink
-from parity.judge.slopes import COARSE, FINE, Slope, Vector, slope
+from parity.judge.slopes import COARSE, FINE, UNKNOWN, Slope, Vector, slope
 from parity.judge.witness import Witness
 
 STEEPEST = 2.0**-44
@@ -160,6 +160,8 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
         for finest in (COARSE, FINE):  # the accused is looked at more closely
             with np.errstate(all="ignore"):
                 found = slope(witness.loss, problem.x, along, finest=finest)
+                if np.isnan(claimed) and not np.isfinite(found.value):
+                    found = _inwards(witness.loss, problem.x, along)
             off = abs(claimed - found.value)
             right = off <= 8 * found.resolution or off <= 0.01 * spread
             if right:
@@ -174,6 +176,13 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
         if not right and not _between(witness.loss, problem.x, along, claimed):
             return Asked(Answer.WRONG, coarsest, told, tuple(slopes))
     return Asked(answer, coarsest, told, tuple(slopes))
+
+
+def _inwards(loss: Callable[[Vector], float], x: Vector, along: Vector) -> Slope:
+    """Return the slope into the domain, at its edge: no gradient is NaN where there is one."""
+    sides = [slope(loss, x, along, ahead) for ahead in (1, -1)]
+    known = [s for s in sides if s.resolution <= 2.0**-10 * abs(s.value)]
+    return known[0] if len(known) == 1 else UNKNOWN
 
 
 def _masked(problem: Problem) -> dict[str, Vector]:

@@ -68,7 +68,8 @@ class Disputes:
         if finding.kink:
             looked = int(tensor.apart().sum())
             if wrong:
-                reason = f"a kink, and {wrong} gives no value between the gradients nearby: {said}"
+                gives = f"{wrong} {'gives' if len(finding.wrong) == 1 else 'give'} no value"
+                reason = f"a kink, and {gives} between the gradients nearby: {said}"
                 return Verdict.DIFFERENT, reason, finding.wrong
             some = f", {finding.looked} examined" if finding.looked < looked else ""
             reason = f"no derivative in {looked} places{some}, all values right: {said}"

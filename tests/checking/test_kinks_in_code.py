@@ -125,14 +125,14 @@ RIGHT = {
     "the best of equal columns": (
         lambda x, w: lax.top_k(x @ w, 2)[0],
         lambda x, w: (x @ w).sort(1).values[:, -2:].flip(1),
-        lambda rng: {"x": rng.integers(-2, 3, (3, 4)) * 1.0,
+        lambda rng: {"x": rng.normal(size=(3, 4)),
                      "w": np.repeat(rng.integers(-2, 3, (4, 2)) * 1.0, 3, 1)},
     ),
     "the hardest of a batch": (
         hardest, hardest_torch,
-        lambda rng: {"x": rng.integers(0, 2, (6, 2)) * 1.0, "y": np.array([0, 0, 1, 1, 2, 2])},
+        lambda rng: {"x": rng.permutation(6)[:, None] * 1.0, "y": np.array([0, 0, 1, 1, 2, 2])},
     ),
-    "a projection": (simplex, simplex_torch, fixed(x=[0.5, 0.5, 0.0, -0.5, -1.0])),
+    "a projection": (simplex, simplex_torch, fixed(x=[0.5, 0.5, -0.25, -0.25, -1.0])),
     "total variation": (
         lambda x: jnp.abs(jnp.diff(x)).sum(),
         lambda x: torch.where(x.diff() >= 0, x.diff(), -x.diff()).sum(),
