@@ -1,4 +1,4 @@
-"""Further code with a narrow float in it, and with steep slopes, constrained inputs, inner gradients.
+"""Further code with a narrow float in it, steep slopes, constrained inputs, gradients inside.
 
 Every expectation was written before the code was run on it.
 """
