@@ -56,11 +56,6 @@ def streams(m, mean):
     return run
 
 
-def blocks(keys):
-    made = {k: torch.nn.Linear(3, 3) for k in keys} | {"norm": torch.nn.LayerNorm(3)}
-    return torch.nn.ModuleDict(made).double()
-
-
 class Tower(torch.nn.Module):
     """Layers that share one line of the user's code."""
 
@@ -85,6 +80,10 @@ def normed(x, eps):
     y = x - x.mean(-1, keepdims=True)
     return y / jnp.sqrt((y * y).mean(-1, keepdims=True) + eps)
 
+
+TOWER = Tower(torch.nn.LeakyReLU())
+BLOCKS = torch.nn.ModuleDict({"norm": torch.nn.LayerNorm(3)}).double()
+SEQUENCE = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ELU())
 
 NAMED = {
     "a pool padded at its end": (
@@ -148,17 +147,17 @@ NAMED = {
     ),
     "a slope inside a tower": (
         lambda x: tower(x, 0.2),
-        lambda x, net=Tower(torch.nn.LeakyReLU()): net(x), {"x": (4, 3)},
+        lambda x: TOWER(x), {"x": (4, 3)},
         r"test_ports_of_blocks.py:\d+ \(layers.2, LeakyReLU\)",
     ),
     "a norm among linears": (
         lambda x, w: normed(x @ w.T, 1e-3),
-        lambda x, w, net=blocks("ab"): net["norm"](x @ w.T), {"x": (4, 3), "w": (3, 3)},
+        lambda x, w: BLOCKS["norm"](x @ w.T), {"x": (4, 3), "w": (3, 3)},
         r"test_ports_of_blocks.py:\d+ \(LayerNorm\)",
     ),
     "an alpha in a sequence": (
         lambda x: jnp.where(jnp.sin(x) > 0, jnp.sin(x), 0.5 * jnp.expm1(jnp.sin(x))),
-        lambda x, net=torch.nn.Sequential(torch.nn.Identity(), torch.nn.ELU()): net(x.sin()),
+        lambda x: SEQUENCE(x.sin()),
         {"x": (4, 3)}, r"\(1, ELU\)",
     ),
     "keys in another order": (
