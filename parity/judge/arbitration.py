@@ -7,7 +7,7 @@ Numbers in, opinions out: knows no framework, and votes for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations
@@ -60,6 +60,8 @@ class Problem:
     """How far rounding may move each gradient."""
     mirrored: Callable[[Vector], Vector] | None = None
     """Transposes every square matrix among the inputs; None where there is none in dispute."""
+    factorising: Collection[str] = ()
+    """Witnesses in whose forward a factorisation reads one triangle of a matrix."""
 
 
 class Answer(Enum):
@@ -193,7 +195,9 @@ def _asked_symmetrically(problem: Problem, witness: Witness, before: Answer) -> 
     """Return the answer along symmetric changes of the matrices, and whether it is a pardon.
 
     A factorisation reads one triangle and has the gradient of symmetric matrices: that is no slope
-    along one entry. Where a change of one entry leaves the domain, there is no other slope at all.
+    along one entry. It may be one of a matrix that is made of the input, and its gradient need not
+    be symmetric; but one triangle of it alone is not pardoned, which a transposed gradient is.
+    Where a change of one entry leaves the domain, there is no other slope at all.
     """
     assert problem.mirrored is not None
     mirrored, entries = problem.mirrored, np.arange(1.0, problem.x.size + 1)
@@ -212,10 +216,11 @@ def _asked_symmetrically(problem: Problem, witness: Witness, before: Answer) -> 
     if before is Answer.UNKNOWN:
         return answer, False
     claim = problem.gradients[witness.name]
+    sides = [both & side for side in (above, below)]
+    if witness.name in problem.factorising:
+        return before, all(np.any(claim[side] != 0) for side in sides)
     alike = np.abs(claim - mirrored(claim)) <= 2 * problem.blur
-    pardoned = bool(np.all(alike[both])) and any(
-        _unread(problem, witness, both & side) for side in (above, below)
-    )
+    pardoned = bool(np.all(alike[both])) and any(_unread(problem, witness, s) for s in sides)
     return before, pardoned
 
 

@@ -22,6 +22,8 @@ class Withheld(NamedTuple):
     detaches: bool = False
     padding: frozenset[tuple[int, tuple[int, ...]]] = frozenset()
     """Rows that are left without gradient, and the shape of the table."""
+    factorises: bool = False
+    """A factorisation that reads one triangle of a matrix is in it."""
 
 
 def on_purpose(row: Row, tensor: Tensor, withheld: Mapping[str, Withheld]) -> Row:

@@ -342,6 +342,7 @@ INNER = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 @pytest.mark.parametrize("name", few(INNER, "a gradient of each example"))
 def test_gradients_taken_inside_are_differentiated(name):
     report = judged(*INNER[name])

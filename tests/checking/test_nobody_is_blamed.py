@@ -244,14 +244,16 @@ def axes(rng):
 
 
 ORDERS = {
-    "a half turn": (lambda x: jnp.tanh(jnp.roll(x, 2)), torch.tanh, {"x": (9,)}, "rolled"),
+    "a half turn": (
+        lambda x: jnp.tanh(jnp.roll(x, 2)), torch.tanh, {"x": (9,)}, "rolled|concatenation",
+    ),
     "evens, then odds": (
         lambda x: jnp.concatenate([jnp.sin(x)[::2], jnp.sin(x)[1::2]]), torch.sin, {"x": (8,)},
         "interleaved",
     ),
     "halves exchanged": (
         lambda x: jnp.concatenate([x[4:] ** 2, x[:4] ** 2]), lambda x: x**2, {"x": (8,)},
-        "rolled|blocks",
+        "rolled|blocks|concatenation",
     ),
     "the other sign in one axis": (
         lambda x: jnp.abs(jnp.fft.fft2(x)) ** 2,
