@@ -237,7 +237,7 @@ NAMED = {
     ),
     "the first column's": (
         Pair(jax=Rule(columns, columns_first), inputs={"x": (4, 3)}),
-        r"cos\(x\) \* g`|g\[None\]",
+        r"cos\(x\) \* g`|g\[None\]|its first slice of axis 0 is taken for all",
     ),
     "letters of the result": (
         Pair(torch=Rule(bilinear, bilinear_back),
