@@ -15,9 +15,10 @@ ONE_TRIANGLE = {"cholesky", "eigh"}
 
 
 def withheld(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Withheld:
-    """Return whether ``function`` stops a gradient, and whether it factorises."""
+    """Return whether ``function`` stops a gradient, factorises, or has a rule of its own."""
     names = {*_names(jax.make_jaxpr(function)(*inputs).jaxpr)}
-    return Withheld("stop_gradient" in names, factorises=not names.isdisjoint(ONE_TRIANGLE))
+    own = any(name.startswith("custom_vjp_call") for name in names)
+    return Withheld("stop_gradient" in names, frozenset(), bool(names & ONE_TRIANGLE), own)
 
 
 def _names(jaxpr: Any) -> Iterator[str]:

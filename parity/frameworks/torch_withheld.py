@@ -34,7 +34,10 @@ class _Noted(TorchDispatchMode):
 
 
 def withheld(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Withheld:
-    """Return what ``function`` detaches and factorises, and the padding rows of its tables."""
+    """Return what ``function`` detaches and factorises, the padding rows of its tables, its rules.
+
+    It returns {name: tensor}.
+    """
     try:
         with torch.no_grad(), _Noted() as noted:
             function(*inputs)
@@ -42,4 +45,21 @@ def withheld(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Withheld:
         with torch.enable_grad(), _Noted() as noted:
             function(*inputs)
         noted.detaches = False
-    return Withheld(noted.detaches, frozenset(noted.padding), noted.factorises)
+    own = _has_a_rule(function, inputs)
+    return Withheld(noted.detaches, frozenset(noted.padding), noted.factorises, own)
+
+
+def _has_a_rule(function: Callable[..., Any], inputs: tuple[Any, ...]) -> bool:
+    """Return whether a torch.autograd.Function lies on the way back from the outputs."""
+    with torch.enable_grad():
+        out = function(*inputs)
+    nodes = [x.grad_fn for x in out.values() if x.grad_fn is not None]
+    seen = {*nodes}
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        above = {held for held, _ in node.next_functions if held is not None} - seen
+        seen |= above
+        nodes += above
+    return False

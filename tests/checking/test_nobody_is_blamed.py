@@ -155,6 +155,24 @@ def quantised_torch(x, s):
     return (whole + (whole.round() - whole).detach()) * s
 
 
+class Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.round()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+@jax.custom_vjp
+def sign(x):
+    return jnp.sign(x)
+
+
+sign.defvjp(lambda x: (jnp.sign(x), x), lambda x, g: (g * (jnp.abs(x) < 1),))
+
+
 ESTIMATES = {
     "hard choices": (hard, hard_torch, {"x": (3, 4), "noise": (3, 4)}, "jax"),
     "quantised by hand": (
@@ -167,6 +185,10 @@ ESTIMATES = {
         ),
         {"x": (3, 5)}, "torch",
     ),
+    "a rule that rounds": (
+        lambda x: jnp.round(3 * x) / 3, lambda x: Rounded.apply(3 * x) / 3, {"x": (4,)}, "torch",
+    ),
+    "a rule for a sign": (sign, torch.sign, {"x": (4,)}, "jax"),
 }  # fmt: skip
 
 
@@ -175,7 +197,25 @@ def test_who_is_meant_by_an_estimator_is_not_known(name):
     jax_side, torch_side, inputs, side = ESTIMATES[name]
     report = judged(jax_side, torch_side, inputs)
     assert report.verdict == "different"
-    assert report.fault().startswith(f"fault: undecided; {side} detaches on purpose"), report.text()
+    fault = report.fault()
+    assert fault.startswith(f"fault: undecided; {side} "), report.text()
+    assert fault.endswith("on purpose, and who is meant is unknown")
+
+
+def test_a_rule_that_forgets_a_mask_is_still_blamed():
+    """Its gradient is wrong exactly where the function does not move; elsewhere it does."""
+
+    class Forgetful(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return F.relu(x)
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    report = judged(jax.nn.relu, Forgetful.apply, fixed(x=[0.5, -1.0, 2.0, -0.25]))
+    assert report.fault() == "fault: torch", report.text()
 
 
 def ids(rng):
