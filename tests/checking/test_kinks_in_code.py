@@ -151,7 +151,7 @@ def judged(jax_side, torch_side, inputs, dtype="float64"):
     return str(report.verdict), report
 
 
-@pytest.mark.parametrize("name", few(RIGHT, "a running maximum", "two clips"))
+@pytest.mark.parametrize("name", few(RIGHT, "two clips"))
 def test_right_values_pass(name):
     found, report = judged(*RIGHT[name])
     assert found in ("kink", "rounding", "identical"), report.text()
@@ -249,7 +249,7 @@ SMOOTH = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(SMOOTH, "the same with a clamp", "sine over its angle"))
+@pytest.mark.parametrize("name", few(SMOOTH, "products up to here, by logarithms"))
 def test_a_smooth_point_is_not_called_a_kink(name):
     jax_side, torch_side, side, inputs = SMOOTH[name]
     found, report = judged(jax_side, torch_side, inputs)

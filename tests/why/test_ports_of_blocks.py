@@ -76,13 +76,7 @@ def tower(x, slope=0.01):
     return jax.nn.sigmoid(jax.nn.leaky_relu(h, slope))
 
 
-def normed(x, eps):
-    y = x - x.mean(-1, keepdims=True)
-    return y / jnp.sqrt((y * y).mean(-1, keepdims=True) + eps)
-
-
 TOWER = Tower(torch.nn.LeakyReLU())
-BLOCKS = torch.nn.ModuleDict({"norm": torch.nn.LayerNorm(3)}).double()
 SEQUENCE = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ELU())
 
 NAMED = {
@@ -93,10 +87,6 @@ NAMED = {
     "reflected ends": (
         convolved, lambda x, w: F.conv1d(F.pad(x, (1, 1), mode="reflect"), w),
         {"x": (1, 2, 6), "w": (3, 2, 3)}, "reflect",
-    ),
-    "another smooth activation": (
-        perceptron(jax.nn.silu), perceptron(F.mish), {"x": (4, 3), "w": (3, 5), "v": (5, 2)},
-        "silu for mish|mish for silu",
     ),
     "a hard activation": (
         perceptron(jax.nn.sigmoid), perceptron(F.hardsigmoid),
@@ -150,11 +140,6 @@ NAMED = {
         lambda x: TOWER(x), {"x": (4, 3)},
         r"test_ports_of_blocks.py:\d+ \(layers.2, LeakyReLU\)",
     ),
-    "a norm among linears": (
-        lambda x, w: normed(x @ w.T, 1e-3),
-        lambda x, w: BLOCKS["norm"](x @ w.T), {"x": (4, 3), "w": (3, 3)},
-        r"test_ports_of_blocks.py:\d+ \(LayerNorm\)",
-    ),
     "an alpha in a sequence": (
         lambda x: jnp.where(jnp.sin(x) > 0, jnp.sin(x), 0.5 * jnp.expm1(jnp.sin(x))),
         lambda x: SEQUENCE(x.sin()),
@@ -168,12 +153,13 @@ NAMED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(NAMED, "a leaf that is not used", "keys in another order"))
-def test_what_is_otherwise_is_named(name):
+@pytest.mark.parametrize("name", few(NAMED, "a leaf that is not used"))
+def test_what_is_otherwise_is_named(name, capfd):
     jax_side, torch_side, inputs, says = NAMED[name]
     report = check(Pair(jax=jax_side, torch=torch_side, inputs=inputs), dtypes=["float64"])
     assert report.verdict == "convention", report.text()
     assert not any("please report" in note for note in report.notes), report.notes
+    assert capfd.readouterr().err == ""  # XLA says what it thinks of a program there
     said = [c.sentence for row in report.rows for c in row.causes]
     assert any(re.search(says, sentence) for sentence in said), report.text()
 
@@ -208,10 +194,11 @@ CROOKED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(CROOKED, "an outer product the other way"))
-def test_no_layout_ends_a_search(name):
+@pytest.mark.parametrize("name", few(CROOKED))
+def test_no_layout_ends_a_search(name, capfd):
     jax_side, torch_side, inputs = CROOKED[name]
     pair = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
     report = check(pair, dtypes=["float64"], budget=10)
     assert report.verdict == "convention", report.text()
     assert not any("please report" in note for note in report.notes), report.notes
+    assert capfd.readouterr().err == ""  # XLA says what it thinks of a program there

@@ -258,7 +258,7 @@ NAMED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(NAMED, "scores for probabilities", "one class alone"))
+@pytest.mark.parametrize("name", few(NAMED, "one class alone"))
 def test_the_slip_is_named(name):
     pair, says = NAMED[name]
     report = check(pair, dtypes=["float64"])
