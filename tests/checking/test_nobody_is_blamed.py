@@ -123,6 +123,7 @@ def test_what_torch_has_no_gradient_of_is_compared_without(name):
         assert {row.name for section in report.sections for row in section.gradients} == graded
 
 
+@pytest.mark.full
 def test_a_wrong_step_of_a_dictionary_is_found():
     def wrong(p, g):
         return rmsprop_torch(p, {"w": g["w"], "b": -g["b"]})
