@@ -39,7 +39,7 @@ def reasoned(
     if not failed:
         return section, []
     notes: list[str] = []
-    if any(row.verdict is Verdict.CONVENTION for row in failed):
+    if any(row.verdict is Verdict.CONVENTION and not row.causes for row in failed):
         own = [p for solved in problems.values() for p in solved]
         with telling(told, "looking for what restores parity") as say:
             section, said = _explained(section, legs, own, say, budget)

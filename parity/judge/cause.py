@@ -32,6 +32,7 @@ class Kind(StrEnum):
     OFFSET = "offset"
     EDIT = "edit"
     CONSTANT = "constant"
+    CONVERSION = "conversion"
     CONVENTION = "convention"
     UNKNOWN = "unknown"
 

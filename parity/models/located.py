@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from parity.models.layout import Joined, Layout, Piece
+from parity.models.layout import Joined, Layout, Piece, whole
 
 ABSENT, AMBIGUOUS = -2, -1
 
@@ -55,7 +55,27 @@ def located(leaf: np.ndarray, table: Table) -> Layout | None:
     found = solved(places, table, leaf.shape)
     if found is None or not np.array_equal(found.of(table.tensors), leaf):
         return None
-    return found
+    return _usual(found, table, leaf.shape)
+
+
+USUAL = {4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
+"""The axes of a channels-last kernel among those of torch's."""
+
+
+def _usual(layout: Layout, table: Table, into: tuple[int, ...]) -> Layout:
+    """Return a layout as it is usually written, where axes of length 1 leave a choice."""
+    if not isinstance(layout, Piece) or layout.turned or 1 not in into:
+        return layout
+    shape = table.tensors[layout.source].shape
+    if len(shape) != len(into) or math.prod(shape) != math.prod(into):
+        return layout
+    numbers = {layout.source: np.arange(math.prod(shape)).reshape(shape)}
+    for order in (tuple(range(len(shape))), USUAL.get(len(shape), tuple(range(len(shape))))):
+        usual = whole(layout.source, shape, order, into)
+        same = tuple(shape[a] for a in order) == into
+        if same and np.array_equal(usual.of(numbers), layout.of(numbers)):
+            return usual
+    return layout
 
 
 def solved(places: np.ndarray, table: Table, shape: tuple[int, ...]) -> Layout | None:

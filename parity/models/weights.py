@@ -207,7 +207,7 @@ class _Matching:
         for leaf, options in scores.items():
             for score, layout in options:
                 rivals.setdefault(layout.sources(), []).append((score, leaf))
-        for part, how in ((1, Decided.STRUCTURE), (2, Decided.ORDER), (3, Decided.NAME)):
+        for part, how in enumerate(DECIDING, 1):
             for leaf, options in scores.items():
                 best = options[0][0][:part]
                 top = [layout for score, layout in options if score[:part] == best]
@@ -231,7 +231,7 @@ class _Matching:
         if not near and self._is_in_several(leaf):
             return False
         left = [x for x in self.options[leaf] if not self._is_taken(x, self.surely)]
-        sure = self._places(sure=True)
+        sure = self._places([Decided.NAME, Decided.ORDER])
         at = [x.sources() for x in left if round(sure.near(x.sources()[0], leaf), 3) >= near]
         return len({*at}) <= 1
 
@@ -242,11 +242,12 @@ class _Matching:
             return True
         return sum((y == x.flat[0]).any() for y in self.torch.values()) > 1
 
-    def _places(self, sure: bool) -> Places:
+    def _places(self, without: Sequence[Decided]) -> Places:
+        """Return the places of what is matched, but not of what was decided in these ways."""
         return Places(
             (name, leaf)
             for leaf, match in self.matches.items()
-            if not (sure and match.decided.guess)
+            if match.decided not in without
             for name in match.layout.sources()
         )
 
@@ -261,8 +262,9 @@ class _Matching:
         return layouts[0], False
 
     def _scores(self) -> dict[str, list[tuple[Score, Layout]]]:
-        """Return each leaf's options, the likeliest first: by place, sure and guessed, and name."""
-        sure, every = self._places(sure=True), self._places(sure=False)
+        """Return each leaf's options, the likeliest first: by place, then as `DECIDING` says."""
+        sure = self._places([Decided.NAME, Decided.ORDER])
+        named, every = self._places([Decided.ORDER]), self._places([])
         scores = {}
         for leaf, options in [*self.options.items()]:
             free = [x for x in options if not self._is_taken(x, self.taken)]
@@ -272,9 +274,9 @@ class _Matching:
             found = []
             for layout in free or options:
                 name = layout.sources()[0]
-                near, nearer = sure.near(name, leaf), every.near(name, leaf)
-                score = round(near, 3), round(nearer, 3), round(alike(name, leaf), 3)
-                found.append((score, layout))
+                near = sure.near(name, leaf), named.near(name, leaf)
+                score = *near, alike(name, leaf), every.near(name, leaf)
+                found.append((tuple(round(x, 3) for x in score), layout))
             scores[leaf] = sorted(found, key=lambda x: x[0], reverse=True)
         return scores
 
@@ -283,7 +285,9 @@ class _Matching:
         return any(taken[name][places].any() for name, places in read.items())
 
 
-Score = tuple[float, float, float]
+Score = tuple[float, ...]
+DECIDING = (Decided.STRUCTURE, Decided.NAME, Decided.NAME, Decided.ORDER)
+"""What decides: a place that is sure, one that was guessed by name, the name, a guessed place."""
 
 
 def _held(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -1,0 +1,279 @@
+"""Other conversions of weights, the likeliest mistakes first, each in words.
+
+Proposes; `conversion.py` runs them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.judge.cause import Cause, Kind
+from parity.models import candidates
+from parity.models.layout import Layout, Piece, pieces, told
+from parity.models.likeness import alike, steps
+from parity.models.sides import Whole
+from parity.models.weights import Match
+
+Make = Callable[[Mapping[str, Any]], np.ndarray]
+GATES = (4, 3, 2)
+"""Parts that a matrix may have for as many gates, or queries, keys and values."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Leaves that are made otherwise."""
+
+    leaves: Mapping[str, Make]
+    words: Mapping[str, str]
+    """For each leaf: what it holds, and what it would have to."""
+    joint: str = ""
+    """What is said of them together, where one sentence does."""
+    end: str = ""
+
+    def without(self, leaf: str) -> Change:
+        """Return the change without one leaf."""
+        rest = {name: make for name, make in self.leaves.items() if name != leaf}
+        return replace(self, leaves=rest)
+
+    def cause(self, whole: Whole) -> Cause:
+        """Return it as the cause of a difference."""
+        said = [self.words[leaf] for leaf in self.leaves]
+        more = f", and {len(said) - 2} more alike" if len(said) > 2 else ""
+        sentence = f"{' and '.join(said[:2])}{more}{self.end}"
+        if self.joint:
+            names = [*self.leaves]
+            listed = " and ".join(names[:2]) + (f" and {len(names) - 2} more" * (len(names) > 2))
+            sentence = f"{listed} {self.joint}"
+        key = " ".join(self.leaves)
+        hint = "How is each weight laid out where it is used, and where it came from?"
+        return Cause(Kind.CONVERSION, key, f"{sentence}, all outputs agree", hint)
+
+
+class Turn(NamedTuple):
+    """One tensor of torch's laid out otherwise."""
+
+    key: tuple[Any, ...]
+    words: str
+    of: Callable[[np.ndarray], np.ndarray]
+
+
+Turned = tuple[tuple[str, ...], Turn]
+"""Which of a leaf's tensors are laid out otherwise, and how."""
+
+
+def changes(whole: Whole) -> Iterator[Change]:
+    """Yield other conversions, those of few leaves and of common mistakes first."""
+    yield from _fed(whole)
+    yield from _exchanged(whole)
+    turns = {leaf: [*_turns(whole, match)] for leaf, match in whole.weights.matches.items()}
+    for wanted in ("transposed", "blocks", "interleaved"):
+        keys: dict[tuple[Any, ...], dict[str, Turned]] = {}
+        for leaf, found in turns.items():
+            for sources, turn in found:
+                if turn.key[0] == wanted:
+                    keys.setdefault(turn.key, {}).setdefault(leaf, (sources, turn))
+        for key, leaves in keys.items():
+            for group in _groups(leaves):
+                yield _turned(whole, {leaf: leaves[leaf] for leaf in group}, key)
+
+
+def _groups(leaves: Mapping[str, Turned]) -> Iterator[tuple[str, ...]]:
+    """Yield leaves alone, then by module, by name whatever the number of the layer, and all."""
+    seen = set()
+    by: list[dict[Any, list[str]]] = [{}, {}, {}]
+    for leaf, (sources, _) in leaves.items():
+        by[0].setdefault(steps(sources[0])[:-1], []).append(leaf)
+        by[1].setdefault(re.sub(r"\d+", "", sources[0]), []).append(leaf)
+        by[2].setdefault("", []).append(leaf)
+    every: list[tuple[str, ...]] = [(leaf,) for leaf in leaves]
+    every += [tuple(group) for grouping in by for group in grouping.values()]
+    for group in every:
+        if group not in seen:
+            seen.add(group)
+            yield group
+
+
+def _turned(whole: Whole, leaves: Mapping[str, Turned], key: tuple[Any, ...]) -> Change:
+    made, words = {}, {}
+    for leaf, (sources, turn) in leaves.items():
+        layout = whole.weights.matches[leaf].layout
+        made[leaf] = _after(layout, sources, turn)
+        words[leaf] = _said(whole, leaf, layout, sources[0], turn)
+    joint = ""
+    if key[0] == "blocks":
+        joint = f"{_verb(made)} {key[1]} blocks in torch's order; in the order {list(key[2])}"
+    return Change(made, words, joint)
+
+
+def _verb(made: Mapping[str, Any]) -> str:
+    return "holds" if len(made) == 1 else "hold"
+
+
+def _after(layout: Layout, sources: tuple[str, ...], turn: Turn) -> Make:
+    def make(tensors: Mapping[str, Any]) -> np.ndarray:
+        turned = {source: turn.of(tensors[source]) for source in sources}
+        return np.asarray(layout.of({**tensors, **turned}))
+
+    return make
+
+
+def _said(whole: Whole, leaf: str, layout: Layout, source: str, turn: Turn) -> str:
+    shape = whole.weights.shapes[source]
+    holds = f"{leaf} holds {source} {list(shape)} {told(layout, whole.weights.shapes, source)}"
+    simple = isinstance(layout, Piece) and layout.shape == shape and len(shape) == 2
+    if turn.key[0] == "transposed" and simple and isinstance(layout, Piece):
+        other = "as it is" if layout.order == (1, 0) else "transposed"
+        alike = _neighbours(whole, leaf, other)
+        return f"{holds}{alike}; {other}"
+    return f"{holds}; with {source} {turn.words} first"
+
+
+def _neighbours(whole: Whole, leaf: str, other: str) -> str:
+    """Say that leaves of the same name that are no squares are laid out otherwise, if all are."""
+    shapes = whole.weights.shapes
+    rest = [
+        told(match.layout, shapes)
+        for name, match in whole.weights.matches.items()
+        if steps(name)[-1] == steps(leaf)[-1]
+        and isinstance(match.layout, Piece)
+        and len({*match.layout.shape}) == 2 == len(match.layout.shape)
+    ]
+    return ", unlike its neighbours" if rest and {*rest} == {other} else ""
+
+
+def _turns(whole: Whole, match: Match) -> Iterator[Turned]:
+    """Yield what may have been done to a leaf's tensors: to all that are joined in it, or to one.
+
+    Gates are in all of them; nobody reorders a half.
+    """
+    sources = tuple(dict.fromkeys(match.layout.sources()))
+    shapes = whole.weights.shapes
+    for turn in turns_of(shapes[sources[0]]):
+        if turn.key[0] == "blocks" and all(
+            shapes[x][:1] == shapes[sources[0]][:1] for x in sources
+        ):
+            yield sources, turn
+    for source in sources:
+        yield from (
+            ((source,), turn) for turn in turns_of(shapes[source]) if turn.key[0] != "blocks"
+        )
+
+
+def turns_of(shape: Sequence[int]) -> Iterator[Turn]:
+    """Yield what a tensor of this shape may have been taken for."""
+    for a in range(len(shape)):
+        for b in range(a + 1, len(shape)):
+            if shape[a] == shape[b] > 1:
+                words = "transposed" if len(shape) == 2 else f"with axes {a} and {b} exchanged"
+                yield Turn(("transposed", a, b), words, _swap(a, b))
+    if len(shape) > 2 and max(shape[2:]) > 1:
+        axes = tuple(range(2, len(shape)))
+        yield Turn(("transposed", "turned"), "with its kernel turned", _flip(axes))
+    if not shape:
+        return
+    for parts in GATES:
+        if shape[0] % parts == 0 and shape[0] > parts:
+            for order in [*permutations(range(parts))][1:]:
+                words = f"in {parts} blocks in the order {list(order)}"
+                yield Turn(("blocks", parts, order), words, _blocks(parts, order))
+    for axis in range(min(len(shape), 2)):
+        for outer in range(2, shape[axis] // 2 + 1):
+            if shape[axis] % outer == 0:
+                words = f"with axis {axis} seen as [{outer}, {shape[axis] // outer}] and exchanged"
+                key = ("interleaved", axis, outer, shape[axis])
+                yield Turn(key, words, _interleaved(axis, outer))
+
+
+def _swap(a: int, b: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: x.swapaxes(a, b)
+
+
+def _flip(axes: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: np.flip(x, axes)
+
+
+def _blocks(parts: int, order: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda x: np.concatenate([np.split(x, parts)[i] for i in order])
+
+
+def _interleaved(axis: int, outer: int) -> Callable[[np.ndarray], np.ndarray]:
+    def of(x: np.ndarray) -> np.ndarray:
+        front = np.moveaxis(x, axis, 0)
+        mixed = front.reshape(outer, -1, *front.shape[1:]).swapaxes(0, 1).reshape(front.shape)
+        return np.moveaxis(mixed, 0, axis)
+
+    return of
+
+
+def _fed(whole: Whole) -> Iterator[Change]:
+    """Yield leaves that hold numbers of their own, with torch's tensors in them."""
+    weights, tensors = whole.weights, whole.torch.tensors
+    options: dict[str, list[tuple[str, Piece]]] = {}
+    for leaf in weights.unfed:
+        into = whole.jax.tensors[leaf].shape
+        names = sorted(tensors, key=lambda n: (n not in weights.unread, -alike(n, leaf)))
+        for name in names:
+            usual = candidates.by_shape(name, leaf, tensors[name].shape, into)
+            made = candidates.plain(name, tensors[name].shape, into) if usual else ()
+            rest = [x for x in made if x != usual]
+            options.setdefault(leaf, []).extend((name, x) for x in (usual, *rest) if x)
+    if len(options) > 1:
+        yield _feeding(whole, {leaf: found[0] for leaf, found in options.items() if found})
+    for leaf, found in options.items():
+        for option in found:
+            yield _feeding(whole, {leaf: option})
+
+
+def _feeding(whole: Whole, fed: Mapping[str, tuple[str, Piece]]) -> Change:
+    made: dict[str, Make] = {}
+    words = {}
+    for leaf, (name, piece) in fed.items():
+        made[leaf] = _of(piece)
+        also = [other for other, first in whole.torch.shared.items() if first == name]
+        tied = f", which torch ties to {' and '.join(also)}," if also else ""
+        how = piece.told(whole.torch.tensors[name].shape)
+        words[leaf] = f"{leaf} holds numbers of its own; with {name}{tied} {how} in it"
+    return Change(made, words)
+
+
+def _of(layout: Layout) -> Make:
+    return lambda tensors: np.asarray(layout.of(tensors))
+
+
+def _exchanged(whole: Whole) -> Iterator[Change]:
+    """Yield leaves that hold each other's tensors by their names: alone, and module by module."""
+    matches = whole.weights.matches
+    single = {leaf: m for leaf, m in matches.items() if len(pieces(m.layout)) == 1}
+    modules: dict[tuple[Any, Any], dict[str, str]] = {}
+    for one, first in single.items():
+        for other, second in single.items():
+            if one >= other or whole.jax.tensors[one].shape != whole.jax.tensors[other].shape:
+                continue
+            a, b = first.layout.sources()[0], second.layout.sources()[0]
+            if a == b:
+                continue
+            if alike(a, other) + alike(b, one) > alike(a, one) + alike(b, other):
+                yield _exchange(matches, {one: other})
+            if steps(one)[-1] == steps(other)[-1]:
+                modules.setdefault((steps(one)[:-1], steps(other)[:-1]), {})[one] = other
+    for both in modules.values():
+        if len(both) > 1:
+            yield _exchange(matches, both)
+
+
+def _exchange(matches: Mapping[str, Match], both: Mapping[str, str]) -> Change:
+    made: dict[str, Make] = {}
+    words: dict[str, str] = {}
+    for one, other in both.items():
+        a, b = matches[one].layout, matches[other].layout
+        made |= {one: _of(b), other: _of(a)}
+        words |= {
+            leaf: f"{leaf} holds {layout.sources()[0]}" for leaf, layout in ((one, a), (other, b))
+        }
+    return Change(made, words, end="; exchanged")
