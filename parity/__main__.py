@@ -15,6 +15,7 @@ import typer
 
 from parity.commands.check import check
 from parity.commands.evaluate import evaluate
+from parity.commands.match import match
 from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
@@ -26,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, notebook, train, evaluate, sample, reproduce, selftest):
+for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
     app.command("eval" if command is evaluate else None)(command)
 
 

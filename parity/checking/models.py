@@ -64,9 +64,7 @@ def explained(
 
 
 def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:
-    inside = {name for name in models.torch.buffers if not weights.of(name)}
-    said = [*weights.unfed.values()]
-    said += [sentence for name, sentence in weights.unread.items() if name not in inside]
+    said = [*weights.unfed.values(), *models.lacking.values()]
     for name in models.torch.tensors:
         leaves = [match.leaf for match in weights.of(name) if match.layout.sources() == (name,)]
         whole = [x for x in leaves if models.jax.tensors[x].size == models.torch.tensors[name].size]

@@ -30,29 +30,31 @@ class Change:
     """Leaves that are made otherwise."""
 
     leaves: Mapping[str, Make]
-    words: Mapping[str, str]
-    """For each leaf: what it holds, and what it would have to."""
-    joint: str = ""
-    """What is said of them together, where one sentence does."""
-    end: str = ""
+    holds: Mapping[str, str]
+    """What each leaf holds now, as a sentence."""
+    instead: str
+    """What would be right."""
+    alike: bool = True
+    """Whether the sentence about the first leaf says enough about all."""
 
     def without(self, leaf: str) -> Change:
         """Return the change without one leaf."""
         rest = {name: make for name, make in self.leaves.items() if name != leaf}
         return replace(self, leaves=rest)
 
-    def cause(self, whole: Whole) -> Cause:
+    def cause(self) -> Cause:
         """Return it as the cause of a difference."""
-        said = [self.words[leaf] for leaf in self.leaves]
-        more = f", and {len(said) - 2} more alike" if len(said) > 2 else ""
-        sentence = f"{' and '.join(said[:2])}{more}{self.end}"
-        if self.joint:
-            names = [*self.leaves]
-            listed = " and ".join(names[:2]) + (f" and {len(names) - 2} more" * (len(names) > 2))
-            sentence = f"{listed} {self.joint}"
-        key = " ".join(self.leaves)
-        hint = "How is each weight laid out where it is used, and where it came from?"
-        return Cause(Kind.CONVERSION, key, f"{sentence}, all outputs agree", hint)
+        first, *rest = [*self.leaves]
+        said = self.holds[first]
+        if rest and self.alike:
+            more = f" and {len(rest) - 2} more" if len(rest) > 2 else ""
+            said += f", and so {'does' if len(rest) == 1 else 'do'} {' and '.join(rest[:2])}{more}"
+        elif rest:
+            said = " and ".join([said, *(self.holds[leaf] for leaf in rest[:3])])
+            said += f" and {len(rest) - 3} more" if len(rest) > 3 else ""
+        hint = "How is each weight laid out where it came from, and how where it is used?"
+        sentence = f"{said}; {self.instead}, all outputs agree"
+        return Cause(Kind.CONVERSION, " ".join(self.leaves), sentence, hint)
 
 
 class Turn(NamedTuple):
@@ -100,19 +102,16 @@ def _groups(leaves: Mapping[str, Turned]) -> Iterator[tuple[str, ...]]:
 
 
 def _turned(whole: Whole, leaves: Mapping[str, Turned], key: tuple[Any, ...]) -> Change:
-    made, words = {}, {}
+    made, holds, instead = {}, {}, ""
     for leaf, (sources, turn) in leaves.items():
         layout = whole.weights.matches[leaf].layout
         made[leaf] = _after(layout, sources, turn)
-        words[leaf] = _said(whole, leaf, layout, sources[0], turn)
-    joint = ""
+        holds[leaf], other = _said(whole, leaf, layout, sources[0], turn)
+        instead = instead or other
     if key[0] == "blocks":
-        joint = f"{_verb(made)} {key[1]} blocks in torch's order; in the order {list(key[2])}"
-    return Change(made, words, joint)
-
-
-def _verb(made: Mapping[str, Any]) -> str:
-    return "holds" if len(made) == 1 else "hold"
+        holds = {leaf: f"{leaf} holds its {key[1]} blocks in torch's order" for leaf in made}
+        instead = f"in the order {list(key[2])}"
+    return Change(made, holds, instead)
 
 
 def _after(layout: Layout, sources: tuple[str, ...], turn: Turn) -> Make:
@@ -123,15 +122,15 @@ def _after(layout: Layout, sources: tuple[str, ...], turn: Turn) -> Make:
     return make
 
 
-def _said(whole: Whole, leaf: str, layout: Layout, source: str, turn: Turn) -> str:
+def _said(whole: Whole, leaf: str, layout: Layout, source: str, turn: Turn) -> tuple[str, str]:
+    """Return what a leaf holds, and what it would have to."""
     shape = whole.weights.shapes[source]
     holds = f"{leaf} holds {source} {list(shape)} {told(layout, whole.weights.shapes, source)}"
-    simple = isinstance(layout, Piece) and layout.shape == shape and len(shape) == 2
-    if turn.key[0] == "transposed" and simple and isinstance(layout, Piece):
+    whole_square = isinstance(layout, Piece) and layout.shape == shape and len(shape) == 2
+    if turn.key[0] == "transposed" and whole_square and isinstance(layout, Piece):
         other = "as it is" if layout.order == (1, 0) else "transposed"
-        alike = _neighbours(whole, leaf, other)
-        return f"{holds}{alike}; {other}"
-    return f"{holds}; with {source} {turn.words} first"
+        return f"{holds}{_neighbours(whole, leaf, other)}", other
+    return holds, f"with {'it' if len({*layout.sources()}) == 1 else source} {turn.words} first"
 
 
 def _neighbours(whole: Whole, leaf: str, other: str) -> str:
@@ -232,14 +231,15 @@ def _fed(whole: Whole) -> Iterator[Change]:
 
 def _feeding(whole: Whole, fed: Mapping[str, tuple[str, Piece]]) -> Change:
     made: dict[str, Make] = {}
-    words = {}
+    holds, put = {}, []
     for leaf, (name, piece) in fed.items():
         made[leaf] = _of(piece)
         also = [other for other, first in whole.torch.shared.items() if first == name]
         tied = f", which torch ties to {' and '.join(also)}," if also else ""
-        how = piece.told(whole.torch.tensors[name].shape)
-        words[leaf] = f"{leaf} holds numbers of its own; with {name}{tied} {how} in it"
-    return Change(made, words)
+        holds[leaf] = f"{leaf} holds numbers of its own"
+        put.append(f"{name}{tied} {piece.told(whole.torch.tensors[name].shape)}")
+    more = f" and {len(put) - 2} more" if len(put) > 2 else ""
+    return Change(made, holds, f"with {' and '.join(put[:2])}{more} in its place")
 
 
 def _of(layout: Layout) -> Make:
@@ -269,11 +269,10 @@ def _exchanged(whole: Whole) -> Iterator[Change]:
 
 def _exchange(matches: Mapping[str, Match], both: Mapping[str, str]) -> Change:
     made: dict[str, Make] = {}
-    words: dict[str, str] = {}
+    holds: dict[str, str] = {}
     for one, other in both.items():
         a, b = matches[one].layout, matches[other].layout
         made |= {one: _of(b), other: _of(a)}
-        words |= {
-            leaf: f"{leaf} holds {layout.sources()[0]}" for leaf, layout in ((one, a), (other, b))
-        }
-    return Change(made, words, end="; exchanged")
+        named = ((one, a), (other, b))
+        holds |= {leaf: f"{leaf} holds {layout.sources()[0]}" for leaf, layout in named}
+    return Change(made, holds, "exchanged", alike=False)

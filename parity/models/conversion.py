@@ -78,7 +78,7 @@ class _Trials:
             if time.monotonic() > self.until:
                 return None
             if self._agrees(change, 0) and all(self._agrees(change, n) for n in (1, 2)):
-                return self._least(change).cause(self.whole)
+                return self._least(change).cause()
         return None
 
     def _least(self, change: Change) -> Change:

@@ -36,6 +36,14 @@ class Whole:
     run: Callable[..., Any]
     """(leaves of JAX's by path, inputs in order) -> what of the JAX model is compared."""
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """{parameter of torch's that is in no leaf, or not wholly: a sentence about it}.
+
+        A buffer that JAX does not hold may be made in its code: nothing is said of it.
+        """
+        return {n: s for n, s in self.weights.unread.items() if n not in self.torch.buffers}
+
 
 def is_of_models(pair: Pair) -> bool:
     """Return whether both sides are models, of which weights can be matched.

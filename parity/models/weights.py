@@ -98,14 +98,18 @@ class _Matching:
         self.surely = {name: np.zeros(x.size, bool) for name, x in torch.items()}
         """Which elements some leaf reads; and which one does that is no guess."""
         self.options: dict[str, list[Layout]] = {}
+        self.late: dict[str, list[str]] = {}
+        """Given leaves that wait for the weights beside them."""
         self.alike = _same_values(torch) if by_value else {name: [name] for name in torch}
 
     def run(self, given: Mapping[str, Sequence[str]]) -> Weights:
         self._take_given(given)
         if self.by_value:
             self._by_value()
+            self._take_late()
             self._beside()
         else:
+            self._take_late()
             self._by_shape()
         while self._scores():
             self._round()
@@ -138,24 +142,48 @@ class _Matching:
                 if path not in self.jax:
                     raise UsageError(f"weights= names {path}, which the JAX model does not have")
                 wanted.setdefault(path, []).append(name)
-        for path, names in wanted.items():
-            leaf, own = self.jax[path], {name: self.torch[name] for name in names}
-            layout = located(leaf, Table(own)) or next(iter(candidates.equal(leaf, own)), None)
-            if layout is None and len(names) == 1:
-                shape = self.shapes[names[0]]
-                layout = candidates.by_shape(names[0], path, shape, leaf.shape)
-            if layout is None:
+        self.late = {
+            path: names for path, names in wanted.items() if not self._is_given(path, names)
+        }
+
+    def _take_late(self) -> None:
+        """Decide given leaves by the weights beside them, where nothing of their own tells how."""
+        for path, names in self.late.items():
+            layouts = self._all_beside(path, {name: self.torch[name] for name in names})
+            if len(layouts) != 1:
                 raise UsageError(
-                    f"weights= makes {path} {list(leaf.shape)} of {' and '.join(names)}, whose "
-                    "shapes and numbers do not give it"
+                    f"weights= makes {path} {list(self.jax[path].shape)} of {' and '.join(names)}, "
+                    "whose shapes and numbers do not give it"
                 )
+            self._decide(path, layouts[0], Decided.GIVEN)
+
+    def _is_given(self, path: str, names: Sequence[str]) -> bool:
+        """Decide a leaf that is made of these tensors; whether their numbers or shapes tell how."""
+        leaf = self.jax[path].astype(np.float64)
+        own = {name: _held(self.torch[name], self.jax[path].dtype) for name in names}
+        layout = located(leaf, Table(own)) or next(iter(candidates.equal(leaf, own)), None)
+        if layout is None and len(names) == 1:
+            layout = candidates.by_shape(names[0], path, self.shapes[names[0]], leaf.shape)
+        if layout is not None:
             self._decide(path, layout, Decided.GIVEN)
+        return layout is not None
+
+    def _all_beside(self, leaf: str, free: Arrays) -> list[Layout]:
+        """Return how a leaf stands in tensors beside weights of its own module."""
+        x = self.jax[leaf].astype(np.float64)
+        found: dict[Layout, None] = {}
+        for other, match in self.matches.items():
+            if steps(other)[:-1] == steps(leaf)[:-1]:
+                layout = candidates.beside(leaf, x.shape, match.layout, self.shapes, free)
+                if layout is not None and np.array_equal(layout.of(self.torch), x):
+                    found[layout] = None
+        return [*found]
 
     def _by_value(self) -> None:
         tables: dict[np.dtype, Table] = {}
         first = {same[0]: self.torch[same[0]] for same in self.alike.values()}
         for leaf, x in self.jax.items():
-            if leaf in self.matches:
+            if leaf in self.matches or leaf in self.late:
                 continue
             if x.dtype not in tables:
                 tables[x.dtype] = Table({n: _held(y, x.dtype) for n, y in first.items()})
@@ -178,19 +206,12 @@ class _Matching:
     def _beside(self) -> None:
         """Let equal numbers go where the weight beside them went, split or joined like it."""
         for leaf in [*self.options]:
-            x = self.jax[leaf].astype(np.float64)
             free = {n: y for n, y in self.torch.items() if not self.taken[n].all()}
-            found: dict[Layout, None] = {}
-            for other, match in self.matches.items():
-                if steps(other)[:-1] == steps(leaf)[:-1]:
-                    args = leaf, x.shape, match.layout, self.shapes, free
-                    layout = candidates.beside(*args)
-                    if layout is not None and np.array_equal(layout.of(self.torch), x):
-                        found[layout] = None
+            found = self._all_beside(leaf, free)
             if len(found) == 1:
-                self._decide(leaf, next(iter(found)), Decided.STRUCTURE, self.options[leaf])
+                self._decide(leaf, found[0], Decided.STRUCTURE, self.options[leaf])
             elif found:
-                self.options[leaf] = [*found]
+                self.options[leaf] = found
         self.options = {leaf: options for leaf, options in self.options.items() if options}
 
     def _by_shape(self) -> None:

@@ -82,6 +82,9 @@ def test_q_k_and_v_are_split_and_their_equal_biases_go_with_them():
     assert how(found, "ln/bias")[1] == ("ln.bias",)
     assert not found.unfed
     assert not found.unread
+    given = {"attn.in_proj_bias": [f"attn/{part}/bias" for part in ("query", "key", "value")]}
+    again = matched(torch, jax, given)
+    assert how(again, "attn/key/bias") == (*expected[:2], Decided.GIVEN)
 
 
 def test_gates_are_joined_and_so_are_their_biases():
