@@ -130,7 +130,7 @@ def _said(whole: Whole, leaf: str, layout: Layout, source: str, turn: Turn) -> t
     if turn.key[0] == "transposed" and whole_square and isinstance(layout, Piece):
         other = "as it is" if layout.order == (1, 0) else "transposed"
         return f"{holds}{_neighbours(whole, leaf, other)}", other
-    return holds, f"with {'it' if len({*layout.sources()}) == 1 else source} {turn.words} first"
+    return holds, f"with {turn.words} first"
 
 
 def _neighbours(whole: Whole, leaf: str, other: str) -> str:
@@ -159,9 +159,24 @@ def _turns(whole: Whole, match: Match) -> Iterator[Turned]:
         ):
             yield sources, turn
     for source in sources:
-        yield from (
-            ((source,), turn) for turn in turns_of(shapes[source]) if turn.key[0] != "blocks"
-        )
+        for turn in (*turns_of(shapes[source]), *_of_a_part(match.layout, shapes[source])):
+            if turn.key[0] != "blocks":
+                yield (source,), turn
+
+
+def _of_a_part(layout: Layout, shape: tuple[int, ...]) -> Iterator[Turn]:
+    """Yield the transposition of a square that is cut out of a tensor, as of a query's matrix."""
+    if isinstance(layout, Piece) and len(shape) == 2:
+        cut = tuple(slice(*bounds) for bounds in layout.slices)
+        rows, columns = (bounds[1] - bounds[0] for bounds in layout.slices)
+        if rows == columns != shape[0]:
+
+            def of(x: np.ndarray) -> np.ndarray:
+                new = np.array(x)
+                new[cut] = x[cut].T
+                return new
+
+            yield Turn(("transposed", 0, 1), "that part of it transposed", of)
 
 
 def turns_of(shape: Sequence[int]) -> Iterator[Turn]:
@@ -169,22 +184,22 @@ def turns_of(shape: Sequence[int]) -> Iterator[Turn]:
     for a in range(len(shape)):
         for b in range(a + 1, len(shape)):
             if shape[a] == shape[b] > 1:
-                words = "transposed" if len(shape) == 2 else f"with axes {a} and {b} exchanged"
+                words = "it transposed" if len(shape) == 2 else f"its axes {a} and {b} exchanged"
                 yield Turn(("transposed", a, b), words, _swap(a, b))
     if len(shape) > 2 and max(shape[2:]) > 1:
         axes = tuple(range(2, len(shape)))
-        yield Turn(("transposed", "turned"), "with its kernel turned", _flip(axes))
+        yield Turn(("transposed", "turned"), "its kernel turned", _flip(axes))
     if not shape:
         return
     for parts in GATES:
         if shape[0] % parts == 0 and shape[0] > parts:
             for order in [*permutations(range(parts))][1:]:
-                words = f"in {parts} blocks in the order {list(order)}"
+                words = f"its {parts} blocks in the order {list(order)}"
                 yield Turn(("blocks", parts, order), words, _blocks(parts, order))
     for axis in range(min(len(shape), 2)):
         for outer in range(2, shape[axis] // 2 + 1):
             if shape[axis] % outer == 0:
-                words = f"with axis {axis} seen as [{outer}, {shape[axis] // outer}] and exchanged"
+                words = f"its axis {axis} seen as [{outer}, {shape[axis] // outer}] and exchanged"
                 key = ("interleaved", axis, outer, shape[axis])
                 yield Turn(key, words, _interleaved(axis, outer))
 
@@ -250,6 +265,7 @@ def _exchanged(whole: Whole) -> Iterator[Change]:
     """Yield leaves that hold each other's tensors by their names: alone, and module by module."""
     matches = whole.weights.matches
     single = {leaf: m for leaf, m in matches.items() if len(pieces(m.layout)) == 1}
+    yield from _by_names(whole, single)
     modules: dict[tuple[Any, Any], dict[str, str]] = {}
     for one, first in single.items():
         for other, second in single.items():
@@ -265,6 +281,23 @@ def _exchanged(whole: Whole) -> Iterator[Change]:
     for both in modules.values():
         if len(both) > 1:
             yield _exchange(matches, both)
+
+
+def _by_names(whole: Whole, single: Mapping[str, Match]) -> Iterator[Change]:
+    """Yield all leaves with the tensor in them whose name is likest, where they hold another's."""
+    made: dict[str, Make] = {}
+    holds: dict[str, str] = {}
+    for leaf, match in single.items():
+        shape = whole.jax.tensors[leaf].shape
+        fitting = [x for x, y in single.items() if whole.jax.tensors[x].shape == shape]
+        source = match.layout.sources()[0]
+        best = max(fitting, key=lambda x: alike(single[x].layout.sources()[0], leaf))
+        likest = single[best].layout.sources()[0]
+        if alike(likest, leaf) > alike(source, leaf):
+            made[leaf] = _of(single[best].layout)
+            holds[leaf] = f"{leaf} holds {source}"
+    if len(made) > 1:
+        yield Change(made, holds, "exchanged", alike=False)
 
 
 def _exchange(matches: Mapping[str, Match], both: Mapping[str, str]) -> Change:

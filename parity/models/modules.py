@@ -14,7 +14,7 @@ import numpy as np
 
 from parity.errors import ParityError, UsageError
 from parity.judge.compare import FLOAT64
-from parity.judge.verdict import Row, Status, Verdict
+from parity.judge.verdict import Row, Status, Verdict, worst_of
 from parity.models.layout import told
 from parity.models.sides import Whole
 from parity.models.weights import Weights
@@ -61,13 +61,12 @@ def parts(
     judged: dict[str, Row] = {}
     for row in rows:
         known = judged.get(row.name)
-        if known is None or row.verdict.severity > known.verdict.severity:
-            judged[row.name] = row
+        judged[row.name] = row if known is None else worst_of((known, row))
     forward = [judged[name] for name in legs.outputs if name in judged]
     apart = (Verdict.CONVENTION, Verdict.DIFFERENT)
     seen: Mapping[str, str] = {}
     if any(row.verdict in apart for row in forward):
-        seen = _seen(whole, legs, values)
+        seen = statuses(whole, legs, values)
     return [_part(whole, name, kind, judged, seen) for name, kind in whole.torch.modules.items()]
 
 
@@ -95,7 +94,7 @@ def _weight(weights: Weights, name: str, row: Row | None) -> Weight:
     return Weight(name, paths, how, decided, str(row.verdict) if row else "")
 
 
-def _seen(whole: Whole, legs: Legs, values: Sequence[np.ndarray]) -> dict[str, str]:
+def statuses(whole: Whole, legs: Legs, values: Sequence[np.ndarray]) -> dict[str, str]:
     """Return {module: status} by what goes in and comes out; nothing where JAX keeps no record."""
     leaves = tuple(values[: len(legs.arguments.names)])
     try:

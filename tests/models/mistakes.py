@@ -14,15 +14,16 @@ FOLDER = Path(__file__).parents[2] / "examples" / "models"
 
 
 class Mistake(NamedTuple):
-    """One edit of an example, and words that stand in the report of it, all of them."""
+    """One edit of an example, and what has to be said of it."""
 
     file: str
     name: str
     old: str
     new: str
-    said: tuple[str, ...]
-    conversion: bool = False
-    """Whether it is the weights that are wrong, so that the cause has to name them."""
+    said: tuple[str, ...] = ()
+    """Of weights that were converted wrongly: words of the cause, all of them."""
+    module: str = ""
+    """Of a model that is written otherwise: the innermost module where that begins."""
 
 
 MISTAKES = [
@@ -32,28 +33,27 @@ MISTAKES = [
         "return eqx.tree_at(where, model, state[name])",
         'return eqx.tree_at(where, model, state[name].T if "c_proj" in name else state[name])',
         ("blocks/0/out/weight holds h.0.attn.c_proj.weight [12, 12] transposed", "as it is"),
-        True,
     ),
     Mistake(
         "gpt2",
         "causal mask off by one",
         "jnp.tril(jnp.ones((len(x), len(x)), bool))",
         "jnp.tril(jnp.ones((len(x), len(x)), bool), 1)",
-        ("convention: first in out['logits']", "introduced"),
+        module="h.0.attn",
     ),
     Mistake(
         "gpt2",
         "gelu's other form",
         "jax.nn.gelu(jax.vmap(self.up)(jax.vmap(self.ln_2)(x)))",
         "jax.nn.gelu(jax.vmap(self.up)(jax.vmap(self.ln_2)(x)), approximate=False)",
-        ("convention: first in out['logits']", "GELU", "introduced"),
+        module="h.0.mlp.1",
     ),
     Mistake(
         "gpt2",
         "scale forgotten",
         'jnp.einsum("qhd,khd->hqk", q, k) / (WIDTH // HEADS) ** 0.5',
         'jnp.einsum("qhd,khd->hqk", q, k)',
-        ("convention: first in out['logits']", "introduced"),
+        module="h.0.attn",
     ),
     Mistake(
         "lstm",
@@ -61,21 +61,20 @@ MISTAKES = [
         "i, f, g, o = jnp.split",
         "i, f, o, g = jnp.split",
         ("cell/kernel", "in the order [0, 1, 3, 2]"),
-        True,
     ),
     Mistake(
         "lstm",
         "forget gate's bias added",
         "jax.nn.sigmoid(f) * c",
         "jax.nn.sigmoid(f + 1) * c",
-        ("convention: first in out", "introduced"),
+        module="lstm",
     ),
     Mistake(
         "lstm",
         "one of two biases forgotten",
         ' + params["b_x"] + params["b_h"]',
         ' + params["b_x"]',
-        ("convention: first in out", "does not use lstm.bias_hh_l0"),
+        module="lstm",
     ),
     Mistake(
         "resnet",
@@ -83,21 +82,20 @@ MISTAKES = [
         ".permute(2, 3, 1, 0).numpy()",
         ".permute(2, 3, 1, 0).flip(0, 1).numpy()",
         ("conv1/kernel holds conv1.weight", "flipped", "with its kernel turned"),
-        True,
     ),
     Mistake(
         "resnet",
         "batch norm's epsilon",
         "self.bn1 = nnx.BatchNorm(outer, rngs=rngs)",
         "self.bn1 = nnx.BatchNorm(outer, epsilon=1e-3, rngs=rngs)",
-        ("convention: first in out", "introduced"),
+        module="layer1.bn1",
     ),
     Mistake(
         "resnet",
         "padding of a stride of two",
         "stride, padding=pad, use_bias",
         'stride, padding="SAME", use_bias',
-        ("convention: first in out", "introduced"),
+        module="layer2.conv1",
     ),
     Mistake(
         "resnet",
@@ -108,7 +106,6 @@ MISTAKES = [
         '            other = {"bn1": "bn2", "bn2": "bn1"}.get(name, name)\n'
         "            load(getattr(model, name), getattr(module, other))",
         ("holds layer1.bn2.running_mean", "exchanged"),
-        True,
     ),
     Mistake(
         "vit",
@@ -116,14 +113,13 @@ MISTAKES = [
         ".T.reshape(HEADS, size, WIDTH)",
         ".T.reshape(size, HEADS, WIDTH).swapaxes(0, 1)",
         ("block0/attn/out/kernel holds blocks.0.attn.out_proj.weight",),
-        True,
     ),
     Mistake(
         "vit",
         "layer norm's epsilon",
         'epsilon=1e-5, use_fast_variance=False, name="norm1"',
         'epsilon=1e-6, use_fast_variance=False, name="norm1"',
-        ("convention: first in out", "introduced"),
+        module="blocks.0.norm1",
     ),
     Mistake(
         "vit",
@@ -131,14 +127,16 @@ MISTAKES = [
         '"kernel": weight.T.reshape(WIDTH, HEADS, size)',
         '"kernel": (weight if part == "query" else weight.T).reshape(WIDTH, HEADS, size)',
         ("block0/attn/query/kernel holds blocks.0.attn.in_proj_weight [24, 8]",),
-        True,
     ),
 ]
 
 
 def source(file: str) -> str:
-    """The source of an example."""
-    return (FOLDER / f"{file}.py").read_text(encoding="utf-8")
+    """The source of an example, with one layer for two."""
+    text = (FOLDER / f"{file}.py").read_text(encoding="utf-8")
+    return text.replace(", LAYERS = 23, 8, 12, 3, 2", ", LAYERS = 23, 8, 12, 3, 1").replace(
+        ", LAYERS = 8, 2, 2, 4, 5, 2", ", LAYERS = 8, 2, 2, 4, 5, 1"
+    )
 
 
 def loaded(file: str, text: str, folder: Path):

@@ -190,11 +190,10 @@ def test_inputs_go_by_name_where_both_know_them_and_in_order_where_one_does_not(
     params = {"w": module.weight.detach().numpy(), "b": module.bias.detach().numpy()}
     model = parity.Model(apply, params)
     inputs = {"input1": (5, 2), "input2": (5, 3)}
-    with pytest.raises(
-        ValueError, match="does not match"
-    ):  # in order the first is `right`, and has the wrong size
-        found = whole(parity.Pair(jax=model, torch=module, inputs=inputs))
-        found.pair.jax(*found.pair.arguments(np.random.default_rng(0)).leaves)
+    found = whole(parity.Pair(jax=model, torch=module, inputs=inputs))
+    leaves = found.pair.arguments(np.random.default_rng(0)).leaves
+    with pytest.raises(ValueError, match="does not match"):  # the first is `right`, of another size
+        found.pair.jax(*leaves)
 
     def renamed(params, input2, input1):
         return apply(params, input2, input1)
