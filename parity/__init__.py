@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from parity.errors import ParityError, UsageError
     from parity.judge.cause import Cause
     from parity.judge.verdict import Verdict
+    from parity.learn.notebook import check_notebook, cmp
     from parity.pairs.naming import name
     from parity.pairs.pair import Model, Pair, Rule
     from parity.pairs.tree import Constant
@@ -32,6 +33,8 @@ __all__ = [
     "UsageError",
     "Verdict",
     "check",
+    "check_notebook",
+    "cmp",
     "diagnose",
     "name",
 ]
@@ -48,6 +51,8 @@ _HOMES = {
     "UsageError": "errors",
     "Verdict": "judge.verdict",
     "check": "checking.check",
+    "check_notebook": "learn.notebook",
+    "cmp": "learn.notebook",
     "diagnose": "why.diagnosis",
     "name": "pairs.naming",
 }

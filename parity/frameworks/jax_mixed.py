@@ -126,7 +126,8 @@ class _Mixture(Noise):
 
     def place(self, equation: Any) -> Place:
         """Return where an equation stands that is next."""
-        name = "convert_element_type" if self.rounds else equation.primitive.name
+        name = equation.primitive.name
+        name = "convert_element_type" if name == "copy" else name  # as jax_wide writes it
         return Place(name, user_line(equation), self.float)
 
 

@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jax.extend.source_info_util import user_context
 
 from parity.errors import UsageError
-from parity.frameworks.jaxprs import CALLS, ROUNDED, chosen, held_by, is_backward, label, user_line
+from parity.frameworks.jaxprs import CALLS, chosen, held_by, is_backward, label, user_line
 from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
 
 SCATTERS = frozenset("scatter scatter-add scatter_max scatter_min scatter_mul scatter-sub".split())
@@ -99,8 +99,8 @@ def _step(equation: Any, inputs: list[Any]) -> list[Any]:
         return [_scattered(name, params, inputs)]
     if name == "reduce_precision":
         return inputs
-    if name == "convert_element_type" and _rounds(equation):
-        return [jnp.copy(_widen(inputs[0]))]  # stays, and says where digits were lost
+    if name == "convert_element_type" and _between_floats(equation):
+        return [jnp.copy(_widen(inputs[0]))]  # stays, and says where digits come and go
     if name in BITS:
         given = [jnp.asarray(x, v.aval.dtype) for x, v in zip(inputs, equation.invars, strict=True)]
         return [*map(_widen, _bound(equation, given, params))]
@@ -109,10 +109,10 @@ def _step(equation: Any, inputs: list[Any]) -> list[Any]:
     return [*map(_widen, _bound(equation, inputs, {k: _wide_param(v) for k, v in params.items()}))]
 
 
-def _rounds(equation: Any) -> bool:
-    """Return whether a conversion is one of a float to a narrower one."""
-    real = jnp.issubdtype(equation.invars[0].aval.dtype, jnp.floating)
-    return real and label(equation).startswith(ROUNDED)
+def _between_floats(equation: Any) -> bool:
+    """Return whether a conversion is one of a float to another."""
+    kinds = (v.aval.dtype for v in (equation.invars[0], equation.outvars[0]))
+    return all(jnp.issubdtype(kind, jnp.floating) for kind in kinds)
 
 
 def _bound(equation: Any, inputs: list[Any], params: dict[str, Any]) -> list[Any]:

@@ -88,10 +88,13 @@ class Trace:
         """Return the outputs, and the rms over the noises of how far they are moved, in u0."""
         with np.errstate(all="ignore"):
             clean = self.run(leaves, None)
-            total: list[Any] = [0.0 for _ in clean]
+            total = [np.zeros(np.shape(x)) for x in clean]
             for noise in noises:
-                far = map(_difference, self.run(leaves, noise), clean)
-                total = [t + d * d for t, d in zip(total, far, strict=True)]
+                noisy = self.run(leaves, noise)
+                for number, one in enumerate(clean):
+                    far = _difference(noisy[number], one)
+                    noisy[number] = None  # large ones are not held twice
+                    total[number] += np.square(far, out=far)
             return clean, [np.sqrt(t / len(noises)) / U0 for t in total]
 
     def run(self, leaves: Sequence[Any], noise: Noise | None) -> list[Any]:

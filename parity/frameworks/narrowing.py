@@ -65,8 +65,8 @@ class Converted(NamedTuple):
     dtype: str
     side: str
     place: Conversion
-    both: bool
-    """Whether the other side has one of the same kind, as the so-manyeth."""
+    both: bool | None
+    """Whether the other side does so with the same numbers; None where that is not known."""
 
 
 class Place(NamedTuple):

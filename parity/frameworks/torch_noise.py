@@ -21,7 +21,6 @@ from torch.utils._pytree import (
     tree_flatten,
     tree_iter,
     tree_leaves,
-    tree_map_only,
     tree_unflatten,
 )
 
@@ -62,12 +61,14 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
             if watch.narrow:  # not raised on the spot: x * y would swallow a TypeError
                 raise TypeError(watch.narrow) from None
         clean = tree_leaves(_as_if_first(function, args, _Noise(None), watch))
-        total: list[Any] = [0.0 for _ in clean]
+        total = [torch.zeros(_shape(x), dtype=torch.float64) for x in clean]
         for seed in range(seeds):
             noisy = tree_leaves(_as_if_first(function, args, _Noise(Pool(seed)), watch))
-            far = map(_difference, noisy, clean)
-            total = [t + d**2 for t, d in zip(total, far, strict=True)]
-        noise = [(t / seeds) ** 0.5 / U0 for t in total]
+            for number, one in enumerate(clean):
+                far = _difference(noisy[number], one)
+                noisy[number] = None  # large ones are not held twice
+                total[number] += far.square_()
+        noise = [t.div_(seeds).sqrt_().div_(U0) for t in total]
         return tree_unflatten(value, structure), tree_unflatten(noise, structure)
 
     return measured
@@ -92,8 +93,10 @@ def _as_if_first(function: Any, args: Any, mode: TorchDispatchMode, watch: _Watc
     random_state = torch.get_rng_state()
     try:
         with sdpa_kernel(SDPBackend.MATH), mode:
-            result = function(*args)
-        return tree_map_only(Tensor, _kept, result)
+            leaves, structure = tree_flatten(function(*args))
+        for number, leaf in enumerate(leaves):  # one by one: each goes when its copy is made
+            leaves[number] = _kept(leaf) if isinstance(leaf, Tensor) else leaf
+        return tree_unflatten(leaves, structure)
     finally:
         torch.set_rng_state(random_state)
         watch.restore()
@@ -109,8 +112,12 @@ def _kept(x: Tensor) -> Tensor:
 def _difference(noisy: Any, clean: Any) -> Any:
     """Return |noisy - clean|, 0 for integers and where both are the same infinity."""
     if not is_float(clean):
-        return torch.zeros(clean.shape, dtype=torch.float64) if isinstance(clean, Tensor) else 0.0
+        return torch.zeros(_shape(clean), dtype=torch.float64)
     return torch.where(noisy == clean, 0.0, (noisy - clean).abs())
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return tuple(x.shape) if isinstance(x, Tensor) else ()
 
 
 class _Watch(TorchDispatchMode):

@@ -153,7 +153,8 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
     coarsest, answer, told = 0.0, Answer.RIGHT, False
     slopes: list[Slope] = []
     for along in directions:
-        ours = {name: float(g @ along) for name, g in _masked(problem).items()}
+        with np.errstate(invalid="ignore"):  # a gradient of NaN and inf
+            ours = {name: float(g @ along) for name, g in _masked(problem).items()}
         spread = np.ptp(np.array([*ours.values()]))  # NaN where one of them is
         claimed = ours[witness.name]
         for finest in (COARSE, FINE):  # the accused is looked at more closely

@@ -163,7 +163,7 @@ def _conversions(converted: tuple[Converted, ...]) -> Table:
         table.add_column(column)
     table.add_column("the other side")
     for dtype, side, place, both in converted:
-        other = "one of this kind, too" if both else "none of this kind"
+        other = {True: "too", False: "not", None: ""}[both]
         table.add_row(side, dtype, place.operation, place.line, place.source, place.to, other)
     return table
 

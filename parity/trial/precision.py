@@ -171,17 +171,25 @@ class Precision:
         """
         found = []
         for dtype in self.dtypes:
-            sides = {side: self._conversions(dtype, side) for side in self.legs.pair.sides}
-            for side, places in sides.items():
-                kinds = [
-                    (x.source, x.to) for other, xs in sides.items() if other != side for x in xs
-                ]
-                for place in places:
-                    both = (place.source, place.to) in kinds
-                    if both:  # the first of one side is the first of the other
-                        kinds.remove((place.source, place.to))
-                    found.append(Converted(dtype, side, place, both))
+            for side in self.legs.pair.sides:
+                for place in self._conversions(dtype, side):
+                    found.append(Converted(dtype, side, place, self._both(dtype, side, place)))
         return found
+
+    def _both(self, dtype: str, side: str, place: Conversion) -> bool | None:
+        """Return whether the other side does so with the same numbers; None if unknown."""
+        converts = place.operation in CONVERTING
+        with suppress(Exception):  # what could not be followed, or is the user's own
+            (other,) = (s for s in self.legs.pair.sides if s != side)
+            here = (place.operation, place.line, place.to)
+            ours = [one for one in self._numbers(dtype, side) if one.place == here]
+            theirs = [
+                one
+                for one in self._numbers(dtype, other)
+                if one.place.dtype == place.to and (one.place.operation in CONVERTING) == converts
+            ]
+            return any(_same(a, b) for a in ours for b in theirs) if ours else None
+        return None
 
     def first(self, dtype: str, corner: str) -> Conversion | None:
         """Return the first place where a corner goes on in a narrower float than ``dtype``."""

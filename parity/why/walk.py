@@ -7,7 +7,7 @@ or as wrong as what came from above made it (*inherited*). Names no tensor of an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -112,8 +112,7 @@ class Walk:
         if random:
             above = _random(tensors, self._assumed)
         else:
-            ones = {name: np.ones(()) for name in self._assumed}
-            whole = self.answers(inputs, ones)
+            whole, ones = self.whole(inputs), {name: np.ones(()) for name in self._assumed}
             above = {name: answer.right for name, answer in whole.items()} | ones
         held = above if given is None else {name: above[name] for name in given}
         steps = self.answers(inputs, held)
@@ -121,15 +120,33 @@ class Walk:
             steps[name] = Answer(answer.right, np.maximum(answer.noise, steps[name].noise))
         return Bench(self, inputs, tensors, above, held, steps)
 
-    def by_arrays(self, got: Arrays, inputs: Arrays, order: Iterable[str]) -> list[Line]:
+    def whole(self, inputs: Arrays) -> dict[str, Answer]:
+        """Return what each gradient of the result should be."""
+        return self.answers(inputs, {name: np.ones(()) for name in self._assumed})
+
+    def by_arrays(
+        self,
+        got: Arrays,
+        inputs: Arrays,
+        order: Iterable[str],
+        *,
+        only: Container[str] | None = None,
+        whole: Mapping[str, Answer] | None = None,
+    ) -> list[Line]:
         """Walk gradients that are finished, in ``order`` from the result backwards.
 
         A wrong tensor is inherited if the right step, given the wrong gradients from above, leads
-        to it; else its cause is looked for in its difference from that.
+        to it; else its cause is looked for in its difference from that. Of ``only`` some if they
+        are named; ``whole`` is `whole(inputs)`, where it is known already.
         """
+        whole = whole or self.whole(inputs)
+        order = [name for name in order if name in got]
+        asked = [name for name in order if only is None or name in only]
+        fine = {n: far for n in asked if (far := _far_of(got[n], whole[n])) <= BOUND}
+        if len(fine) == len(asked):
+            return [Line(name, Status.RIGHT, sigmas=far) for name, far in fine.items()]
         tensors = self.forward(inputs)
         ones = {name: np.ones(()) for name in self._assumed}
-        whole = self.answers(inputs, ones)
         right = {name: answer.right for name, answer in whole.items()} | ones
         held = {
             name: np.asarray(got[name], np.float64)
@@ -138,13 +155,29 @@ class Walk:
             for name, value in right.items()
         }
         steps = self.answers(inputs, held)
+        misshaped = {n for n in order if np.shape(got[n]) != right[n].shape}
+        follows = self._readers(inputs, held, steps, misshaped - {*asked[-1:]})
         lines, above = [], dict(right)  # what comes after a tensor says nothing about it
         for name in order:
-            if name in got:
+            if name in fine:
+                lines.append(Line(name, Status.RIGHT, sigmas=fine[name]))
+            elif name in asked and name in follows:  # of a shape that broadcasts, or raises
+                lines.append(Line(name, Status.INHERITED, sigmas=np.inf))
+            elif name in asked:
                 bench = Bench(self, inputs, tensors, dict(above), held, steps)
-                lines.append(bench.judge_array(name, np.asarray(got[name]), whole[name]))
-                above[name] = held[name]
+                lines.append(bench.judge_array(name, np.asarray(got[name])))
+            above[name] = held[name]
         return lines
+
+    def _readers(
+        self, inputs: Arrays, held: Arrays, steps: Mapping[str, Answer], of: Iterable[str]
+    ) -> set[str]:
+        """Return the gradients whose own step reads one of those."""
+        found = set()
+        for name in of:
+            moved = self.answers(inputs, {**held, name: held[name] + 1})
+            found |= {n for n in steps if not np.array_equal(moved[n].right, steps[n].right)}
+        return found
 
     def context(self, name: str, bench: Bench, dtype: np.dtype, rule: Any = None) -> Context:
         """Return all that is known about one tensor's step, in ``dtype``."""
@@ -184,13 +217,11 @@ class Bench:
         """The answers by path."""
         return self.walk.paths(self.inputs, self.held)
 
-    def judge_array(self, name: str, value: np.ndarray, whole: Answer) -> Line:
-        """Judge a finished gradient by the whole pass first, then by its own step."""
-        dtype = value.dtype if value.dtype.kind == "f" else FLOAT64
-        for status, answer in ((Status.RIGHT, whole), (Status.INHERITED, self.answers[name])):
-            far = _far(value, answer, dtype)
-            if far <= BOUND:
-                return Line(name, status, sigmas=far)
+    def judge_array(self, name: str, value: np.ndarray) -> Line:
+        """Judge a finished gradient that is not right in the whole pass by its own step."""
+        far = _far_of(value, self.answers[name])
+        if far <= BOUND:
+            return Line(name, Status.INHERITED, sigmas=far)
         context = self.walk.context(name, self, FLOAT64)
         causes = diagnose(value, self.answers[name].right, context)
         return Line(name, Status.INTRODUCED, tuple(causes), far)
@@ -268,6 +299,12 @@ def without_end(
     straight = {end: f"{end} (straight)"}
     cut = {label.removesuffix(f" > {end}"): term for label, term in terms.items()}
     return {straight.get(label, label): term for label, term in cut.items()}, ends
+
+
+def _far_of(value: Any, answer: Answer) -> float:
+    """Return how far a finished gradient is from right, in sigmas of its own dtype."""
+    value = np.asarray(value)
+    return _far(value, answer, value.dtype if value.dtype.kind == "f" else FLOAT64)
 
 
 def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:

@@ -199,29 +199,40 @@ def test_where_both_upcast_it_is_rounding(name, dtype):
 
 def test_where_each_side_goes_on_in_another_float_is_listed():
     def one(x):
-        return jnp.tanh(x.astype(jnp.float32)).astype(x.dtype) * 2
+        x = jnp.tanh(x.astype(jnp.float32)).astype(x.dtype)
+        return jnp.sin(x.astype(jnp.float32)).astype(x.dtype) * 2
 
     def other(x):
-        return torch.tanh(x) * torch.ones(3, dtype=torch.bfloat16)
+        x = torch.tanh(x.float()).to(x.dtype)
+        return torch.sin(x) * torch.full((3,), 2, dtype=torch.bfloat16)
 
     both = Pair(jax=one, torch=other, inputs={"x": (2, 3)}, forward_only=True)
     report = check(both, dtypes=["bfloat16", "float64"])
     listed = report.as_dict()["sections"][0]["converted"]
-    line = one.__code__.co_firstlineno + 1
     told = [(x["dtype"], x["side"], x["line"], x["from"], x["to"], x["both"]) for x in listed]
-    here, there = f"test_upcast.py:{line}", f"test_upcast.py:{other.__code__.co_firstlineno + 1}"
+    first, second, tanh, sin = (
+        f"test_upcast.py:{function.__code__.co_firstlineno + line}"
+        for function in (one, other)
+        for line in (1, 2)
+    )
     assert told == [
-        ("bfloat16", "jax", here, "bfloat16", "float32", False),
-        ("bfloat16", "jax", here, "float32", "bfloat16", False),
-        ("float64", "jax", here, "float64", "float32", False),
-        ("float64", "torch", there, "", "bfloat16", False),
+        ("bfloat16", "jax", first, "bfloat16", "float32", True),
+        ("bfloat16", "jax", first, "float32", "bfloat16", True),
+        ("bfloat16", "jax", second, "bfloat16", "float32", False),
+        ("bfloat16", "jax", second, "float32", "bfloat16", False),
+        ("bfloat16", "torch", tanh, "bfloat16", "float32", True),
+        ("bfloat16", "torch", tanh, "float32", "bfloat16", True),
+        ("float64", "jax", first, "float64", "float32", True),
+        ("float64", "jax", second, "float64", "float32", False),
+        ("float64", "torch", tanh, "float64", "float32", True),
+        ("float64", "torch", sin, "", "bfloat16", False),
     ]
     console = Console(width=120, color_system=None)
     with console.capture() as captured:
         report.show(console, verbose=True)
     assert "goes on in another float" in captured.get()
-    assert here in captured.get()
-    assert here not in report.text().splitlines()[-1]
+    assert first in captured.get()
+    assert first not in report.text().splitlines()[-1]
 
 
 def test_the_better_side_is_held_to_its_own_bound():

@@ -8,6 +8,7 @@ choosing among as many candidates, with as many free numbers, could remove by ch
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -76,13 +77,20 @@ class Problem:
 
         Without a ``noise`` of its own it is as noisy as the reference, in proportion to its size.
         """
-        amplified = rms(self.noise) / (rms(self.reference) or 1.0)
+        amplified = rms(self.noise) / (self._size or 1.0)
         if noise is None:
             noise = (2 + amplified) * np.abs(value)
         noise = np.hypot(noise, 0.1 * max(rms(noise), 2 * rms(value)))
         if value.shape == self.noise.shape:  # what enters is no less noisy for being misused
             noise = np.hypot(noise, self.noise)
         return self.roundoff * noise + TINY
+
+    @cached_property
+    def _size(self) -> float:
+        """How large the right numbers are; where they cancel to rounding, what was got for them."""
+        size = rms(self.reference)
+        cancelled = size <= BOUND * self.roundoff * rms(self.noise)
+        return max(size, rms(self.got)) if cancelled else size
 
     def accepts(self, candidate: Candidate) -> bool:
         """Return whether the candidate explains ``got``, all of it, and not by luck."""

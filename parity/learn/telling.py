@@ -1,0 +1,75 @@
+"""What a learner is told: one line a gradient, and of the first that is wrong why, once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from parity.judge.cause import Cause, Kind
+from parity.judge.verdict import Status
+from parity.why.walk import Line
+
+MOST = 2
+"""Causes that are told of one gradient: two candidates are both named."""
+
+SAID = {
+    Status.RIGHT: "right",
+    Status.INTRODUCED: "WRONG HERE",
+    Status.INHERITED: "follows from what is wrong above",
+}
+
+
+def column(name: str, own: Any, right: Any) -> str:
+    """Return the line that the lecture's own `cmp` prints."""
+    same_shape = own.shape == right.shape
+    with np.errstate(all="ignore"):
+        exact = bool(np.all(own == right)) if same_shape else False
+        near = same_shape and bool(np.allclose(own, right, rtol=1e-5, atol=1e-8))
+        far = float(np.abs(own - right).max(initial=0.0)) if same_shape else np.nan
+    distance = f"maxdiff: {far}" if same_shape else f"shape: {own.shape}, not {right.shape}"
+    return f"{name:15s} | exact: {exact!s:5s} | approximate: {near!s:5s} | {distance}"
+
+
+def told(line: Line) -> str:
+    """Return what is said of one gradient in a word or two."""
+    return SAID[line.status]
+
+
+def why(line: Line) -> list[str]:
+    """Return why a gradient is wrong where it is: each cause, and what to ask oneself."""
+    if line.status is not Status.INTRODUCED:
+        return []
+    first, *rest = line.causes[:MOST]
+    return [*_cause(first), *(f"Or: {cause.sentence}." for cause in rest)]
+
+
+def _cause(cause: Cause) -> list[str]:
+    said = f"{cause.sentence[:1].upper()}{cause.sentence[1:]}."
+    hinted = cause.hint and cause.kind is not Kind.UNKNOWN  # which speaks of a case not shown here
+    return [said, f"  {cause.hint}"] if hinted else [said]
+
+
+def summary(lines: Sequence[Line], rows: Sequence[str]) -> str:
+    """Return how far a learner is, in one line."""
+    wrong = [line for line in lines if line.status is Status.INTRODUCED]
+    follow = sum(line.status is Status.INHERITED for line in lines)
+    missing = len(rows) - len(lines)
+    parts = [f"{sum(line.status is Status.RIGHT for line in lines)} of {len(rows)} right"]
+    if wrong:
+        parts.append(f"wrong at d{', d'.join(line.tensor for line in wrong)}")
+    if follow:
+        parts.append(f"{follow} follow from {'it' if len(wrong) == 1 else 'them'}")
+    if missing:
+        parts.append(f"{missing} not there yet")
+    return "; ".join(parts)
+
+
+def text(lines: Sequence[Line], rows: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """Return all gradients, a line each, and of the first that is wrong why."""
+    held: Mapping[str, Line] = {line.tensor: line for line in lines}
+    said = [f"d{name:15s} {told(held[name])}" for name in rows if name in held]
+    first = next((line for line in lines if line.status is Status.INTRODUCED), None)
+    reason = ["", f"d{first.tensor}:", *(f"  {x}" for x in why(first))] if first else []
+    return "\n".join([*said, *reason, "", summary(lines, rows), *notes])
