@@ -102,11 +102,13 @@ def _checked(
             better = put_right(pair, models, section, next(iter(problems.values()))[0])
             if better is not None:
                 return better
-            with telling(told, "looking for weights that were converted wrongly"):
-                section, notes_of_weights = explained(models, section, legs, problems)
-            notes += notes_of_weights
+        limit = Budget(budget)
         try:
-            section, said = reasoned(section, legs, problems, told, Budget(budget))
+            if models is not None:
+                with telling(told, "looking for weights that were converted wrongly"):
+                    section, said = explained(models, section, legs, problems, budget)
+                notes += said
+            section, said = reasoned(section, legs, problems, told, limit)
         except Exception as error:  # the verdicts stand, whatever the search for reasons meets
             said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said

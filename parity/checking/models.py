@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from parity.judge.compare import is_float
 from parity.judge.verdict import Verdict
-from parity.models.conversion import wrongly_converted
+from parity.models.conversion import SECONDS, wrongly_converted
 from parity.models.modules import parts
 from parity.models.sides import Whole, is_of_models, whole, with_weights
 from parity.models.use import by_use
@@ -20,6 +20,8 @@ from parity.pairs.pair import Pair
 from parity.show.section import Section
 from parity.trial.exact import Exact
 
+SHARE = 0.4
+"""Of the time for reasons, in which conversions of weights are tried."""
 APART = (Verdict.CONVENTION, Verdict.DIFFERENT)
 
 
@@ -38,14 +40,22 @@ def put_right(pair: Pair, models: Whole, section: Section, problem: Exact) -> Wh
 
 
 def explained(
-    models: Whole, section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]
+    models: Whole,
+    section: Section,
+    legs: Legs,
+    problems: Mapping[int, Sequence[Exact]],
+    budget: float,
 ) -> tuple[Section, list[str]]:
-    """Return the section with its parts and with what was converted wrongly, and notes."""
+    """Return the section with its parts and with what was converted wrongly, and notes.
+
+    ``budget`` is how many seconds are left to look for all reasons in.
+    """
     failed = [row for row in section.forward if row.verdict in APART]
     first = next((r.batch for r in section.rows if not r.verdict.passes), next(iter(problems)))
     values = problems[first][0].values
     if failed and all(is_float(legs.outputs[row.name].dtype) for row in failed):
-        cause = wrongly_converted(models, legs, problems[failed[0].batch][0].values)
+        own = problems[failed[0].batch][0].values
+        cause = wrongly_converted(models, legs, own, min(SECONDS, budget * SHARE))
         if cause is not None:
             section = replace(
                 section,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
-from parity.models.layout import Layout, Piece, whole
+from parity.models.layout import Layout, Piece, Summed, renamed, whole
 from parity.models.likeness import ENDINGS, steps, tokens
-from parity.models.located import Table, solved
+from parity.models.located import Table, located, solved
 
 MOST_AXES = 5
 
@@ -29,6 +29,21 @@ def equal(leaf: np.ndarray, tensors: Mapping[str, np.ndarray]) -> list[Layout]:
             if np.array_equal(layout.of(tensors), leaf):
                 found.append(layout)
     return found
+
+
+def summed(leaf: np.ndarray, dtype: np.dtype, tensors: Mapping[str, np.ndarray]) -> Summed | None:
+    """Return how ``leaf`` stands in the sum of two vectors of one module; None if in none."""
+    vectors = [name for name, x in tensors.items() if x.ndim == 1 and len({*x.tolist()}) > 1]
+    sums: dict[str, tuple[str, str]] = {}
+    for one, other in combinations(vectors, 2):
+        if steps(one)[:-1] == steps(other)[:-1] and tensors[one].shape == tensors[other].shape:
+            sums[f"{one} + {other}"] = one, other
+    for name, (one, other) in sums.items():
+        table = Table({name: (tensors[one] + tensors[other]).astype(dtype).astype(np.float64)})
+        found = located(leaf, table)
+        if found is not None:
+            return Summed((renamed(found, {name: one}), renamed(found, {name: other})))
+    return None
 
 
 def plain(name: str, shape: tuple[int, ...], into: tuple[int, ...]) -> Iterator[Piece]:

@@ -110,7 +110,27 @@ class Joined:
         return tuple(name for part in self.parts for name in part.sources())
 
 
-Layout = Piece | Joined
+@dataclass(frozen=True)
+class Summed:
+    """Two tensors added up in one layout, as a recurrent cell's two biases."""
+
+    parts: tuple[Layout, Layout]
+
+    def of(self, tensors: Mapping[str, Any]) -> Any:
+        """Return the sum."""
+        return self.parts[0].of(tensors) + self.parts[1].of(tensors)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of both."""
+        return self.parts[0].shape
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of the tensors that are added up."""
+        return tuple(name for part in self.parts for name in part.sources())
+
+
+Layout = Piece | Joined | Summed
 
 
 def whole(
@@ -132,6 +152,8 @@ def renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
     """Return a layout with other tensors in the place of some."""
     if isinstance(layout, Piece):
         return layout.renamed(names.get(layout.source, layout.source))
+    if isinstance(layout, Summed):
+        return Summed((renamed(layout.parts[0], names), renamed(layout.parts[1], names)))
     return Joined(layout.axis, tuple(renamed(part, names) for part in layout.parts))
 
 
@@ -141,6 +163,8 @@ def told(layout: Layout, shapes: Mapping[str, tuple[int, ...]], own: str = "") -
         return layout.told(shapes[layout.source])
     parts = [p for p in pieces(layout) if not own or p.source == own]
     said = dict.fromkeys(p.told(shapes[p.source]) for p in parts)
+    if isinstance(layout, Summed):
+        return f"{', then '.join(said)}; added up: {' and '.join(dict.fromkeys(layout.sources()))}"
     every = " and ".join(dict.fromkeys(layout.sources()))
     return f"{', then '.join(said)}; joined along axis {layout.axis}: {every}"
 

@@ -190,6 +190,7 @@ class _Matching:
             table = tables[x.dtype]
             wide = x.astype(np.float64)
             layout = located(wide, table)
+            layout = layout or candidates.summed(wide, x.dtype, self.torch)
             found = [layout] if layout else candidates.equal(wide, table.tensors)
             options = [other for one in found for other in self._members(one)]
             if len(options) == 1 and not _is_constant(wide):

@@ -97,7 +97,7 @@ def test_the_conversion_that_would_be_right_is_said(mistake):
 
 @pytest.mark.full
 def test_a_check_says_it_first_and_a_right_square_passes():
-    report = parity.check(pair_of(both_squares_as_they_are), dtypes=["float64"], budget=0)
+    report = parity.check(pair_of(both_squares_as_they_are), dtypes=["float64"])
     assert CASES[both_squares_as_they_are] in report.told()
     assert report.fault().startswith("fault: the conversion of weights")
     report = parity.check(pair_of(right), dtypes=["float64"])

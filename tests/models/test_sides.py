@@ -204,6 +204,20 @@ def test_inputs_go_by_name_where_both_know_them_and_in_order_where_one_does_not(
     np.testing.assert_allclose(one, np.asarray(found.pair.jax(*leaves)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["linen", "equinox"])
+def test_models_initialised_apart_are_given_torchs_weights(kind):
+    module = small()
+    apart = {name: np.random.default_rng(0).random(x.shape) for name, x in arrays(module).items()}
+    inputs = {"x": (5, 3), "shift": (4,)}
+    pair = {"torch": module, "inputs": inputs, "pick": "y", "jax": KINDS[kind](apart)}
+    assert len(whole(parity.Pair(**pair)).weights.unfed) == 6
+    found = whole(parity.Pair(**pair, weights="structure"))
+    assert not found.weights.unfed
+    leaves = [x.astype(np.float32) for x in found.pair.arguments(np.random.default_rng(0)).leaves]
+    one = found.pair.torch(*map(torch.from_numpy, leaves)).numpy()
+    np.testing.assert_allclose(one, np.asarray(found.pair.jax(*leaves)), rtol=2e-5, atol=2e-6)
+
+
 @pytest.mark.parametrize(
     ("pair", "said"),
     [

@@ -97,6 +97,19 @@ def test_gates_are_joined_and_so_are_their_biases():
     assert how(found, "cell/bias")[1:] == (tuple(biases), Decided.STRUCTURE)
 
 
+def test_a_cell_with_one_bias_has_the_sum_of_torchs_two_gate_by_gate():
+    rng = np.random.default_rng(0)
+    ih, hh = drawn(rng, 8), drawn(rng, 8)
+    torch = {"rnn.bias_ih_l0": ih, "rnn.bias_hh_l0": hh, "other.bias": drawn(rng, 8)}
+    jax = {"cell/bias": ih + hh, "split/hf/bias": (ih + hh)[2:4]}
+    found = matched(torch, jax)
+    both = "rnn.bias_ih_l0", "rnn.bias_hh_l0"
+    said = f"as it is; added up: {both[0]} and {both[1]}"
+    assert how(found, "cell/bias") == (said, both, Decided.VALUE)
+    assert how(found, "split/hf/bias")[0].startswith("[2:4]; added up")
+    assert [*found.unread] == ["other.bias"]
+
+
 def test_equal_layers_are_told_apart_by_their_place():
     rng = np.random.default_rng(0)
     same, heads = drawn(rng, 4, 4), [drawn(rng, 2, 4) for _ in range(3)]
