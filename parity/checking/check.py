@@ -99,7 +99,7 @@ def _checked(
     section = replace(_section(options.pair, judged), converted=(*converted,))
     if legs is not None and len(problems) == len(judged):
         if models is not None:
-            better = put_right(pair, models, section, next(iter(problems.values()))[0])
+            better = put_right(models, section, next(iter(problems.values()))[0])
             if better is not None:
                 return better
         limit = Budget(budget)

@@ -30,13 +30,13 @@ def opened(pair: Pair) -> Whole | None:
     return whole(pair) if is_of_models(pair) else None
 
 
-def put_right(pair: Pair, models: Whole, section: Section, problem: Exact) -> Whole | None:
+def put_right(models: Whole, section: Section, problem: Exact) -> Whole | None:
     """Return the models with guesses about equal weights put right by use; None if none is."""
     if any(row.verdict in APART for row in section.forward):
         return None
     gradients = [problem.outcomes[side][1] for side in ("torch", "jax")]
     better = by_use(models.weights, gradients[0], gradients[1])
-    return with_weights(pair, models, better) if better else None
+    return with_weights(models, better) if better else None
 
 
 def explained(

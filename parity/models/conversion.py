@@ -66,10 +66,11 @@ class _Trials:
         return {name: self.side.asarray(x) for name, x in tree.positions(out, "out")}
 
     def _disturbed(self, rng: np.random.Generator) -> Arrays:
+        """Return the problem with other weights; what is guessed stays what it is."""
+        guessed = {name for match in self.whole.weights.guessed for name in match.layout.sources()}
+        own = {*self.whole.torch.tensors} - guessed
         return {
-            name: x * (1 + 0.2 * rng.uniform(-1, 1, x.shape))
-            if name in self.whole.torch.tensors
-            else x
+            name: x * (1 + 0.2 * rng.uniform(-1, 1, x.shape)) if name in own else x
             for name, x in self.given.items()
         }
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.errors import ParityError, UsageError
 from parity.judge.compare import FLOAT64
+from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict, worst_of
 from parity.models.layout import told
 from parity.models.sides import Whole
@@ -25,6 +26,8 @@ from parity.where.regions import UNFIT
 
 APART = "apart"
 """Of a part whose gradients differ, where nothing is known of what it returns."""
+PARTS = (2, 3, 4)
+"""In how many parts one side may make at once what the other makes apart."""
 SLACK = 2.0**-46
 """Of a value's size: how well a part's output is known, in float64."""
 
@@ -103,7 +106,7 @@ def statuses(whole: Whole, legs: Legs, values: Sequence[np.ndarray]) -> dict[str
         corner = legs.corners["torch"]
         watch = import_module("parity.frameworks.torch_modules").watched
         with corner.side.exactly(FLOAT64):
-            passed = watch(whole.module, corner.forward, corner.side.from_numpy(leaves))
+            passed = watch(whole.given.torch, corner.forward, corner.side.from_numpy(leaves))
     except (*UNFIT, UsageError, ParityError):
         return {}
     index = Index(jax.prints)
@@ -113,13 +116,63 @@ def statuses(whole: Whole, legs: Legs, values: Sequence[np.ndarray]) -> dict[str
         if made is not None:
             wrong = Status.INHERITED if came is False else Status.INTRODUCED
             found[name] = str(Status.RIGHT if made else wrong)
-    return found
+    return {n: "" if _is_harmless(n, passed, found) else status for n, status in found.items()}
+
+
+Passed = Mapping[str, tuple[list[np.ndarray], list[np.ndarray]]]
+
+
+def _is_harmless(name: str, passed: Passed, found: Mapping[str, str]) -> bool:
+    """Return whether what a part makes is nowhere in JAX, and all that it goes into is right.
+
+    JAX then comes to the same by another way: a convolution and its norm in one.
+    """
+    made = {(x.shape, x.tobytes()) for x in passed[name][1]}
+    readers = [
+        other
+        for other, (ins, _) in passed.items()
+        if other != name
+        and not f"{name}.".startswith(f"{other}." if other else "")
+        and any((x.shape, x.tobytes()) in made for x in ins)
+    ]
+    right = [found.get(reader) == Status.RIGHT for reader in readers]
+    return found[name] != Status.RIGHT and bool(right) and all(right)
 
 
 def _all_in(index: Index, arrays: Sequence[np.ndarray]) -> bool | None:
     """Return whether all arrays are among the other side's values; None if none of them tells."""
-    prints = [print_of(x, SLACK * float(np.sqrt(np.mean(np.square(x))))) for x in arrays if x.size]
-    telling: list[Print] = [p for p in prints if p is not None and p.telling]
-    if not telling:
+    known = [(x, p) for x in arrays if (p := _known(x)) is not None and p.telling]
+    if not known:
         return None
-    return all(bool(index.find(p)) for p in telling)
+    return all(
+        bool(index.find(p)) or _in_parts(index, x) or _within_others(index, p) for x, p in known
+    )
+
+
+def _known(x: np.ndarray) -> Print | None:
+    return print_of(x, SLACK * float(np.sqrt(np.mean(np.square(x)))))
+
+
+def _in_parts(index: Index, x: np.ndarray) -> bool:
+    """Return whether an array is there in equal parts: queries, keys and values, made apart."""
+    for axis in {x.ndim - 1, min(1, x.ndim - 1)} if x.ndim else ():
+        for count in PARTS:
+            if x.shape[axis] % count == 0 and x.shape[axis] > count:
+                parts = [_known(part) for part in np.split(x, count, axis)]
+                if all(p is not None and index.find(p) for p in parts):
+                    return True
+    return False
+
+
+def _within_others(index: Index, known: Print) -> bool:
+    """Return whether an array is a part of another, made at once: of queries, keys and values."""
+    size = len(known.ordered)
+    for other in index.prints:
+        if other is None or len(other.ordered) not in [size * count for count in PARTS]:
+            continue
+        bound = BOUND * float(np.hypot(known.sigma, other.sigma))
+        at = np.searchsorted(other.ordered, known.ordered - bound)
+        near = other.ordered[np.minimum(at, len(other.ordered) - 1)]
+        if np.all(np.abs(near - known.ordered) <= bound):
+            return True
+    return False

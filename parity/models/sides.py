@@ -31,8 +31,8 @@ class Whole:
     weights: Weights
     pair: Pair
     """The pair of functions; its inputs are the models' own, then torch's tensors."""
-    module: Any
-    """The torch module itself."""
+    given: Pair
+    """The pair of models, as the user wrote it."""
     run: Callable[..., Any]
     """(leaves of JAX's by path, inputs in order) -> what of the JAX model is compared."""
 
@@ -77,9 +77,9 @@ def whole(pair: Pair) -> Whole:
     return of_weights(pair, torch, jax, _matched(pair.weights, torch, jax))
 
 
-def with_weights(pair: Pair, before: Whole, weights: Weights) -> Whole:
+def with_weights(before: Whole, weights: Weights) -> Whole:
     """Return the same two models with their weights matched otherwise."""
-    return of_weights(pair, before.torch, before.jax, weights)
+    return of_weights(before.given, before.torch, before.jax, weights)
 
 
 def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whole:
@@ -116,7 +116,7 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
     functions = replace(
         pair, jax=of_jax, torch=of_torch, inputs=inputs, pick=None, weights="values"
     )
-    return Whole(torch, jax, weights, functions, pair.torch, run)
+    return Whole(torch, jax, weights, functions, pair, run)
 
 
 def _opened(model: Any) -> Opened:

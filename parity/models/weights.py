@@ -242,11 +242,11 @@ class _Matching:
                 if len(top) > 1:
                     layout, known = self._turned_as_others(leaf, top)
                     how = max(how, Decided.NAME if known else Decided.ORDER, key=DOUBT.index)
-                self._decide(leaf, layout, how, [x for _, x in options])
+                self._decide(leaf, layout, how, self.options[leaf])
                 return
         leaf = min(scores, key=natural)
         top = [x for score, x in scores[leaf] if score == scores[leaf][0][0]]
-        self._decide(leaf, top[0], Decided.ORDER, [x for _, x in scores[leaf]])
+        self._decide(leaf, top[0], Decided.ORDER, self.options[leaf])
 
     def _is_sure(self, leaf: str, near: float) -> bool:
         """Return whether place alone leaves one tensor, and not because guesses took the others."""
