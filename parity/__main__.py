@@ -15,6 +15,7 @@ import typer
 
 from parity.commands.check import check
 from parity.commands.evaluate import evaluate
+from parity.commands.learn import app as learn
 from parity.commands.match import match
 from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
     app.command("eval" if command is evaluate else None)(command)
+app.add_typer(learn, name="learn")
 
 
 def _version(asked: bool) -> None:

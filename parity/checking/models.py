@@ -11,10 +11,10 @@ from dataclasses import replace
 from parity.judge.compare import is_float
 from parity.judge.verdict import Verdict
 from parity.models.conversion import SECONDS, wrongly_converted
+from parity.models.match import Weights
 from parity.models.modules import parts
 from parity.models.sides import Whole, is_of_models, whole, with_weights
 from parity.models.use import by_use
-from parity.models.weights import Weights
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
 from parity.show.section import Section

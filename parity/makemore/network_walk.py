@@ -74,7 +74,7 @@ def network() -> Walk:
         loss, activations = chunked.forward(held, values["Xb"], values["Yb"])
         return activations._asdict() | {"loss": loss}
 
-    return Walk(forward, assumed=("loss",), sizes=_sizes, formulas=_one_step)
+    return Walk(forward, assumed=("loss",), sizes=sizes, formulas=_one_step)
 
 
 @cache
@@ -162,7 +162,8 @@ def _exact(batch: Arrays) -> dict[str, np.ndarray]:
     }
 
 
-def _sizes(inputs: Arrays) -> dict[str, int]:
+def sizes(inputs: Arrays) -> dict[str, int]:
+    """Return the sizes of a batch by name."""
     n, block = inputs["Xb"].shape
     vocab, embd = inputs["C"].shape
     return {"n": n, "vocab": vocab, "hidden": inputs["W2"].shape[0], "block": block, "embd": embd}
@@ -191,8 +192,8 @@ def _values(tensors: Arrays, gradients: Arrays) -> dict[str, Any]:
             dict(tensors) | {f"d{name}": value for name, value in gradients.items()}
         ).items()
     }
-    sizes = _sizes(tensors)
-    return values | {"n": sizes["n"], "vocab": sizes["vocab"], "eps": 1e-5}
+    known = sizes(tensors)
+    return values | {"n": known["n"], "vocab": known["vocab"], "eps": 1e-5}
 
 
 def _one_step(name: str, tensors: Arrays, gradients: Arrays) -> tuple[Formula, ...]:

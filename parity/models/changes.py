@@ -6,10 +6,9 @@ Proposes; `conversion.py` runs them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +16,11 @@ from parity.judge.cause import Cause, Kind
 from parity.models import candidates
 from parity.models.layout import Layout, Piece, pieces, told
 from parity.models.likeness import alike, steps
+from parity.models.match import Match
 from parity.models.sides import Whole
-from parity.models.weights import Match
+from parity.models.turns import Turn, turns_of
 
 Make = Callable[[Mapping[str, Any]], np.ndarray]
-GATES = (4, 3, 2)
-"""Parts that a matrix may have for as many gates, or queries, keys and values."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,6 @@ class Change:
         hint = "How is each weight laid out where it came from, and how where it is used?"
         sentence = f"{said}; {self.instead}, all outputs agree"
         return Cause(Kind.CONVERSION, " ".join(self.leaves), sentence, hint)
-
-
-class Turn(NamedTuple):
-    """One tensor of torch's laid out otherwise."""
-
-    key: tuple[Any, ...]
-    words: str
-    of: Callable[[np.ndarray], np.ndarray]
 
 
 Turned = tuple[tuple[str, ...], Turn]
@@ -177,52 +167,6 @@ def _of_a_part(layout: Layout, shape: tuple[int, ...]) -> Iterator[Turn]:
                 return new
 
             yield Turn(("transposed", 0, 1), "that part of it transposed", of)
-
-
-def turns_of(shape: Sequence[int]) -> Iterator[Turn]:
-    """Yield what a tensor of this shape may have been taken for."""
-    for a in range(len(shape)):
-        for b in range(a + 1, len(shape)):
-            if shape[a] == shape[b] > 1:
-                words = "it transposed" if len(shape) == 2 else f"its axes {a} and {b} exchanged"
-                yield Turn(("transposed", a, b), words, _swap(a, b))
-    if len(shape) > 2 and max(shape[2:]) > 1:
-        axes = tuple(range(2, len(shape)))
-        yield Turn(("transposed", "turned"), "its kernel turned", _flip(axes))
-    if not shape:
-        return
-    for parts in GATES:
-        if shape[0] % parts == 0 and shape[0] > parts:
-            for order in [*permutations(range(parts))][1:]:
-                words = f"its {parts} blocks in the order {list(order)}"
-                yield Turn(("blocks", parts, order), words, _blocks(parts, order))
-    for axis in range(min(len(shape), 2)):
-        for outer in range(2, shape[axis] // 2 + 1):
-            if shape[axis] % outer == 0:
-                words = f"its axis {axis} seen as [{outer}, {shape[axis] // outer}] and exchanged"
-                key = ("interleaved", axis, outer, shape[axis])
-                yield Turn(key, words, _interleaved(axis, outer))
-
-
-def _swap(a: int, b: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: x.swapaxes(a, b)
-
-
-def _flip(axes: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: np.flip(x, axes)
-
-
-def _blocks(parts: int, order: tuple[int, ...]) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: np.concatenate([np.split(x, parts)[i] for i in order])
-
-
-def _interleaved(axis: int, outer: int) -> Callable[[np.ndarray], np.ndarray]:
-    def of(x: np.ndarray) -> np.ndarray:
-        front = np.moveaxis(x, axis, 0)
-        mixed = front.reshape(outer, -1, *front.shape[1:]).swapaxes(0, 1).reshape(front.shape)
-        return np.moveaxis(mixed, 0, axis)
-
-    return of
 
 
 def _fed(whole: Whole) -> Iterator[Change]:

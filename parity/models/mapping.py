@@ -13,7 +13,7 @@ from typing import Any
 
 from parity.errors import UsageError
 from parity.files import write_atomically
-from parity.models.weights import Weights
+from parity.models.match import Weights
 
 SHAPE = 'a mapping is {"torch name": "jax/path"}, or a list of paths where a tensor is split'
 

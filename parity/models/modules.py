@@ -17,8 +17,8 @@ from parity.judge.compare import FLOAT64
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict, worst_of
 from parity.models.layout import told
+from parity.models.match import Weights
 from parity.models.sides import Whole
-from parity.models.weights import Weights
 from parity.pairs.legs import Legs
 from parity.where.alignment import side_of
 from parity.where.matching import Index, Print, print_of

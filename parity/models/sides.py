@@ -17,7 +17,8 @@ import numpy as np
 from parity.errors import UsageError
 from parity.frameworks.opened import Opened
 from parity.models.mapping import read
-from parity.models.weights import Weights, matched
+from parity.models.match import Weights
+from parity.models.weights import matched
 from parity.pairs.pair import Model, Pair, Rule
 from parity.pairs.tree import Constant
 

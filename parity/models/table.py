@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from parity.errors import UsageError
 from parity.models.layout import told
+from parity.models.match import Decided
 from parity.models.sides import Whole, is_of_models, whole
-from parity.models.weights import Decided
 from parity.pairs.finding import find as find_pairs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from parity.models.layout import renamed
-from parity.models.weights import Decided, Weights
+from parity.models.match import Decided, Weights
 
 CLOSE = 1e-9
 """Of a gradient's size, in float64."""

@@ -9,9 +9,9 @@ from torch import nn
 import parity
 from parity.models.conversion import wrongly_converted
 from parity.models.layout import whole as entire
+from parity.models.match import Decided, Match, Weights
 from parity.models.sides import whole
 from parity.models.use import by_use
-from parity.models.weights import Decided, Match, Weights
 from parity.pairs.legs import Legs
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from parity.errors import UsageError
 from parity.models.layout import told
-from parity.models.weights import Decided, matched
+from parity.models.match import Decided
+from parity.models.weights import matched
 
 
 def drawn(rng, *shape):

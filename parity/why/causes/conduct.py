@@ -73,7 +73,8 @@ class _Trial:
         for name in self.context.upstream:
             mixed = scale * gradients[name] + other * self.other[name]
             gradients[name] = np.asarray(mixed, gradients[name].dtype)
-        before = [(k, v, v.copy()) for held in (tensors, gradients) for k, v in held.items()]
+        before = [(k, v, v.copy()) for k, v in tensors.items()]
+        before += [(f"the gradient of {k}", v, v.copy()) for k, v in gradients.items()]
         value = self.context.rule(tensors, gradients)
         self.changed = [k for k, v, copy in before if not np.array_equal(v, copy, equal_nan=True)]
         return np.asarray(value)

@@ -1,0 +1,257 @@
+"""`parity learn`: exercises to write the backward pass oneself, checked as one goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from parity.commands.options import Framework, readers_may_leave
+
+if TYPE_CHECKING:
+    from parity.learn.course import Exercise
+    from parity.learn.judging import Judged
+    from parity.learn.workspace import Workspace
+
+app = typer.Typer(
+    help="Write the backward pass yourself, and be told what is wrong.", no_args_is_help=True
+)
+
+NameArgument = Annotated[
+    str | None, typer.Argument(help="An exercise by name or number; by default the next.")
+]
+FolderOption = Annotated[Path, typer.Option("--in", help="The folder with the exercises.")]
+
+HERE = Path()
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder for the exercises; made if need be.")],
+    framework: Annotated[Framework, typer.Option(help="In what to write.")] = Framework.torch,
+) -> int:
+    """Write the exercises into a folder; those that are there stay as they are."""
+    from parity.learn.course import course
+    from parity.learn.workspace import create
+
+    held = create(folder, framework.value)
+    print(f"{len(course())} exercises for {held.framework} in {folder}")
+    print(f"cd {folder}; complete {held.file(course()[0]).name}, then `parity learn check`")
+    return 0
+
+
+@app.command()
+def check(
+    name: NameArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every exercise.")] = False,
+    folder: FolderOption = HERE,
+) -> int:
+    """Check an exercise: the next one, the named one, or all; exit 1 while anything fails."""
+    from parity.learn import workspace
+    from parity.learn.course import course
+
+    held = workspace.opened(folder)
+    if everything:
+        wrong = 0
+        with readers_may_leave():
+            for exercise in course():
+                held, fine = _checked(held, exercise, brief=True)
+                wrong += not fine
+            _how_far(held)
+        return int(wrong > 0)
+    chosen = workspace.named(name) if name else held.next()
+    if chosen is None:
+        _finished()
+        return 0
+    with readers_may_leave():
+        held, fine = _checked(held, chosen)
+        if fine:
+            _how_far(held)
+    return int(not fine)
+
+
+@app.command()
+def watch(name: NameArgument = None, folder: FolderOption = HERE) -> int:
+    """Check an exercise each time its file is saved, until it is right; Ctrl-C ends it."""
+    from parity.learn import workspace
+
+    held = workspace.opened(folder)
+    chosen = workspace.named(name) if name else held.next()
+    seen = -1.0
+    while chosen is not None:
+        file = held.file(chosen)
+        changed = file.stat().st_mtime if file.exists() else 0.0
+        if changed == seen:
+            time.sleep(0.2)
+            continue
+        seen = changed
+        held, fine = _checked(held, chosen)
+        if fine:
+            _how_far(held)
+            chosen, seen = (None if name else held.next()), -1.0
+        if chosen is not None:
+            print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
+    if not name:
+        _finished()
+    return 0
+
+
+@app.command("list")
+def list_(folder: FolderOption = HERE) -> int:
+    """List the exercises and which are solved."""
+    from parity.learn import workspace
+    from parity.learn.course import course
+
+    held = workspace.opened(folder)
+    upcoming = held.next()
+    with readers_may_leave():
+        for exercise in course():
+            mark = (
+                "done" if exercise.name in held.solved else "next" if exercise is upcoming else ""
+            )
+            print(f"{mark:5} {exercise.name:20} {exercise.title}")
+        _how_far(held)
+    return 0
+
+
+@app.command("next")
+def next_(folder: FolderOption = HERE) -> int:
+    """Show the next exercise: its text and its file."""
+    from parity.learn import workspace
+
+    held = workspace.opened(folder)
+    chosen = held.next()
+    if chosen is None:
+        _finished()
+        return 0
+    print(f"{chosen.title}\n\n{chosen.about.strip()}\n")
+    print("\n".join(f"    {line}" for line in chosen.forward[held.framework]))
+    print(f"\n{held.file(chosen)}")
+    return 0
+
+
+@app.command()
+def hint(name: NameArgument = None, folder: FolderOption = HERE) -> int:
+    """Give the next of four hints: where, which rule, a small numeric case, the line."""
+    from parity.learn import workspace
+    from parity.learn.hints import hints
+
+    held = workspace.opened(folder)
+    chosen = workspace.named(name) if name else held.next()
+    if chosen is None:
+        _finished()
+        return 0
+    judged = _judged(held, chosen)
+    first = next((one for one in judged if one.status != "right"), None)
+    if first is None:
+        print(f"{chosen.name} is right; nothing is left to be hinted at")
+        return 0
+    key = f"{chosen.name}/{first.step.gradient}"
+    ladder = hints(chosen, first.step, held.framework)
+    given = min(held.hints.get(key, 0), len(ladder) - 1)
+    print(f"d{first.step.gradient}, hint {given + 1} of {len(ladder)}: {ladder[given]}")
+    held._replace(hints={**held.hints, key: given + 1}).save()
+    return 0
+
+
+@app.command()
+def reset(
+    name: Annotated[str, typer.Argument(help="An exercise by name or number.")],
+    folder: FolderOption = HERE,
+) -> int:
+    """Write an exercise's file anew; what was written stays beside it, as FILE.old."""
+    from parity.files import write_atomically
+    from parity.learn import workspace
+
+    held = workspace.opened(folder)
+    chosen = workspace.named(name)
+    file = held.file(chosen)
+    if file.exists():
+        file.replace(file.with_suffix(".py.old"))
+        print(f"what was there is in {file.with_suffix('.py.old').name}")
+    write_atomically(file, chosen.text(held.framework))
+    held._replace(solved=tuple(one for one in held.solved if one != chosen.name)).save()
+    print(f"{file.name} is as it was at first")
+    return 0
+
+
+@app.command()
+def solution(name: NameArgument = None, folder: FolderOption = HERE) -> int:
+    """Show how an exercise that is solved may be written, and another way."""
+    from parity.errors import UsageError
+    from parity.learn import workspace
+
+    held = workspace.opened(folder)
+    last = held.solved[-1] if held.solved else None
+    if not name and not last:
+        raise UsageError("nothing is solved yet; a solution is shown once yours is right")
+    chosen = workspace.named(name or str(last))
+    if chosen.name not in held.solved:
+        raise UsageError(
+            f"{chosen.name} is not solved yet; a solution is shown once yours is right "
+            "(`parity learn hint` helps)"
+        )
+    for step in chosen.steps:
+        print(step.stub(held.framework, step.solution[held.framework]))
+        if other := step.also.get(held.framework):
+            print(f"# or\n{step.stub(held.framework, other)}")
+    return 0
+
+
+def _judged(held: Workspace, exercise: Exercise) -> list[Judged]:
+    from parity.errors import UsageError
+    from parity.learn.judging import judged
+
+    file = held.file(exercise)
+    if not file.is_file():
+        raise UsageError(f"{file} is gone; `parity learn reset {exercise.name}` brings it back")
+    return judged(exercise, file, held.framework)
+
+
+def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[Workspace, bool]:
+    """Check one exercise, print what came of it, and keep it if it is right."""
+    judged = _judged(held, exercise)
+    fine = all(one.status == "right" for one in judged)
+    if brief:
+        right = sum(one.status == "right" for one in judged)
+        print(f"{'right' if fine else 'wrong':7}{exercise.name:20} {right} of {len(judged)}")
+    else:
+        print(f"{held.file(exercise).name}: {exercise.title}")
+        _told(judged)
+    solved = tuple(one for one in held.solved if one != exercise.name)
+    new = held._replace(solved=(*solved, exercise.name) if fine else solved)
+    if new.solved != held.solved and (fine != (exercise.name in held.solved)):
+        new.save()
+        return new, fine
+    return held, fine
+
+
+def _told(judged: list[Judged]) -> None:
+    """Print a line a gradient, and of the first that is wrong why: one message at a time."""
+    first = next((one for one in judged if one.status == "wrong"), None)
+    for one in judged:
+        print(
+            f"  d{one.step.gradient:16} {'to write' if one.status == 'unwritten' else one.status}"
+        )
+        if one is first:
+            for sentence in one.said:
+                print(f"      {sentence}")
+        elif one.status == "right" and one.said:
+            print(f"      {one.said[0]}")
+
+
+def _how_far(held: Workspace) -> None:
+    from parity.learn.course import course
+
+    done = sum(one.name in held.solved for one in course())
+    print(f"{done} of {len(course())} exercises solved")
+    if upcoming := held.next():
+        print(f"next: {upcoming.title}, in {held.file(upcoming).name}")
+    else:
+        _finished()
+
+
+def _finished() -> None:
+    print("All exercises are solved: the whole backward pass is yours.")

@@ -1,0 +1,159 @@
+"""A learner's file, loaded in a process of its own, whose functions can be called.
+
+Starts the process, asks, and ends it; judges nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from parity.learn import wire
+from parity.learn.child import MEMORY
+
+START, CALL = 120.0, 15.0
+"""Seconds for a framework to be loaded, and for a call of the learner's, at most."""
+
+
+class FailureError(Exception):
+    """What a learner's code did instead of answering, in one sentence."""
+
+    def __init__(self, sentence: str, unwritten: bool = False) -> None:
+        super().__init__(sentence)
+        self.sentence, self.unwritten = sentence, unwritten
+
+
+class Submission:
+    """One file in its process; use it in a `with`. FailureError where the file cannot be loaded."""
+
+    def __init__(self, file: Path, framework: str, seconds: float = CALL) -> None:
+        self.file, self.framework, self.seconds = file.resolve(), framework, seconds
+        self.functions: dict[str, list[str]] = {}
+        """{name: what it asks for}."""
+
+    def __enter__(self) -> Submission:
+        self.folder = tempfile.TemporaryDirectory(prefix="parity-learn-")
+        self.printed = Path(self.folder.name, "printed.txt")
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH", "")) if x)
+        with self.printed.open("wb") as printed:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "parity.learn.child", str(self.file), self.framework],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=printed,
+                cwd=self.folder.name,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # what it may have started goes with it
+            )
+        try:
+            self._answer(START)
+            self.functions = self._answer(self.seconds)[0]["functions"]
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self.folder.cleanup()
+
+    def call(
+        self,
+        function: str,
+        values: Mapping[str, Any],
+        sizes: Mapping[str, int],
+        compiled: bool = False,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return (what a function returns, {what it changed: how}); FailureError where it fails."""
+        order = self.functions[function]
+        said = {"function": function, "order": order, "sizes": dict(sizes), "compiled": compiled}
+        arrays = {name: np.asarray(values[name]) for name in order if name not in sizes}
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):
+            wire.send(self.process.stdin.fileno(), said, arrays)
+        _, found = self._answer(self.seconds)
+        changed = {k.removeprefix("changed "): x for k, x in found.items() if k != "value"}
+        return found["value"], changed
+
+    def output(self) -> str:
+        """Return what the file printed so far."""
+        return self.printed.read_text(encoding="utf-8", errors="replace")
+
+    def _answer(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        assert self.process.stdout is not None
+        try:
+            said, arrays = wire.receive(self.process.stdout.fileno(), seconds)
+        except TimeoutError:
+            raise FailureError(
+                f"{self.file.name} takes over {seconds:.0f} s: does a loop never end?"
+            ) from None
+        except EOFError:
+            code = self.process.wait()
+            how = f"ended by signal {-code}" if code < 0 else f"ended with {code}"
+            raise FailureError(f"{self.file.name} {how} in the middle of a call") from None
+        if "error" in said:
+            raise _told(said, self.file.name)
+        return said, arrays
+
+
+def _told(said: Mapping[str, Any], file: str) -> FailureError:
+    kind, words, number, line = (said[x] for x in ("error", "words", "number", "line"))
+    where = f"{file}:{number}" if number else file
+    if kind == "NotImplementedError":
+        return FailureError(f"{where} is still to be written", unwritten=True)
+    shown = f": `{line}`" if line else ""
+    if kind == "AutodiffError":
+        return FailureError(f"{where} asks {words} for the gradient{shown}; write the rule by hand")
+    if kind == "MemoryError" or "DefaultCPUAllocator" in words or "RESOURCE_EXHAUSTED" in words:
+        return FailureError(f"{where} asks for more than {MEMORY >> 30} GB of memory{shown}")
+    if kind == "TypeError" and words.startswith("returns "):
+        return FailureError(f"{file}: {words}")
+    return FailureError(f"{where}{shown} raises {kind}: {words}")
+
+
+class Remote:
+    """A side whose arrays are NumPy's: what the walk asks of a framework, the other process has."""
+
+    HAND = "numpy"
+
+    @staticmethod
+    def exactly(dtype: np.dtype) -> Any:
+        """Change nothing: the dtype is that of the arrays."""
+        return nullcontext()
+
+    @staticmethod
+    def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Return copies."""
+        return tuple(np.array(x) for x in arrays)
+
+    @staticmethod
+    def to_numpy(value: Any) -> Any:
+        """Return a copy."""
+        return np.array(value)
+
+    @staticmethod
+    def compiled(rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a rule that asks the other process to compile it."""
+        return lambda values: rule(values, compiled=True)

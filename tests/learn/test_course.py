@@ -1,0 +1,113 @@
+"""The course: stubs are unwritten, solutions are right, mistakes are named, misbehaviour is met."""
+
+import pytest
+
+from parity.learn.course import FRAMEWORKS, course
+from parity.learn.judging import judged
+from parity.makemore.exercises import ROWS
+from tests.shared.sampled import few
+
+EXERCISES = {exercise.name: exercise for exercise in course()}
+BOTH = [(name, framework) for name in EXERCISES for framework in FRAMEWORKS]
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Judge an exercise with these bodies: {gradient: (status, what is said)}."""
+
+    def run(name, framework, bodies, seconds=20.0):
+        file = tmp_path / "mine.py"
+        file.write_text(EXERCISES[name].text(framework, bodies))
+        found = judged(EXERCISES[name], file, framework, seconds)
+        return {one.step.gradient: (one.status, " ".join(one.said)) for one in found}
+
+    return run
+
+
+def bodies(name, framework, other=False):
+    steps = EXERCISES[name].steps
+    return {
+        s.gradient: s.also[framework] if other and s.also else s.solution[framework] for s in steps
+    }
+
+
+def test_every_one_of_the_26_gradients_has_its_place():
+    own = [step.gradient for e in course() if e.network and not e.fused for step in e.steps]
+    assert sorted(own) == sorted(ROWS)
+    for exercise in course():
+        for step in exercise.steps:
+            assert len(step.hints) == 2
+            assert {*step.solution} == {*FRAMEWORKS}
+
+
+@pytest.mark.parametrize(("name", "framework"), few(BOTH, ("05-log-softmax", "jax")))
+def test_solutions_are_right_both_ways_and_stubs_are_unwritten(name, framework, check):
+    assert {status for status, _ in check(name, framework, {}).values()} == {"unwritten"}
+    for other in (False, True):
+        found = check(name, framework, bodies(name, framework, other))
+        assert found == dict.fromkeys(found, ("right", ""))
+
+
+WRONG = {
+    ("01-shapes", "s", "return x * dscaled"): "sum over axis 1",
+    ("01-shapes", "b", "return dy.sum(1)"): "shape|Shape",
+    ("02-upstream", "a", "return y"): "does not depend on the gradient from above",
+    ("02-upstream", "x", "return da"): "1/3|factor",
+    ("03-twice", "x", "return dy"): "m",
+    ("03-twice", "m", "return dy.sum(1)[:, None]"): "-1 times",
+    ("04-powers", "v", "return v**-2 * dr"): "-1 times",
+    ("04-powers", "r", "return -0.5 * (r + 0.5)**-0.5 * dy"): "r|1.5",
+    ("05-log-softmax", "counts", "return counts_sum_inv * dprobs"): "counts_sum",
+    ("06-cross-entropy", "logits", "return probs(logits) / n"): "target|Yb|selection|softmax",
+    ("08-batchnorm-steps", "bndiff2", "return dbnvar / n + 0 * bndiff2"): "n-1",
+    ("09-batchnorm", "hprebn", "return bngain * bnvar_inv * dhpreact"): "mean|variance|sum",
+    ("10-embedding", "C", "return C * 0"): "zero",
+}
+"""{(exercise, gradient, a wrong body): what must be said}; written before any was judged."""
+
+
+@pytest.mark.parametrize(("name", "gradient", "body"), few(WRONG, ("03-twice", "x", "return dy")))
+def test_a_mistake_is_named_and_only_there(name, gradient, body, check):
+    words_of_it = WRONG[name, gradient, body]
+    body = body.replace("probs(logits)", "jax.nn.softmax(logits, 1)")
+    found = check(name, "jax", bodies(name, "jax") | {gradient: body})
+    status, said = found.pop(gradient)
+    assert status == "wrong"
+    assert any(words in said for words in words_of_it.split("|")), said
+    assert {status for status, _ in found.values()} <= {"right"}
+
+
+MISBEHAVIOUR = {
+    "bngain": ("import numpy; return numpy.ones((1, 7))", "returns a numpy.ndarray, not an array"),
+    "bnbias": ("print('hello'); return dhpreact.sum(0, keepdim=True)", ""),
+    "bnraw": ("dhpreact *= bngain; return dhpreact", "Changes what it was given: the gradient of hpreact differs"),
+    "bnvar_inv": ("open('/var/tmp/x', 'w'); return bndiff", "writes nothing outside its folder"),
+    "bnvar": ("import os; os.fork(); return bnvar", "starts no other program"),
+    "bndiff2": ("import socket; socket.socket(); return bndiff2", "no network"),
+    "bndiff": (
+        "return torch.autograd.grad(bndiff.sum(), bndiff)[0]",
+        "asks torch.autograd.grad for the gradient",
+    ),
+    "bnmeani": ("return torch.zeros(10**10)", "asks for more than 2 GB of memory"),
+    "hprebn": ("while True: pass", "takes over 6 s: does a loop never end?"),
+}
+
+
+def test_what_goes_wrong_is_one_sentence_and_stops_nothing(check):
+    found = check(
+        "08-batchnorm-steps",
+        "torch",
+        {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()},
+        seconds=6.0,
+    )
+    assert found.pop("bnbias") == ("right", "")
+    for gradient, (status, said) in found.items():
+        assert status == "wrong"
+        assert MISBEHAVIOUR[gradient][1] in said
+
+
+def test_a_file_that_cannot_be_read_shows_its_own_line(check):
+    found = check("02-upstream", "jax", {"a": "return y *", "x": "return da"})
+    assert {said for _, said in found.values()} == {
+        "mine.py:19: `return y *` raises SyntaxError: invalid syntax"
+    }
