@@ -50,24 +50,23 @@ def _separate(places: np.ndarray) -> tuple[int, list[np.ndarray]] | None:
 
 def _along(lines: np.ndarray, base: int) -> np.ndarray | None:
     """Return how far each line is from the first, by the elements that are known in two."""
-    size = len(lines)
-    far = np.zeros(size, np.int64)
-    solved = np.zeros(size, bool)
-    solved[base] = True
-    waiting, moved = [i for i in range(size) if i != base], True
-    known = lines >= 0
-    while waiting and moved:
-        moved = False
-        for i in [*waiting]:
-            for j in (base, i - 1, i + 1):
-                if not 0 <= j < size or not solved[j]:
-                    continue
-                both = np.flatnonzero(known[i] & known[j])
-                if len(both):
-                    far[i] = far[j] + lines[i, both[0]] - lines[j, both[0]]
-                    solved[i] = moved = True
-                    waiting.remove(i)
-                    break
+    size, known = len(lines), lines >= 0
+    both = known & known[base]
+    solved, column = both.any(1), both.argmax(1)
+    far = np.where(solved, lines[np.arange(size), column] - lines[base, column], 0)
+    waiting, moved = [int(i) for i in np.flatnonzero(~solved)], True
+    while waiting and moved:  # those that share nothing known with the first share it with others
+        moved, left = False, []
+        for i in waiting:
+            near = [j for j in (i - 1, i + 1) if 0 <= j < size and solved[j]]
+            shared = [(j, c) for j in near for c in np.flatnonzero(known[i] & known[j])[:1]]
+            if not shared:
+                left.append(i)
+                continue
+            j, c = shared[0]
+            far[i] = far[j] + lines[i, c] - lines[j, c]
+            solved[i] = moved = True
+        waiting = left
     if waiting and not _filled(far, solved):
         return None
     return far - far[0]

@@ -176,23 +176,36 @@ class _Matching:
             for score, layout in options:
                 rivals.setdefault(layout.sources(), []).append((score, leaf))
         for part, how in enumerate(DECIDING, 1):
-            for leaf, options in scores.items():
-                best = options[0][0][:part]
-                top = [layout for score, layout in options if score[:part] == best]
-                others = [x for x in rivals[top[0].sources()] if x[1] != leaf]
-                if len({x.sources() for x in top}) > 1 or any(x[0][:part] >= best for x in others):
-                    continue
-                if part == 1 and not self._is_sure(leaf, best[0]):
-                    continue
-                layout = top[0]
+            found = [leaf for leaf in scores if self._is_best(leaf, scores, rivals, part)]
+            for leaf in found:
+                options = scores[leaf]
+                top = [layout for score, layout in options if score[:part] == options[0][0][:part]]
+                layout, doubt = top[0], how
                 if len(top) > 1:
                     layout, known = self._turned_as_others(leaf, top)
-                    how = max(how, Decided.NAME if known else Decided.ORDER, key=DOUBT.index)
-                self._decide(leaf, layout, how, self.options[leaf])
+                    doubt = max(how, Decided.NAME if known else Decided.ORDER, key=DOUBT.index)
+                self._decide(leaf, layout, doubt, self.options[leaf])
+            if found:
                 return
         leaf = min(scores, key=natural)
         top = [x for score, x in scores[leaf] if score == scores[leaf][0][0]]
         self._decide(leaf, top[0], Decided.ORDER, self.options[leaf])
+
+    def _is_best(
+        self,
+        leaf: str,
+        scores: Mapping[str, list[tuple[Score, Layout]]],
+        rivals: Mapping[tuple[str, ...], list[tuple[Score, str]]],
+        part: int,
+    ) -> bool:
+        """Return whether a leaf and one tensor are each other's best, by a part of the score."""
+        options = scores[leaf]
+        best = options[0][0][:part]
+        top = {layout.sources() for score, layout in options if score[:part] == best}
+        others = [x for x in rivals[options[0][1].sources()] if x[1] != leaf]
+        if len(top) > 1 or any(score[:part] >= best for score, _ in others):
+            return False
+        return part > 1 or self._is_sure(leaf, best[0])
 
     def _is_sure(self, leaf: str, near: float) -> bool:
         """Return whether place alone leaves one tensor, and not because guesses took the others."""

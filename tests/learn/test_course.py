@@ -80,7 +80,10 @@ def test_a_mistake_is_named_and_only_there(name, gradient, body, check):
 MISBEHAVIOUR = {
     "bngain": ("import numpy; return numpy.ones((1, 7))", "returns a numpy.ndarray, not an array"),
     "bnbias": ("print('hello'); return dhpreact.sum(0, keepdim=True)", ""),
-    "bnraw": ("dhpreact *= bngain; return dhpreact", "Changes what it was given: the gradient of hpreact differs"),
+    "bnraw": (
+        "dhpreact *= bngain; return dhpreact",
+        "Changes what it was given: the gradient of hpreact differs",
+    ),
     "bnvar_inv": ("open('/var/tmp/x', 'w'); return bndiff", "writes nothing outside its folder"),
     "bnvar": ("import os; os.fork(); return bnvar", "starts no other program"),
     "bndiff2": ("import socket; socket.socket(); return bndiff2", "no network"),

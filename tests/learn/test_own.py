@@ -1,5 +1,6 @@
 """The learner's own notebook: `parity.cmp` and `parity.check_notebook` over variables by name."""
 
+import json
 import re
 from contextlib import suppress
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import parity
+from parity.__main__ import main
 from parity.errors import UsageError
 from parity.makemore.exercises import ROWS
 from tests.learn.lecture import JAX, MISTAKES, TORCH, TORCH_BACKWARD
@@ -99,3 +101,36 @@ def test_what_cannot_be_judged_is_one_sentence(complete, capsys):
     assert "no array: list" in capsys.readouterr().out
     parity.cmp("h", np.ones(3))
     assert "not judged: C, W1" in capsys.readouterr().out
+
+
+def script(tmp_path, text, name="mine.py"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_a_file_is_run_and_its_lines_are_named(tmp_path, capsys):
+    text = TORCH + TORCH_BACKWARD.replace("**-1.5", "**1.5")
+    text += "\ndlogits = F.softmax(logits, 1) / n\nC.data += 1\ndh = dlogits @ W2.T\n"
+    assert main(["learn", "check", str(script(tmp_path, text))]) == 1
+    said = capsys.readouterr().out
+    lines = text.split("\n")
+    (bnvar,) = (i for i, x in enumerate(lines, 1) if x.startswith("dbnvar ="))
+    (again,) = (i for i, x in enumerate(lines, 1) if x.startswith("dlogits = F.softmax"))
+    assert f"dbnvar, line {bnvar}:\n" in said
+    assert f"dlogits, line {again}: WRONG HERE" in said
+    assert f"from line {again + 2} on, not judged: emb is not what the parameters" in said
+
+
+def test_a_file_that_stops_says_where_and_what_came_before_is_judged(tmp_path, capsys):
+    half = TORCH + TORCH_BACKWARD.split("dh = ")[0]
+    assert main(["learn", "check", str(script(tmp_path, half + "print(never)\n"))]) == 1
+    said = capsys.readouterr().out
+    assert "8 of 26 right; 18 not there yet" in said
+    assert "`print(never)` raises NameError: name 'never' is not defined" in said
+    cells = [{"cell_type": "code", "source": ["%matplotlib inline\n", x]} for x in (half,)]
+    notebook = script(tmp_path, json.dumps({"cells": cells}), "mine.ipynb")
+    assert main(["learn", "check", str(notebook)]) == 0
+    assert "8 of 26 right" in capsys.readouterr().out
+    assert main(["learn", "check", str(script(tmp_path, "x = (1\n"))]) == 1
+    assert "mine.py:1: `x = (1`: '(' was never closed" in capsys.readouterr().out

@@ -1,0 +1,110 @@
+"""`parity learn` as it is used: a folder, exercises in order, hints, what is kept."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from parity.__main__ import main
+from parity.learn.course import course
+from parity.learn.hints import hints
+from parity.learn.workspace import STATE, opened
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """A folder with the course in JAX, entered."""
+    assert main(["learn", "init", str(tmp_path / "course"), "--framework", "jax"]) == 0
+    monkeypatch.chdir(tmp_path / "course")
+    capsys.readouterr()
+    return tmp_path / "course"
+
+
+def solve(folder, exercise, framework="jax", **wrong):
+    bodies = {s.gradient: wrong.get(s.gradient, s.solution[framework]) for s in exercise.steps}
+    opened(folder).file(exercise).write_text(exercise.text(framework, bodies))
+
+
+def said(capsys, *words):
+    code = main(["learn", *words])
+    return code, "".join(capsys.readouterr())
+
+
+def test_one_exercise_from_the_first_look_to_its_solution(here, capsys):
+    first, second = course()[:2]
+    code, text = said(capsys, "check")
+    assert code == 1
+    assert text.count("to write") == len(first.steps)
+    assert said(capsys, "solution", "1")[0] == 2
+    assert len(hints(first, first.steps[3], "jax")) == 4
+    for number in (1, 2):
+        assert f"dscaled, hint {number} of 4: " in said(capsys, "hint")[1]
+    solve(here, first, b="return dy.sum(1)")
+    code, text = said(capsys, "check", "shapes")
+    assert code == 1
+    assert "db                wrong" in text
+    assert "summed over axis 1" in text
+    solve(here, first)
+    code, text = said(capsys, "check")
+    assert code == 0
+    assert f"next: {second.title}" in text
+    assert "def ds(x, dscaled)" in said(capsys, "solution")[1]
+    assert second.title in said(capsys, "next")[1]
+    assert "done  01-shapes" in said(capsys, "list")[1]
+    assert said(capsys, "reset", "01_shapes.py")[0] == 0
+    assert opened(here).solved == ()
+    assert "return x * dscaled" not in (here / "01_shapes.py").read_text()
+    assert (here / "01_shapes.py.old").exists()
+
+
+def test_what_cannot_be_done_is_one_sentence(here, capsys, tmp_path):
+    assert said(capsys, "check", "nothing")[1].startswith("parity: no exercise is called nothing")
+    assert said(capsys, "check", "--in", str(tmp_path))[0] == 2
+    assert "already" in said(capsys, "init", str(here), "--framework", "torch")[1]
+    (here / "01_shapes.py").unlink()
+    assert "`parity learn reset 01-shapes`" in said(capsys, "check")[1]
+    assert said(capsys, "init", str(here), "--framework", "jax")[0] == 0
+    assert (here / "01_shapes.py").exists()
+    (here / STATE).write_text("{}")
+    assert "the exercise files stay as they are" in said(capsys, "list")[1]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework):
+    """By the real command; in each a mistake is made first."""
+
+    def parity(*words):
+        leader, follower = pty.openpty()
+        command = [sys.executable, "-m", "parity", "learn", *words]
+        process = subprocess.Popen(command, cwd=folder, stdout=follower, stderr=follower)
+        os.close(follower)
+        shown = b""
+        try:
+            while part := os.read(leader, 4096):
+                shown += part
+        except OSError:  # the terminal is gone with the process
+            pass
+        os.close(leader)
+        return process.wait(), shown.decode()
+
+    folder = tmp_path
+    assert parity("init", "all", "--framework", framework)[0] == 0
+    folder = tmp_path / "all"
+    for exercise in course():
+        slip = exercise.steps[-1]
+        last = slip.solution[framework].strip().split("\n")[-1]
+        wrong = slip.solution[framework].strip().replace(last, f"{last} * 1.5")
+        solve(folder, exercise, framework, **{slip.gradient: wrong})
+        code, shown = parity("check")
+        assert code == 1, shown
+        assert f"d{slip.gradient}" in shown
+        assert shown.count("wrong") == 1
+        solve(folder, exercise, framework)
+        code, shown = parity("check")
+        assert code == 0, shown
+    assert "All exercises are solved" in shown
+    assert len(json.loads((folder / STATE).read_text())["solved"]) == len(course())
