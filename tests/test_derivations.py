@@ -85,6 +85,7 @@ def rerun() -> str:
     return _run([__file__], {"PYTHONPATH": str(ROOT)})
 
 
+@pytest.mark.full
 def test_the_outputs_are_what_the_code_prints(page: str, rerun: str) -> None:
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         page, rerun = ELSEWHERE.sub("", page), ELSEWHERE.sub("", rerun)

@@ -46,6 +46,7 @@ def test_every_block_is_a_file_and_every_pair_in_it_is_as_told(folder, monkeypat
     assert main(["check", "more_inputs.py", "masked.py"]) == 0
 
 
+@pytest.mark.full
 def test_the_tests_in_it_pass(folder):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "test_layers.py", "test_plain.py"],

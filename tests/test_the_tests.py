@@ -146,6 +146,7 @@ def test_a_check_that_is_never_called_is_caught(monkeypatch, capsys):
         parity.makemore.notebook.run(parity.makemore.notebook.Options(exercises=(2,))).exit_code()
 
 
+@pytest.mark.full
 def test_an_import_that_brings_the_other_framework_is_caught(tmp_path):
     """The import test has a probe for exactly this; it is broken there and seen to fail."""
     test_imports.test_the_probe_sees_what_it_looks_for(tmp_path)

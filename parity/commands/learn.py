@@ -20,7 +20,10 @@ app = typer.Typer(
 )
 
 NameArgument = Annotated[
-    str | None, typer.Argument(help="An exercise by name or number; by default the next.")
+    str | None,
+    typer.Argument(
+        help="An exercise by name or number, by default the next; for `check` also FILE.py."
+    ),
 ]
 FolderOption = Annotated[Path, typer.Option("--in", help="The folder with the exercises.")]
 
@@ -48,10 +51,20 @@ def check(
     everything: Annotated[bool, typer.Option("--all", help="Every exercise.")] = False,
     folder: FolderOption = HERE,
 ) -> int:
-    """Check an exercise: the next one, the named one, or all; exit 1 while anything fails."""
+    """Check an exercise, the next or the named one, or all; or a FILE.py or notebook of your own.
+
+    Exit 1 while anything fails.
+    """
     from parity.learn import workspace
     from parity.learn.course import course
 
+    if name and (file := _own_file(name, folder)):
+        from parity.learn.notebook import check_file
+
+        fine = False
+        with readers_may_leave():
+            fine = check_file(file)
+        return int(not fine)
     held = workspace.opened(folder)
     if everything:
         wrong = 0
@@ -198,6 +211,22 @@ def solution(name: NameArgument = None, folder: FolderOption = HERE) -> int:
         if other := step.also.get(held.framework):
             print(f"# or\n{step.stub(held.framework, other)}")
     return 0
+
+
+def _own_file(name: str, folder: Path) -> Path | None:
+    """Return a file of the learner's own that is no exercise; None where the name is one's."""
+    path = Path(name)
+    if path.suffix not in (".py", ".ipynb") or not path.is_file():
+        return None
+    from parity.errors import UsageError
+    from parity.learn import workspace
+
+    try:
+        workspace.named(name)
+        workspace.opened(path.parent)
+    except UsageError:
+        return path
+    return None
 
 
 def _judged(held: Workspace, exercise: Exercise) -> list[Judged]:

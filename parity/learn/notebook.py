@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parity.errors import UsageError
 from parity.judge.verdict import Status
-from parity.learn import own, telling
+from parity.learn import own, scripts, telling
 from parity.makemore.exercises import ROWS
 
 
@@ -60,6 +61,42 @@ def check_notebook(namespace: Mapping[str, Any]) -> None:
     if before := own.stale(namespace, found):
         raise UsageError(_stale(before))
     print(telling.text(own.judged(found), ROWS))
+
+
+def check_file(path: Path) -> bool:
+    """Run a learner's file, print what `check_notebook` prints of it; return whether all is right.
+
+    What is assigned anew, as the fused exercises do, is judged by itself. Gradients of other
+    parameters than their forward pass had are not judged, and it is said.
+    """
+    ran = scripts.run(path)
+    judged = False
+    fine = not ran.stopped
+    for one in ran.passes:
+        names = {**one.values, **{f"d{k}": v[0][1] for k, v in one.versions.items()}}
+        found = own.found_in(names)
+        lines = {name: versions[0][0] for name, versions in one.versions.items()}
+        if before := own.stale(names, found):
+            print(f"from line {min(lines.values())} on, not judged: {_stale(before)}")
+            continue
+        first = own.judged(found)
+        print(telling.text(first, ROWS, lines=lines))
+        fine &= all(line.status is Status.RIGHT for line in first)
+        judged = True
+        for name, versions in one.versions.items():
+            for number, again in versions[1:]:
+                (line,) = own.judged(own.found_in({**names, f"d{name}": again}), {name})
+                print(
+                    "\n".join([f"d{name}, line {number}: {telling.told(line)}", *telling.why(line)])
+                )
+                fine &= line.status is Status.RIGHT
+    if ran.stopped:
+        print(f"stopped at {ran.stopped}")
+    elif not judged:
+        print(
+            f"{path.name} makes none of the lecture's gradients: {', '.join(f'd{x}' for x in ROWS)}"
+        )
+    return fine and judged
 
 
 def _stale(name: str) -> str:

@@ -42,7 +42,8 @@ def why(line: Line) -> list[str]:
     if line.status is not Status.INTRODUCED:
         return []
     first, *rest = line.causes[:MOST]
-    return [*_cause(first), *(f"Or: {cause.sentence}." for cause in rest)]
+    others = [cause for cause in rest if cause.sentence not in first.sentence]
+    return [*_cause(first), *(f"Or: {cause.sentence}." for cause in others)]
 
 
 def _cause(cause: Cause) -> list[str]:
@@ -66,10 +67,18 @@ def summary(lines: Sequence[Line], rows: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def text(lines: Sequence[Line], rows: Sequence[str], notes: Sequence[str] = ()) -> str:
-    """Return all gradients, a line each, and of the first that is wrong why."""
-    held: Mapping[str, Line] = {line.tensor: line for line in lines}
+def text(
+    judged: Sequence[Line], rows: Sequence[str], lines: Mapping[str, int] | None = None
+) -> str:
+    """Return all gradients, a line each, and of the first that is wrong why.
+
+    ``lines`` are those of the learner's file, by tensor, where they are known.
+    """
+    held: Mapping[str, Line] = {line.tensor: line for line in judged}
     said = [f"d{name:15s} {told(held[name])}" for name in rows if name in held]
-    first = next((line for line in lines if line.status is Status.INTRODUCED), None)
-    reason = ["", f"d{first.tensor}:", *(f"  {x}" for x in why(first))] if first else []
-    return "\n".join([*said, *reason, "", summary(lines, rows), *notes])
+    first = next((line for line in judged if line.status is Status.INTRODUCED), None)
+    reason = []
+    if first:
+        where = f", line {lines[first.tensor]}" if lines else ""
+        reason = ["", f"d{first.tensor}{where}:", *(f"  {x}" for x in why(first))]
+    return "\n".join([*said, *reason, "", summary(judged, rows)])

@@ -123,6 +123,7 @@ def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.full
 def test_a_reader_who_stops_early_is_no_error():
     done = subprocess.run(
         f"{sys.executable} -m parity notebook --exercise 2 --n-hidden 5 | head -1",
@@ -189,6 +190,7 @@ def test_a_report_that_fails_exits_1(monkeypatch, capsys):
     assert "torch against jax, jax.grad, autograd in float64" in shown.replace("\n", " ")
 
 
+@pytest.mark.full
 def test_another_file_of_names(tmp_path):
     names = tmp_path / "words.txt"
     names.write_text("\n".join(f"{a}-{b}é" for a in "abcdefg" for b in "xyz"), encoding="utf-8")

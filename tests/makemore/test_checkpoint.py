@@ -323,6 +323,7 @@ def test_an_unwritable_folder(tmp_path, capsys):
     assert "not a directory" in said
 
 
+@pytest.mark.full
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(tmp_path):
     words = ["--steps", "400", "--chunk", "40"]
     expected = finish(tmp_path / "whole", *words)

@@ -103,6 +103,7 @@ def reproduced(path: Path, tmp_path: Path, *words: str) -> int:
     return main(["reproduce", "--run", str(path), "--out", str(tmp_path), *words])
 
 
+@pytest.mark.full
 def test_an_invented_run_holds_in_both_frameworks(invented, tmp_path, capsys):
     assert reproduced(invented, tmp_path, "--framework", "both") == 0
     out = capsys.readouterr().out

@@ -342,6 +342,7 @@ def checks() -> Iterator[dict[str, subprocess.Popen[str]]]:
             process.kill()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("package", twins.PACKAGES)
 def test_the_stated_shapes_hold_when_they_are_checked(
     package: str, checks: dict[str, subprocess.Popen[str]]
