@@ -213,6 +213,50 @@ def solution(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     return 0
 
 
+@app.command()
+def selfcheck(
+    framework: Annotated[Framework | None, typer.Option(help="In one framework only.")] = None,
+) -> int:
+    """Check the course: stubs fail, solutions pass, known mistakes fail and are named."""
+    from parity.learn.course import FRAMEWORKS
+    from parity.learn.selfcheck import selfcheck as every
+
+    mistakes = named = faults = 0
+    for found in every([framework.value] if framework else FRAMEWORKS):
+        print(
+            f"{found.exercise:20} {found.framework:6} {found.cases} ways, "
+            f"{found.mistakes} mistakes, {found.named} named",
+            flush=True,
+        )
+        for fault in found.faults:
+            print(f"    {fault}")
+        mistakes, named = mistakes + found.mistakes, named + found.named
+        faults += len(found.faults)
+    print(f"{mistakes} mistakes, {named} named, {faults} judged otherwise than they should be")
+    return int(faults > 0)
+
+
+@app.command()
+def grade(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with exercises, one a learner.")],
+    json: Annotated[Path | None, typer.Option(help="Write points and diagnoses here.")] = None,
+) -> int:
+    """Grade submissions: a point for every gradient that is right; exit 1 unless all are."""
+    from parity.files import check_writable, write_json
+    from parity.learn.grading import graded
+
+    if json is not None:
+        check_writable(json)
+    found = []
+    with readers_may_leave():
+        for folder in folders:
+            found.append(graded(folder))
+            print(f"{found[-1]['points']:3} of {found[-1]['of']}  {folder}", flush=True)
+    if json is not None:
+        write_json(json, found)
+    return int(any(one["points"] < one["of"] for one in found))
+
+
 def _own_file(name: str, folder: Path) -> Path | None:
     """Return a file of the learner's own that is no exercise; None where the name is one's."""
     path = Path(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -10,14 +10,19 @@ import jax
 from parity.frameworks.jaxprs import held_by
 from parity.judge.purpose import Withheld
 
+ONE_TRIANGLE = {"cholesky", "eigh"}
+"""Operations that read one triangle of a matrix, and differentiate it as a symmetric one."""
+
 
 def withheld(function: Callable[..., Any], inputs: tuple[Any, ...]) -> Withheld:
-    """Return whether ``function`` stops a gradient."""
-    return Withheld(_stops(jax.make_jaxpr(function)(*inputs).jaxpr))
+    """Return whether ``function`` stops a gradient, factorises, or has a rule of its own."""
+    names = {*_names(jax.make_jaxpr(function)(*inputs).jaxpr)}
+    own = any(name.startswith("custom_vjp_call") for name in names)
+    return Withheld("stop_gradient" in names, frozenset(), bool(names & ONE_TRIANGLE), own)
 
 
-def _stops(jaxpr: Any) -> bool:
-    return any(
-        equation.primitive.name == "stop_gradient" or any(map(_stops, held_by(equation)))
-        for equation in jaxpr.eqns
-    )
+def _names(jaxpr: Any) -> Iterator[str]:
+    for equation in jaxpr.eqns:
+        yield equation.primitive.name
+        for held in held_by(equation):
+            yield from _names(held)

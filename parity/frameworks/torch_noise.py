@@ -28,6 +28,7 @@ from parity.frameworks.torch_operations import (
     NORMALIZATIONS,
     Opening,
     name_of,
+    shapes_alone,
     written,
 )
 from parity.frameworks.torch_rounding import (
@@ -193,6 +194,6 @@ class _Noise(Opening):
                 moved = args[place] * factor(self.pool, args[place])
                 args = (*args[:place], moved, *args[place + 1 :])
             return self.opened(func, args, kwargs)
-        if self.pool is None:
+        if self.pool is None or shapes_alone(args, kwargs):
             return func(*args, **kwargs)
         return rule_of(func)(self.pool, func, args, kwargs)

@@ -153,6 +153,11 @@ def name_of(func: Any) -> str:
     return name[:-1] if func._schema.is_mutable and name.endswith("_") else name
 
 
+def shapes_alone(args: Any, kwargs: Any) -> bool:
+    """Return whether an operation is asked for a shape: forward differentiation does so."""
+    return any(isinstance(x, Tensor) and x.is_meta for x in tree_iter((args, kwargs)))
+
+
 @cache
 def decomposition_of(func: Any) -> Any:
     """Return the function that opens an operation; None of one that is judged whole."""

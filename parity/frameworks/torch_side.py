@@ -91,12 +91,27 @@ def outline(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return {name: something with a shape and a dtype} for a function that returns {name: x}.
 
-    And the names of those that are made with gradients switched off.
+    And the names of those that are made with gradients switched off. Raises NotImplementedError
+    where an operation turns out on the way back to have no derivative.
     """
     watch = Ungraded()
     with torch.enable_grad(), watch:
         out = function(*inputs)
+    _walk_back(out, inputs)
     return dict(to_numpy(out)), [n for n, x in out.items() if is_float(x) and watch.made(x, inputs)]
+
+
+def _walk_back(out: dict[str, Any], inputs: tuple[Any, ...]) -> None:
+    """Raise what has no derivative; what else goes wrong on the way back is said later."""
+    ends = [x for x in out.values() if x.requires_grad]
+    leaves = [x for x in inputs if x.requires_grad]
+    try:
+        if ends and leaves:
+            torch.autograd.grad(ends, leaves, [*map(torch.ones_like, ends)], allow_unused=True)
+    except NotImplementedError:
+        raise
+    except Exception:
+        return
 
 
 def differentiable(inputs: tuple[Any, ...], still: Collection[int]) -> tuple[Any, ...]:

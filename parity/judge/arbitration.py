@@ -7,7 +7,7 @@ Numbers in, opinions out: knows no framework, and votes for nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import combinations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from parity.judge.kinks import NEAR, SLACK, Kink
-from parity.judge.slopes import COARSE, FINE, Slope, Vector, slope
+from parity.judge.slopes import COARSE, FINE, UNKNOWN, Slope, Vector, slope
 from parity.judge.witness import Witness
 
 STEEPEST = 2.0**-44
@@ -60,6 +60,8 @@ class Problem:
     """How far rounding may move each gradient."""
     mirrored: Callable[[Vector], Vector] | None = None
     """Transposes every square matrix among the inputs; None where there is none in dispute."""
+    factorising: Collection[str] = ()
+    """Witnesses in whose forward a factorisation reads one triangle of a matrix."""
 
 
 class Answer(Enum):
@@ -160,6 +162,8 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
         for finest in (COARSE, FINE):  # the accused is looked at more closely
             with np.errstate(all="ignore"):
                 found = slope(witness.loss, problem.x, along, finest=finest)
+                if np.isnan(claimed) and not np.isfinite(found.value):
+                    found = _inwards(witness.loss, problem.x, along)
             off = abs(claimed - found.value)
             right = off <= 8 * found.resolution or off <= 0.01 * spread
             if right:
@@ -176,6 +180,13 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
     return Asked(answer, coarsest, told, tuple(slopes))
 
 
+def _inwards(loss: Callable[[Vector], float], x: Vector, along: Vector) -> Slope:
+    """Return the slope into the domain, at its edge: no gradient is NaN where there is one."""
+    sides = [slope(loss, x, along, ahead) for ahead in (1, -1)]
+    known = [s for s in sides if s.resolution <= 2.0**-10 * abs(s.value)]
+    return known[0] if len(known) == 1 else UNKNOWN
+
+
 def _masked(problem: Problem) -> dict[str, Vector]:
     return {name: np.where(problem.disputed, g, 0.0) for name, g in problem.gradients.items()}
 
@@ -184,7 +195,9 @@ def _asked_symmetrically(problem: Problem, witness: Witness, before: Answer) -> 
     """Return the answer along symmetric changes of the matrices, and whether it is a pardon.
 
     A factorisation reads one triangle and has the gradient of symmetric matrices: that is no slope
-    along one entry. Where a change of one entry leaves the domain, there is no other slope at all.
+    along one entry. It may be one of a matrix that is made of the input, and its gradient need not
+    be symmetric; but one triangle of it alone is not pardoned, which a transposed gradient is.
+    Where a change of one entry leaves the domain, there is no other slope at all.
     """
     assert problem.mirrored is not None
     mirrored, entries = problem.mirrored, np.arange(1.0, problem.x.size + 1)
@@ -203,10 +216,11 @@ def _asked_symmetrically(problem: Problem, witness: Witness, before: Answer) -> 
     if before is Answer.UNKNOWN:
         return answer, False
     claim = problem.gradients[witness.name]
+    sides = [both & side for side in (above, below)]
+    if witness.name in problem.factorising:
+        return before, all(np.any(claim[side] != 0) for side in sides)
     alike = np.abs(claim - mirrored(claim)) <= 2 * problem.blur
-    pardoned = bool(np.all(alike[both])) and any(
-        _unread(problem, witness, both & side) for side in (above, below)
-    )
+    pardoned = bool(np.all(alike[both])) and any(_unread(problem, witness, s) for s in sides)
     return before, pardoned
 
 

@@ -6,7 +6,7 @@ no slope of its own forward is wrong, and its side is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -35,10 +35,12 @@ class Disputes:
         outputs: Mapping[str, Callable[[tuple[np.ndarray, ...]], Mapping[str, np.ndarray]]],
         douts: Mapping[str, np.ndarray],
         slopes: Mapping[str, Callable[[tuple[np.ndarray, ...]], list[np.ndarray]]],
+        factorising: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self.forwards = [t for t in forwards if t.apart(POOR).any()]
         self.gradients, self.space = gradients, space
         self.outputs, self.douts, self.slopes = outputs, douts, slopes
+        self.factorising = factorising
         self.gauge = next((g for t in self.forwards if (g := freedom(t, outputs, space))), "")
         self._findings: dict[str, Finding] = {}
 
@@ -68,7 +70,8 @@ class Disputes:
         if finding.kink:
             looked = int(tensor.apart().sum())
             if wrong:
-                reason = f"a kink, and {wrong} gives no value between the gradients nearby: {said}"
+                gives = f"{wrong} {'gives' if len(finding.wrong) == 1 else 'give'} no value"
+                reason = f"a kink, and {gives} between the gradients nearby: {said}"
                 return Verdict.DIFFERENT, reason, finding.wrong
             some = f", {finding.looked} examined" if finding.looked < looked else ""
             reason = f"no derivative in {looked} places{some}, all values right: {said}"
@@ -154,6 +157,8 @@ class Disputes:
         }
         blur = BOUND * space.both_parts([sigma(t.noise, np.float64) for t in self.gradients])
         rng = np.random.default_rng(0)
-        mirrored = space.mirrored if space.square else None
-        problem = Problem(witnesses, space.x, gradients, mask, space.scale, blur, mirrored)
+        problem = Problem(witnesses, space.x, gradients, mask, space.scale, blur)
+        if space.square:
+            factorising = self.factorising()
+            problem = replace(problem, mirrored=space.mirrored, factorising=factorising)
         return arbitrate(problem, rng)

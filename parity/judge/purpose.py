@@ -6,7 +6,7 @@ framework.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,6 +22,10 @@ class Withheld(NamedTuple):
     detaches: bool = False
     padding: frozenset[tuple[int, tuple[int, ...]]] = frozenset()
     """Rows that are left without gradient, and the shape of the table."""
+    factorises: bool = False
+    """A factorisation that reads one triangle of a matrix is in it."""
+    own: bool = False
+    """A step in it is differentiated by a rule of its own."""
 
 
 def on_purpose(row: Row, tensor: Tensor, withheld: Mapping[str, Withheld]) -> Row:
@@ -37,11 +41,26 @@ def on_purpose(row: Row, tensor: Tensor, withheld: Mapping[str, Withheld]) -> Ro
             return replace(row, verdict=Verdict.CONVENTION, reason=reason, odd=())
     rest = [corner for corner in answers if corner not in row.odd]
     still = all(np.all(answers[corner][apart] == 0) for corner in rest)
-    detached = all(withheld[corner].detaches for corner in row.odd)
-    if not (rest and still and detached) or any(withheld[corner].detaches for corner in rest):
+    if not (rest and still):
+        return row
+    nowhere = all(not np.any(answers[corner]) for corner in rest)
+    if _has("detaches", row.odd, withheld) and not _has("detaches", rest, withheld, any):
+        does = "detaches a value"
+    elif nowhere and _has("own", row.odd, withheld) and not _has("own", rest, withheld, any):
+        does = "has a rule of its own"
+    else:
         return row
     reason = (
-        f"{blamed} detaches a value and passes a gradient where the function does not move, "
+        f"{blamed} {does} and passes a gradient where the function does not move, "
         f"{' and '.join(rest)} does neither: {tensor.said()}"
     )
     return replace(row, reason=reason, meant=True)
+
+
+def _has(
+    fact: str,
+    corners: Sequence[str],
+    withheld: Mapping[str, Withheld],
+    every: Callable[[Iterable[bool]], bool] = all,
+) -> bool:
+    return every(getattr(withheld[corner], fact) for corner in corners)

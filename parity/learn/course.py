@@ -22,6 +22,15 @@ IMPORTS = {
 TO_WRITE = 'raise NotImplementedError("write this gradient")'
 
 
+class Wrong(NamedTuple):
+    """A mistake that people make, and what it may be called."""
+
+    body: dict[str, str]
+    """{framework: the function's body}, where it can be made."""
+    named: tuple[str, ...]
+    """Patterns for `kind: key` of a cause, one of which has to be found."""
+
+
 class Step(NamedTuple):
     """One gradient to write."""
 
@@ -37,6 +46,10 @@ class Step(NamedTuple):
     """{framework: the function's body}."""
     also: dict[str, str]
     """Another body that is as right; empty where nobody writes another."""
+    benign: tuple[str, ...] = ()
+    """Bodies in either framework's words that are right, too, as far as this loss can tell."""
+    wrong: tuple[Wrong, ...] = ()
+    """Mistakes in this step that must be seen and named."""
 
     def stub(self, framework: str, body: str = TO_WRITE) -> str:
         """Return the function, to be completed."""
@@ -120,4 +133,11 @@ def _step(held: dict[str, Any]) -> Step:
         tuple(held["hints"]),
         {framework: held[framework] for framework in FRAMEWORKS},
         held.get("also", {}),
+        tuple(held.get("benign", ())),
+        tuple(_wrong(one) for one in held.get("wrong", ())),
     )
+
+
+def _wrong(held: dict[str, Any]) -> Wrong:
+    body = {f: held.get(f, held.get("both")) for f in FRAMEWORKS}
+    return Wrong({f: text for f, text in body.items() if text}, tuple(held["named"]))

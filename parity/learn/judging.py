@@ -6,6 +6,7 @@ The learner's code runs in another process (`submission.py`); right values never
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from parity.judge.cause import Cause, Kind
 from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Exercise, Step, course
@@ -33,6 +35,7 @@ class Judged(NamedTuple):
     status: str
     """right, wrong or unwritten"""
     said: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 class Course(NamedTuple):
@@ -51,14 +54,22 @@ def judged(exercise: Exercise, file: Path, framework: str, seconds: float = CALL
     try:
         with Submission(file, framework, seconds) as submission:
             held = _course(exercise.name)
-            return [_step(exercise, step, submission, held) for step in exercise.steps]
+            return [_step(step, submission, held, f"d{step.gradient}") for step in exercise.steps]
     except FailureError as failure:
         status = "unwritten" if failure.unwritten else "wrong"
         return [Judged(step, status, (failure.sentence,)) for step in exercise.steps]
 
 
-def _step(exercise: Exercise, step: Step, submission: Submission, held: Course) -> Judged:
-    name = f"d{step.gradient}"
+def one_by_one(
+    exercise: Exercise, file: Path, framework: str, functions: Mapping[str, Step]
+) -> dict[str, Judged]:
+    """Judge functions of a file by name, each as a way to write one step of an exercise."""
+    with Submission(file, framework) as submission:
+        held = _course(exercise.name)
+        return {name: _step(step, submission, held, name) for name, step in functions.items()}
+
+
+def _step(step: Step, submission: Submission, held: Course, name: str) -> Judged:
     file = submission.file.name
     if name not in submission.functions:
         return Judged(step, "wrong", (f"{file} has no function {name}; `reset` brings it back",))
@@ -75,10 +86,12 @@ def _step(exercise: Exercise, step: Step, submission: Submission, held: Course) 
         return Judged(step, "unwritten" if failure.unwritten else "wrong", (failure.sentence,))
     side = cast(ModuleType, Remote)
     line = judge_rule(step.gradient, rule, side, FLOAT64, held.bench, held.probe)
-    if line.status is Status.RIGHT:
+    lucky = all(cause.kind is Kind.UNKNOWN for cause in line.causes)
+    if line.status is Status.RIGHT and lucky:  # as far as this loss can see, and that is said
         causes = tuple(cause.sentence for cause in line.causes)
-        return Judged(step, "right", causes[:1])
-    return Judged(step, "wrong", tuple(why(line)))
+        return Judged(step, "right", causes[:1], line.causes)
+    wrong = replace(line, status=Status.INTRODUCED)
+    return Judged(step, "wrong", tuple(why(wrong)), line.causes)
 
 
 def _given(bench: Bench, gradient: str) -> dict[str, np.ndarray]:

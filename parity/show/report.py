@@ -134,8 +134,10 @@ class Report:
         meant = {corner.split()[0] for row in self.rows if row.meant for corner in row.odd}
         blamed = " and ".join(corner for corner in named if corner not in meant)
         if meant and not blamed:
-            detaching = " and ".join(corner for corner in named if corner in meant)
-            return f"fault: undecided; {detaching} detaches on purpose, and who is meant is unknown"
+            side = " and ".join(corner for corner in named if corner in meant)
+            cut = all("detaches" in row.reason for row in self.rows if row.meant)
+            does = "detaches" if cut else "passes a gradient"
+            return f"fault: undecided; {side} {does} on purpose, and who is meant is unknown"
         if blamed:
             return f"fault: {blamed}"
         if odd:

@@ -219,6 +219,7 @@ class Trial:
                 {c: partial(self._outputs, c) for c in problem.outcomes},
                 dict(zip(self.legs.cotangents() if douts else (), douts, strict=True)),
                 {c: partial(self._slopes, c, douts) for c in problem.outcomes},
+                lambda: [c for c, w in self._withheld(problem).items() if w.factorises],
             )
         return self._disputed[key]
 

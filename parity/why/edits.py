@@ -120,8 +120,9 @@ def _below(
         places = value if isinstance(value, list) else [value]
         for i, child in enumerate(places):
             if isinstance(child, ast.AST):
+                assigned = isinstance(getattr(child, "ctx", None), ast.Store)
                 for rule_name, before, after, new in _below(
-                    child, kinds, rules, own=field != "func"
+                    child, kinds, rules, own=field != "func" and not assigned
                 ):
                     inside = new if places is not value else [*value[:i], new, *value[i + 1 :]]
                     changed = with_fields(node, **{field: inside})

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from parity.why.edit_rules import BORROWING, MENDING, kind
 from parity.why.edits import Edit, edits, reads, targets
 
-MOST_SECONDS = 10.0
-"""Of search in one function; what is found by then is said."""
+MOST_SECONDS = 15.0
+"""Of the processor, for a search in one function; what is found by then is said."""
 
 MOST_MADE = 40
 """Expressions of another function that are put in."""
@@ -83,10 +83,10 @@ def mends(
     kinds = _kinds(definition, names, arguments)
     kinds |= {name: kind(item.value) for name, item in (made or {}).items()}
     rules = MENDING if made is None else BORROWING
-    ends = time.monotonic() + MOST_SECONDS
+    ends = time.process_time() + MOST_SECONDS
     for statement in _editable(definition):
         for edit in edits(statement, kinds, rules):
-            if time.monotonic() > ends:
+            if time.process_time() > ends:
                 return
             borrows = tuple(reads(edit.statement).intersection(made or ()))
             if made is not None and not borrows:

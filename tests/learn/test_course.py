@@ -1,9 +1,14 @@
 """The course: stubs are unwritten, solutions are right, mistakes are named, misbehaviour is met."""
 
+import json
+
 import pytest
 
+from parity.__main__ import main
 from parity.learn.course import FRAMEWORKS, course
 from parity.learn.judging import judged
+from parity.learn.selfcheck import checked
+from parity.learn.workspace import opened
 from parity.makemore.exercises import ROWS
 from tests.shared.sampled import few
 
@@ -114,3 +119,31 @@ def test_a_file_that_cannot_be_read_shows_its_own_line(check):
     assert {said for _, said in found.values()} == {
         "mine.py:19: `return y *` raises SyntaxError: invalid syntax"
     }
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_every_known_mistake_fails_and_is_named(framework):
+    found = [checked(exercise, framework) for exercise in course()]
+    assert [fault for one in found for fault in one.faults] == []
+    mistakes = sum(one.mistakes for one in found)
+    assert mistakes >= 68
+    assert sum(one.named for one in found) == mistakes
+
+
+def test_grading_counts_gradients_and_takes_what_is_there(tmp_path, capsys):
+    folder, out = tmp_path / "anna", tmp_path / "grades.json"
+    assert main(["learn", "init", str(folder), "--framework", "jax"]) == 0
+    held = opened(folder)
+    for exercise in course()[2:]:
+        held.file(exercise).unlink()
+    twice = course()[1]
+    held.file(twice).write_text(twice.text("jax", bodies(twice.name, "jax") | {"x": "return da"}))
+    capsys.readouterr()
+    assert main(["learn", "grade", str(folder), "--json", str(out)]) == 1
+    assert capsys.readouterr().out.startswith("  1 of 38  ")
+    (grade,) = json.loads(out.read_text())
+    (wrong,) = (one for one in grade["exercises"][1]["gradients"] if one["status"] == "wrong")
+    assert wrong["gradient"] == "x"
+    assert wrong["said"]
+    assert grade["exercises"][2]["said"] == "03_twice.py is not there"

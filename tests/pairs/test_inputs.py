@@ -373,6 +373,19 @@ def test_which_input_was_changed_is_said():
         assert "torch changed its own input y; " in report.told()
 
 
+def test_which_leaves_were_changed_is_said():
+    def changing(p, x):
+        with torch.no_grad():
+            p["b"].clamp_(min=0)
+            x[0] = 0
+        return x * p["w"]
+
+    inputs = {"p": {"w": (3,), "b": np.array([-1.0, 2.0])}, "x": np.array([1.0, 2.0, 3.0])}
+    pair = Pair(jax=lambda p, x: x * p["w"], torch=changing, inputs=inputs)
+    report = parity.check(pair, dtypes=["float64"], budget=0)
+    assert "torch changed its own inputs p['b'] and x; " in report.told()
+
+
 @pytest.mark.parametrize(("framework", "version"), [("jax", "0.8.3"), ("torch", "2.6.0+cpu")])
 def test_a_framework_that_is_too_old_is_said_to_be(framework, version, monkeypatch):
     monkeypatch.setattr({"jax": jax, "torch": torch}[framework], "__version__", version)

@@ -130,6 +130,19 @@ def one_turn_short(x, dout):
     return total
 
 
+def assigned_in_part(x, dout):
+    found = 2 * dout
+    found[x.argmax(0), 0] -= 1
+    found[0] = dout[0]
+    return found
+
+
+def test_what_is_assigned_to_is_no_expression():
+    """`found[0] + x = ...` is none: the search went on with it, and ended in a SyntaxError."""
+    wanted = assigned_in_part(X, DOUT) + DOUT
+    assert [*mends(assigned_in_part, (X, DOUT), right_as(wanted))] == []
+
+
 def test_every_run_has_its_own_values(capsys):
     x = X.copy()
     found = [*mends(saved_value_changed, (x, DOUT), right_as(X * DOUT))]

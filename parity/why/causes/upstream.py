@@ -57,7 +57,8 @@ def _scaled(problem: Problem, name: str, g: np.ndarray) -> Iterator[Way]:
 
 def _moved(name: str, g: np.ndarray) -> Iterator[Way]:
     for key, sentence, value in reordered(g):
-        yield key, f"the gradient of {name} from above is {sentence}", value
+        verb = "has its" if key.startswith("transpose") else "is"
+        yield key, f"the gradient of {name} from above {verb} {sentence}", value
     for axis in range(g.ndim if g.size > 1 else 0):
         said = f"the gradient of {name} from above is averaged over axis {axis}"
         yield f"mean {axis}", said, g.mean(axis, keepdims=True) + 0 * g

@@ -105,11 +105,14 @@ def other_shape(legs: Legs, problem: Problem) -> Further | None:
 
 
 def _disturbed(x: np.ndarray) -> np.ndarray:
-    """Return nearby numbers: a function of each number alone, so that ties and symmetries stay."""
-    if x.dtype.kind not in "fc" or np.array_equal(x, np.round(x)):
+    """Return nearby numbers: a function of each number alone, so that ties and symmetries stay.
+
+    A whole number stays, for it may stand on a kink: at 0, or at 6.
+    """
+    if x.dtype.kind not in "fc":
         return x
     new: np.ndarray = x * (1 + TURNED * np.sin(7 * np.abs(x) + 1))
-    return np.where(np.isfinite(x), new, x)
+    return np.where(np.isfinite(x) & (x != np.round(x)), new, x)
 
 
 def _solved(

@@ -1,0 +1,39 @@
+"""Submissions graded: a point a gradient, and of each that is wrong what is to be said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from parity.learn.course import course
+from parity.learn.judging import judged
+from parity.learn.workspace import Workspace, opened
+
+
+def graded(folder: Path) -> dict[str, Any]:
+    """Return one learner's points and diagnoses as plain values; UsageError where nothing is.
+
+    An exercise whose file is gone has no points, and says so.
+    """
+    held = opened(folder)
+    exercises = [_exercise(held, exercise) for exercise in course()]
+    return {
+        "folder": str(folder),
+        "framework": held.framework,
+        "points": sum(one["points"] for one in exercises),
+        "of": sum(one["of"] for one in exercises),
+        "exercises": exercises,
+    }
+
+
+def _exercise(held: Workspace, exercise: Any) -> dict[str, Any]:
+    file = held.file(exercise)
+    own: dict[str, Any] = {"name": exercise.name, "of": len(exercise.steps)}
+    if not file.is_file():
+        return own | {"points": 0, "gradients": [], "said": f"{file.name} is not there"}
+    gradients = [
+        {"gradient": one.step.gradient, "status": one.status, "said": [*one.said]}
+        for one in judged(exercise, file, held.framework)
+    ]
+    points = sum(one["status"] == "right" for one in gradients)
+    return own | {"points": points, "gradients": gradients, "said": ""}
