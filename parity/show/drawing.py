@@ -89,7 +89,7 @@ def draw(
             console.print(_tree(section.modules, verbose))
         for place in section.places[1:]:
             console.print(Text(f"  then {place.sentence.removeprefix('first ')}"))
-        if verbose and section.places:
+        if verbose and any(True for place in section.places for _ in place.rows()):
             console.print(_regions(section.places))
         if verbose:
             console.print(_pairs(section.gradients))
