@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from parity.judge.verdict import Verdict
     from parity.learn.notebook import check_notebook, cmp
     from parity.pairs.naming import name
-    from parity.pairs.pair import Pair, Rule
+    from parity.pairs.pair import Model, Pair, Rule
     from parity.pairs.tree import Constant
     from parity.show.report import Report
     from parity.why.causes.context import Context
@@ -25,6 +25,7 @@ __all__ = [
     "Cause",
     "Constant",
     "Context",
+    "Model",
     "Pair",
     "ParityError",
     "Report",
@@ -42,6 +43,7 @@ _HOMES = {
     "Cause": "judge.cause",
     "Constant": "pairs.tree",
     "Context": "why.causes.context",
+    "Model": "pairs.pair",
     "Pair": "pairs.pair",
     "ParityError": "errors",
     "Report": "show.report",

@@ -16,6 +16,7 @@ import typer
 from parity.commands.check import check
 from parity.commands.evaluate import evaluate
 from parity.commands.learn import app as learn
+from parity.commands.match import match
 from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
@@ -27,7 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, notebook, train, evaluate, sample, reproduce, selftest):
+for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 

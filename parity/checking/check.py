@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from parity.checking.models import explained, opened, put_right
 from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
 from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Verdict, worst_of
+from parity.models.sides import Whole
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
 from parity.progress import telling
@@ -62,10 +64,26 @@ def check(
             raise UsageError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     if not dtypes:
         raise UsageError(f"no dtype to judge; give one or more of {', '.join(DTYPES)}")
+    models = opened(pair)
+    report = _checked(models.pair if models else pair, models, options, budget, done, told)
+    if isinstance(report, Whole):  # guesses about equal weights, put right by how they are used
+        report = _checked(report.pair, report, options, budget, done, told)
+    assert isinstance(report, Report), "what is put right once has no guess left"
+    return report
+
+
+def _checked(
+    pair: Pair,
+    models: Whole | None,
+    options: Options,
+    budget: float,
+    done: Callable[[str], None],
+    told: Callable[[str], None],
+) -> Report | Whole:
     judged, notes, legs = [], [], None
     converted: dict[Converted, None] = {}
     problems: dict[int, list[Exact]] = {}
-    for seed in chosen:
+    for seed in options.seeds:
         try:
             with telling(told, f"comparing outputs and gradients, seed {seed}") as say:
                 trial = Trial(pair, seed, options.dtypes, legs, say)
@@ -80,8 +98,17 @@ def check(
         done(f"seed {seed}")
     section = replace(_section(options.pair, judged), converted=(*converted,))
     if legs is not None and len(problems) == len(judged):
+        if models is not None:
+            better = put_right(models, section, next(iter(problems.values()))[0])
+            if better is not None:
+                return better
+        limit = Budget(budget)
         try:
-            section, said = reasoned(section, legs, problems, told, Budget(budget))
+            if models is not None:
+                with telling(told, "looking for weights that were converted wrongly"):
+                    section, said = explained(models, section, legs, problems, budget)
+                notes += said
+            section, said = reasoned(section, legs, problems, told, limit)
         except Exception as error:  # the verdicts stand, whatever the search for reasons meets
             said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said

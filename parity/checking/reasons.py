@@ -15,6 +15,7 @@ from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.exact import Exact
 from parity.where.alignment import Aligned, aligned
+from parity.where.backward import gradient_places
 from parity.where.birth import Births
 from parity.where.named_walk import walk
 from parity.why.budget import Budget
@@ -42,7 +43,7 @@ def reasoned(
     notes: list[str] = []
     with telling(told, "looking for where the two part"):
         found = _aligned(section, legs, problems)
-    if any(row.verdict is Verdict.CONVENTION for row in failed):
+    if any(row.verdict is Verdict.CONVENTION and not row.causes for row in failed):
         own = [p for solved in problems.values() for p in solved]
         with telling(told, "looking for what is done otherwise there"):
             known = _inside(legs, found, own, budget)
@@ -54,7 +55,9 @@ def reasoned(
     with telling(told, "looking for where the difference starts"):
         section = _born(section, Births(legs, problems))
         section, said = _placed(section, legs, problems[failed[0].batch][0])
-        if section.start is None and found is not None:  # what names find decides
+        if section.start is not None:  # what names find decides
+            section = replace(section, places=())
+        elif found is not None:
             section = replace(section, places=found.places())
     unnamed = next(filter(_is_unnamed, section.rows), None)
     if unnamed is not None and budget.spent():
@@ -99,14 +102,31 @@ def _diagnosed(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exa
     own = [p for solved in problems.values() for p in solved]
     held = detached(legs, own) if wrong and all(r in blamed for r in wrong) else None
     if held is not None:
-        gradients = (replace(r, causes=(held,)) if r in blamed else r for r in section.gradients)
-        return replace(section, gradients=tuple(gradients))
-    found = causes_of([row for row in blamed if not row.causes], legs, problems)
+        said = (replace(r, causes=(held,)) if r in blamed else r for r in section.gradients)
+        return replace(section, gradients=tuple(said))
+    section = _parted_behind(section, legs, problems)
+    lines = {line for place in section.places for line in place.lines}
+    found = causes_of([row for row in blamed if not row.causes], legs, problems, lines)
 
     def diagnosed(row: Row) -> Row:
         return replace(row, causes=found.get(row.name, ())) if row in blamed else row
 
-    return replace(section, gradients=tuple(map(diagnosed, section.gradients)))
+    gradients = tuple(map(diagnosed, section.gradients))
+    mended = {c.line for causes in found.values() for c in causes if c.line}
+    places = () if mended - lines else section.places  # the line that mends it says more
+    return replace(section, gradients=gradients, places=places)
+
+
+def _parted_behind(
+    section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]
+) -> Section:
+    """Return the section with where the gradients part in float64, if all outputs agree."""
+    rows = [r for r in section.rows if r.dtype == "float64" and not r.verdict.passes]
+    wrong = [r for r in rows if r in section.gradients and r.verdict is Verdict.DIFFERENT]
+    if not wrong or len(wrong) < len(rows):
+        return section
+    odd = {corner for row in wrong for corner in row.odd}
+    return replace(section, places=gradient_places(legs, problems[wrong[0].batch][0], odd))
 
 
 def _born(section: Section, births: Births) -> Section:

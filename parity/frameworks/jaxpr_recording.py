@@ -16,7 +16,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from parity.frameworks.jaxpr_numpy import evaluate
 from parity.frameworks.jaxpr_rounding import EXACT
-from parity.frameworks.jaxprs import CALLS, is_float, is_key, number, user_line
+from parity.frameworks.jaxprs import CALLS, is_backward, is_float, is_key, number, user_line
 from parity.frameworks.recordings import Jitter, Recording
 
 TURNS = 500
@@ -56,11 +56,23 @@ def recorded(
     return run.recording
 
 
+def custom_calls(
+    function: Callable[..., Any], values: Sequence[Any]
+) -> list[tuple[Any, list[Any]]]:
+    """Run ``function`` and return every call of a `custom_vjp` with what it was given."""
+    run = _Run(None)
+    given = [run.recording.hold(_held(x)) for x in values]
+    run.jaxpr(jax.make_jaxpr(lambda *xs: function(*xs))(*values), given, "")
+    return run.customs
+
+
 class _Run:
     def __init__(self, jitter: Jitter | None) -> None:
+        self.customs: list[tuple[Any, list[Any]]] = []
         self.recording, self.jitter = Recording(), jitter
         self.inside, self.called = "", ""
         """What the line calls whose operations are being run, and that line."""
+        self.back = False
 
     def disturbed(self, x: Any) -> Any:
         if self.jitter is None or not is_float(x):
@@ -87,6 +99,9 @@ class _Run:
     def step(self, equation: Any, inputs: list[int], line: str) -> Sequence[int]:
         name, params = equation.primitive.name, equation.params
         line = user_line(equation) or line
+        self.back = is_backward(equation) or self.back
+        if name == "custom_vjp_call":
+            self.customs.append((equation, [self.value(n) for n in inputs]))
         if name in CALLS:
             inner = params.get("jaxpr", params.get("call_jaxpr", params.get("fun_jaxpr")))
             debug = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
@@ -128,7 +143,7 @@ class _Run:
         apply: Callable[[Sequence[Any]], list[Any]],
     ) -> tuple[int, ...]:
         kind, inside = kind.replace("-", "_"), self.inside if line == self.called else ""
-        return self.recording.add(kind, line, inputs, found, inside, apply)
+        return self.recording.add(kind, line, inputs, found, inside, apply, self.back)
 
     def moved(self, apply: Callable[..., Any], inputs: Sequence[int], line: str) -> int:
         """Return the number of what a loop takes for a turn, or makes of all turns."""

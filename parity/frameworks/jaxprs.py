@@ -33,6 +33,17 @@ def user_line(equation: Any) -> str:
     return ""
 
 
+def outermost(equation: Any) -> str:
+    """Return the name of the user's function that JAX or parity called, and that led to this."""
+    found = ""
+    for frame in getattr(equation.source_info.traceback, "frames", ()):
+        if frame.file_name.startswith(HARNESS):
+            break
+        if not frame.file_name.startswith(JAX) and "contextlib" not in frame.file_name:
+            found = frame.function_name
+    return str(found)
+
+
 RAN, ROUNDED = "ran-in-", "rounded-to-"
 """Under what name an operation that is widened says in which float it was written."""
 

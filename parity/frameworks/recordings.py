@@ -42,6 +42,8 @@ class Made:
     """What the line calls that is made of this and other operations: layer norm, softmax."""
     apply: Callable[[Sequence[Any]], list[Any]] | None = None
     """Runs it on other values; None where it cannot be run again."""
+    back: bool = False
+    """Whether it belongs to a backward pass."""
 
     @property
     def moves(self) -> bool:
@@ -80,13 +82,15 @@ class Recording:
         results: Sequence[Any],
         inside: str = "",
         apply: Callable[[Sequence[Any]], list[Any]] | None = None,
+        back: bool = False,
     ) -> tuple[int, ...]:
         """Write down an operation; return the numbers of what it made. RuntimeError as `hold`."""
         if len(self.operations) >= MOST:
             raise RuntimeError(f"more than {MOST} operations")
         outputs = tuple(self.hold(x) for x in results)
         self.makers |= dict.fromkeys(outputs, len(self.operations))
-        self.operations.append(Made(kind, line, tuple(inputs), outputs, inside, apply))
+        made = Made(kind, line, tuple(inputs), outputs, inside, apply, back)
+        self.operations.append(made)
         return outputs
 
     def maker(self, number: int) -> Made | None:

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_iter, tree_map, tree_map_only
 
 from parity.frameworks.narrowing import Made, Place, made, roundoff_of
+from parity.frameworks.torch_backward import saying_where
 from parity.frameworks.torch_operations import (
     AVERAGES,
     CONTRACTIONS,
@@ -27,7 +28,7 @@ from parity.frameworks.torch_operations import (
     written,
 )
 from parity.frameworks.torch_rounding import Pool, factor, rule_of
-from parity.frameworks.torch_steps import Held, Leaf, Step, Tape, saying_where, wide_dtype
+from parity.frameworks.torch_steps import Held, Leaf, Step, Tape, wide_dtype
 from parity.frameworks.torch_wide import WIDE, wide_defaults
 from parity.judge.noise import U0
 

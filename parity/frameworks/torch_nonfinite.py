@@ -6,21 +6,17 @@ what it is the derivative, and anomaly mode where that stands.
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from parity.frameworks.nonfinite import Held, Marks, Step, Trace, kinds
+from parity.frameworks.torch_backward import saying_where, standing
 from parity.frameworks.torch_operations import name_of, written
-from parity.frameworks.torch_program import HARNESS, TORCH, users_line
 from parity.frameworks.torch_side import to_numpy
 
 
@@ -37,10 +33,8 @@ def traced(
     mode = _Watch()
     for x, name in zip(values, names, strict=False):
         mode.mark(x, mode.trace.given(to_numpy(x), f"input {name}"))
-    with warnings.catch_warnings(), torch.autograd.set_detect_anomaly(True, check_nan=False):
-        warnings.simplefilter("ignore")
-        with mode:
-            found = differentiated(*values)
+    with saying_where(), mode:
+        found = differentiated(*values)
     return mode.trace, tree_map_only(Tensor, mode.marks, found)
 
 
@@ -112,25 +106,5 @@ def _array(x: Tensor) -> Any:
 
 
 def _step(func: Any) -> Step:
-    name = name_of(func).strip("_")
-    node = torch._C._current_autograd_node()
-    if node is None or isinstance(node, BackwardCFunction):
-        return Step(name, users_line(__file__))
-    words = re.sub(r"Backward\d*$", "", node.name())
-    derivative = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words).lower()
-    kept: Any = node.metadata
-    return Step(name, _line(kept.get("traceback_", ())), True, derivative)
-
-
-def _line(traceback: Sequence[str]) -> str:
-    """Return file:line of the innermost frame of an entry that is the user's."""
-    for entry in reversed(traceback):
-        found = re.match(r'\s*File "(.*)", line (\d+)', entry)
-        if found is None:
-            continue
-        name, line = found.groups()
-        if name.startswith(HARNESS):
-            return ""
-        if not name.startswith(TORCH) and "contextlib" not in name:
-            return f"{Path(name).name}:{line}"
-    return ""
+    name, stands = name_of(func).strip("_"), standing(__file__)
+    return Step(name, stands.line, bool(stands.derivative), stands.derivative)

@@ -6,7 +6,6 @@ written there through another view is a value of its own, made of both.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,8 +17,8 @@ from torch.utils._pytree import tree_iter
 from parity.frameworks import torch_operations
 from parity.frameworks.programs import FILLING
 from parity.frameworks.recordings import Jitter, Recording
+from parity.frameworks.torch_backward import saying_where, standing
 from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, written
-from parity.frameworks.torch_program import users_line
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import to_numpy
 
@@ -55,10 +54,8 @@ def _recorded(
     own = [mode.disturbed(x.detach().clone()) for x in values]
     numbers = [mode.new(x) for x in own]
     mode.recording.inputs |= dict(zip(names, numbers, strict=False))
-    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with mode:
-            out = function(*own)
+    with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), saying_where(), mode:
+        out = function(*own)
     mode.recording.outputs |= {name: mode.read(x) for name, x in out.items()}
     return mode.recording
 
@@ -121,13 +118,17 @@ class _Recorder(Opening):
         kind = name_of(func).strip("_")
         if not func.is_view and name_of(func) not in EXACT | FILLS:
             made = [self.disturbed(x) for x in made]
-        line = users_line(__file__, torch_operations.__file__)
+        stands = standing(__file__, torch_operations.__file__)
+        inside = name_of(self.opening[0]).strip("_") if self.opening else ""
+        if stands.back:
+            inside = stands.within or f"the gradient of {stands.derivative}"
         numbers = self.recording.add(
             kind,
-            line,
+            stands.line,
             () if kind in FILLING else inputs,
             [_array(x) for x in made],
-            name_of(self.opening[0]).strip("_") if self.opening else "",
+            inside,
+            back=stands.back,
         )
         for x in changed:
             place = next(n for n, y in zip(numbers, made, strict=True) if y is x)

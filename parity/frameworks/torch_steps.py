@@ -6,11 +6,7 @@ views and what is done in place need no rule of their own. Refuses complex numbe
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,15 +14,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from parity.frameworks.narrowing import Conversion, Place, roundoff_of
+from parity.frameworks.torch_backward import standing
 from parity.frameworks.torch_operations import NORMALIZATIONS, Opening, name_of, written
-from parity.frameworks.torch_program import HARNESS, TORCH, users_line
 from parity.frameworks.torch_rounding import factor, rule_of
 from parity.frameworks.torch_wide import WIDE, dtype_name
 
 FLOATS = frozenset({torch.float64, *(dtype for dtype in WIDE if dtype.is_floating_point)})
-
-FRAME = re.compile(r'File "([^"]+)", line (\d+)')
-"""What autograd keeps of where an operation was called."""
 
 
 class Held(NamedTuple):
@@ -115,7 +108,7 @@ class Tape(Opening):
             return result  # another window, and nothing done
         ran = next((x for x in (*changed, *outputs) if x.dtype in FLOATS), None)
         name = "" if ran is None else dtype_name(ran.dtype)
-        line = _line()
+        line = standing(__file__).line
         before = [x.dtype for x in _read(args, kwargs, changed) if x.dtype in FLOATS]
         rounds = self._noted(func, line, before, ran)
         windows = tuple(self.held(x, new=True) for x in outputs)
@@ -127,7 +120,7 @@ class Tape(Opening):
         """Return a copy of what a fused kernel rounds on the way in, in float32 at least."""
         held, y = self.held(x), x.clone()
         wider = x.dtype if x.dtype == torch.float64 else torch.float32
-        place = Place("copy", _line(), dtype_name(wider))
+        place = Place("copy", standing(__file__).line, dtype_name(wider))
         window = self.held(y, new=True)
         self.steps.append(Step(factor, (Leaf(held),), {}, (window,), place, False))
         return y
@@ -147,27 +140,6 @@ class Tape(Opening):
         return widest < roundoff_of(dtype_name(ran.dtype)) and rule_of(func) is rule_of(
             torch.ops.aten._to_copy.default
         )
-
-
-@contextmanager
-def saying_where() -> Iterator[None]:
-    """Let autograd keep the line of every operation, for its backward pass."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with torch.autograd.set_detect_anomaly(True, check_nan=False):
-            yield
-
-
-def _line() -> str:
-    """Return file:line of the user's code; in a backward pass, that of the forward operation."""
-    node = torch._C._current_autograd_node()
-    said = users_line(__file__)
-    if node is None or said:
-        return said
-    metadata: Any = node.metadata
-    frames = (FRAME.search(text) for text in reversed(dict(metadata).get("traceback_") or ()))
-    theirs = (f for f in frames if f and not f[1].startswith((HARNESS, TORCH)))
-    return next((f"{Path(f[1]).name}:{f[2]}" for f in theirs), "")
 
 
 def _read(args: Any, kwargs: Any, changed: Sequence[Tensor]) -> list[Tensor]:

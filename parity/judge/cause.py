@@ -32,6 +32,7 @@ class Kind(StrEnum):
     OFFSET = "offset"
     EDIT = "edit"
     CONSTANT = "constant"
+    CONVERSION = "conversion"
     CONVENTION = "convention"
     UNKNOWN = "unknown"
 
@@ -51,6 +52,8 @@ class Cause:
     """The numbers, and how closely they fit."""
     tensor: str = ""
     """Where it starts, if the caller said."""
+    line: str = ""
+    """file:line of the user's that it is about, where it is about one."""
 
     def __str__(self) -> str:
         place = f"{self.tensor}: " if self.tensor else ""

@@ -33,6 +33,17 @@ class Rule:
     backward: Callable[[Any, Any], Sequence[Any]]
 
 
+@dataclass(frozen=True)
+class Model:
+    """A JAX model that is a function of its parameters: ``apply(params, *inputs)``.
+
+    ``params`` is any tree of arrays: a dictionary, a dataclass, an equinox module.
+    """
+
+    apply: Callable[..., Any]
+    params: Any
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two functions that should be one, in JAX and in torch, and what to feed to both.
@@ -47,19 +58,29 @@ class Pair:
     Floating arrays are given to both frameworks in each dtype under test; integers and booleans as
     they are. What stands in a `Constant` is given, and no gradient of it is asked for.
 
+    Whole models: ``torch`` an nn.Module, ``jax`` a flax NNX module, (linen module, variables), an
+    equinox module, haiku's (transformed, params) or a `Model`. Their weights become inputs, under
+    torch's names (docs/models.md). An input is given by its name where the model has a parameter of
+    that name.
+
     Raises UsageError where there is nothing to compare.
     """
 
-    jax: Callable[..., Any] | Rule | None = None
+    jax: Callable[..., Any] | Rule | Model | tuple[Any, Any] | None = None
     torch: Callable[..., Any] | Rule | None = None
     inputs: Any = ()
     forward_only: bool = False
     """Compare no gradients."""
     name: str = ""
+    pick: Any = None
+    """Of models: which of their outputs is compared, a key or a function; all unless given."""
+    weights: Any = "values"
+    """Of models: how their weights are matched: "values"; "structure", for models initialised
+    apart, which takes torch's; or what goes where, {torch's name: JAX's path}, or a file of it."""
 
     def __post_init__(self) -> None:
         for side, function in self.sides.items():
-            if not callable(function) and not isinstance(function, Rule):
+            if not callable(function) and not isinstance(function, Rule | Model | tuple):
                 raise UsageError(
                     f"{side}={function!r} cannot be called; give a function, or a parity.Rule"
                 )
@@ -70,7 +91,7 @@ class Pair:
             )
 
     @property
-    def sides(self) -> dict[str, Callable[..., Any] | Rule]:
+    def sides(self) -> dict[str, Any]:
         """The functions that were given, by framework."""
         both = {"jax": self.jax, "torch": self.torch}
         return {side: function for side, function in both.items() if function is not None}

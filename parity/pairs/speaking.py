@@ -26,6 +26,8 @@ STANDARD = sysconfig.get_paths()["stdlib"]
 ABOUT_INPUTS = re.compile(
     r"argument|shape|\bsize|dimension|\bdims?\b|broadcast|\baxis\b|out of bounds|out of range", re.I
 )
+MOST = 12
+"""Inputs of which the shapes are said."""
 ADVICE = "both functions take these inputs in this order, in every dtype"
 
 
@@ -53,7 +55,10 @@ def _sentence(
     said = f"{corner} raised {type(error).__name__}: {first}" + (f", at {line}" if line else "")
     if measuring:
         return f"{said}, when its rounding was measured; its plain run had no such error"
-    shapes = ", ".join(f"{name} {list(x.shape)}" for name, x in leaves.items())
+    shown = [f"{name} {list(x.shape)}" for name, x in leaves.items()]
+    if len(shown) > MOST:  # the weights of a model
+        shown = [*shown[:MOST], f"{len(shown) - MOST} more"]
+    shapes = ", ".join(shown)
     said += f" (inputs: {shapes})"
     return f"{said}; {ADVICE}" if ABOUT_INPUTS.search(first) else said
 

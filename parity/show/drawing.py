@@ -6,7 +6,7 @@ rich is imported where something is drawn: importing it draws from Python's glob
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from parity.models.modules import Part
     from parity.where.alignment import Place
 
 
@@ -84,9 +85,11 @@ def draw(
             console.print(_walk(section.walk))
         if verbose and section.converted:
             console.print(_conversions(section.converted))
+        if section.modules and (verbose or any(p.status != Status.RIGHT for p in section.modules)):
+            console.print(_tree(section.modules, verbose))
         for place in section.places[1:]:
             console.print(Text(f"  then {place.sentence.removeprefix('first ')}"))
-        if verbose and section.places:
+        if verbose and any(True for place in section.places for _ in place.rows()):
             console.print(_regions(section.places))
         if verbose:
             console.print(_pairs(section.gradients))
@@ -109,7 +112,9 @@ def _of_one_function(console: Console, section: Section, verbose: bool) -> None:
     folded = {} if verbose else dict(_folded(section, tensors))
     away = {name for names in folded.values() for name in names}
     shown = {name: rows for name, rows in tensors.items() if name not in away}
-    console.print(_table("", tuple(replace(r, name=name) for name in shown for r in shown[name])))
+    rows = tuple(replace(r, name=name) for name in shown for r in shown[name])
+    paths = {f"gradient of {name}": path for name, path in section.paths.items()}
+    console.print(_table("", rows, paths))
     for what, names in folded.items():
         line = f"{len(names)} more that {what}: {', '.join(names)}"
         console.print(Text(line, style=PLACES[Status.INHERITED]))
@@ -181,6 +186,29 @@ def _walk(steps: tuple[Step, ...]) -> Table:
     return table
 
 
+def _tree(modules: Sequence[Part], verbose: bool) -> Table:
+    """Return one line a module; what is right, and all that is in it, is one line unless asked."""
+    from rich.text import Text
+
+    table = _grid()
+    table.add_column("module")
+    table.add_column("")
+    table.add_column("gradients", justify="right")
+    table.add_column("")
+    closed: list[str] = []
+    for part in modules:
+        if not verbose and any(part.name.startswith(name) for name in closed):
+            continue
+        within = [p for p in modules if p.name.startswith(f"{part.name}." if part.name else "")]
+        if all(p.status in (Status.RIGHT, "") for p in within) and part.status == Status.RIGHT:
+            closed.append(f"{part.name}.")
+        depth = part.name.count(".") + 1 if part.name else 0
+        label = "  " * depth + (part.name.rpartition(".")[2] or "(the whole)")
+        style = PLACES.get(part.status, "")
+        table.add_row(label, part.kind, _short(part.sigmas), Text(part.status), style=style)
+    return table
+
+
 def _regions(places: Sequence[Place]) -> Table:
     """Return one line an operation of the regions where two sides part."""
     table = _grid()
@@ -219,18 +247,25 @@ def _losses(section: Section) -> Iterator[str]:
         yield f"loss in {dtype}: {said}"
 
 
-def _table(title: str, rows: tuple[Row, ...]) -> Table:
-    """Return one line a tensor: the first dtype's columns, the others' sigmas beside them."""
+def _table(title: str, rows: tuple[Row, ...], paths: Mapping[str, str] | None = None) -> Table:
+    """Return one line a tensor: the first dtype's columns, the others' sigmas beside them.
+
+    ``paths``, of a model's weights, stand in the place of differences in numbers.
+    """
     from rich.text import Text
 
     table = _grid()
     dtypes = list(dict.fromkeys(row.dtype for row in rows))
     corners = list(dict.fromkeys(c.split()[0] for row in rows for c in row.distances))
     table.add_column(title)
+    if paths:
+        table.add_column("in JAX")
     if corners:
-        table.add_column(f"= {corners[-1]}")
         catches = ["catches"] if len(corners) <= ROOMY else []
-        for header in ("max diff", "ULP", *corners, *dtypes[1:], *catches):
+        if not paths:
+            table.add_column(f"= {corners[-1]}")
+        numbers = () if paths else ("max diff", "ULP")
+        for header in (*numbers, *corners, *dtypes[1:], *catches):
             table.add_column(header, justify="right")
     table.add_column("verdict")
     by_name: dict[str, list[Row]] = {}
@@ -244,7 +279,10 @@ def _table(title: str, rows: tuple[Row, ...]) -> Table:
         style = ""
         if worst.place == Status.INHERITED:
             verdict, style = Text(Status.INHERITED), PLACES[Status.INHERITED]
-        table.add_row(name, *(_cells(same, corners) if corners else ()), verdict, style=style)
+        cells = [*_cells(same, corners)] if corners else []
+        if paths:
+            cells = [paths.get(name, ""), *cells[3:]]
+        table.add_row(name, *cells, verdict, style=style)
     return table
 
 

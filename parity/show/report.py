@@ -147,6 +147,9 @@ class Report:
             return f"fault: {blamed}"
         if odd:
             return "fault: undecided; nothing says which side is wrong"
+        causes = {cause.kind for row in self.rows for cause in row.causes}
+        if Kind.CONVERSION in causes:
+            return "fault: the conversion of weights, or what reads them; neither function is wrong"
         if self.verdict is Verdict.CONVENTION:
             return "fault: neither side; a default, a constant or a definition differs"
         return "fault: none can be found yet; make the two comparable first"
@@ -156,6 +159,8 @@ class Report:
         first = self._first_failure()[1]
         known = [cause.kind for cause in first.causes if cause.kind is not Kind.UNKNOWN]
         walked = any(section.walk or section.places for section in self.sections)
+        if Kind.CONVERSION in known:
+            return "next: convert these weights otherwise, or read them otherwise"
         if first.verdict is Verdict.CONVENTION and known:
             return "next: decide which of the two is meant, and write it on both sides"
         if first.verdict is Verdict.CONVENTION and not walked:

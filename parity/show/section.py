@@ -12,6 +12,7 @@ from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Status, Verdict
 
 if TYPE_CHECKING:
+    from parity.models.modules import Part
     from parity.where.alignment import Place
     from parity.where.named_walk import Step
 
@@ -34,6 +35,13 @@ class Section:
 
     converted: tuple[Converted, ...] = ()
     """Where each side of a pair goes on in another float."""
+    modules: tuple[Part, ...] = ()
+    """Of two whole models: torch's modules, the whole first."""
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Where each of torch's weights is in the JAX model."""
+        return {weight.name: weight.path for part in self.modules for weight in part.weights}
 
     @property
     def start(self) -> Step | None:
@@ -62,6 +70,8 @@ class Section:
         own: dict[str, Any] = {"exercise": self.exercise}
         if self.exercise is None:
             own = {"converted": [_converted(one) for one in self.converted]}
+        if self.modules:
+            own["modules"] = [_part(part) for part in self.modules]
         return own | {
             "title": self.title,
             "losses": {
@@ -85,6 +95,16 @@ def _converted(one: Converted) -> dict[str, Any]:
         "from": place.source,
         "to": place.to,
         "both": one.both,
+    }
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "module": part.name,
+        "class": part.kind,
+        "status": part.status,
+        "sigmas": plain(part.sigmas),
+        "weights": [vars(weight) for weight in part.weights],
     }
 
 

@@ -60,6 +60,12 @@ class Place(NamedTuple):
                 for o in operations:
                     yield side, o.kind, o.inside, o.line, after
 
+    @property
+    def lines(self) -> frozenset[str]:
+        """Return file:line of every operation in it, and of what first reads what comes out."""
+        operations = (o for p in self.parts for o in (*p.makers, *p.operations, *p.readers[:1]))
+        return frozenset(o.line.split(" ")[0] for o in operations if o.line)
+
 
 class Aligned(NamedTuple):
     """Both sides as they ran, and where they part; no region where that is not confirmed."""
@@ -140,18 +146,18 @@ def told(region: Region, names: Sequence[str]) -> str:
     """Return where a region is, in one sentence."""
     (one, other), (left, right) = region.parts, names
     if one.read and other.read:
-        readers = [_listed(part.readers[:1]) for part in region.parts]
+        readers = [listed(part.readers[:1]) for part in region.parts]
         where = f"first at {readers[0]} ({left}) against {readers[1]} ({right})"
         does = "reads"
         if not (one.readers or other.readers):
             where, does = "first at the output", "returns"
         if not (one.operations and other.operations):
             return f"{where}: what they read agrees with something, but not with each other"
-        reads = [_listed(part.makes or part.operations) for part in region.parts]
+        reads = [listed(part.makes or part.operations) for part in region.parts]
         return f"{where}: {left} {does} what comes of {reads[0]}, {right} of {reads[1]}"
     if bool(one.makes) == bool(other.makes):
         alike = _kinds(one) == _kinds(other)
-        listing = [_listed(p.operations if alike else p.makes) for p in region.parts]
+        listing = [listed(p.operations if alike else p.makes) for p in region.parts]
         where = f"first at {listing[0]} ({left}) against {listing[1]} ({right})"
         if not one.makes:
             return f"{where}: the same numbers go in, and come out otherwise arranged"
@@ -161,8 +167,8 @@ def told(region: Region, names: Sequence[str]) -> str:
         return f"{where}: inputs agree, {made} does not"
     part, rest = (one, other) if one.makes else (other, one)
     has, lacks = (left, right) if one.makes else (right, left)
-    before = f" before {_listed(rest.readers[:1])}" if rest.readers else ""
-    return f"first at {_listed(part.makes)} ({has}), which {lacks} does not do{before}"
+    before = f" before {listed(rest.readers[:1])}" if rest.readers else ""
+    return f"first at {listed(part.makes)} ({has}), which {lacks} does not do{before}"
 
 
 PRODUCTS = frozenset("addmm baddbmm bmm dot_general mm mv".split())
@@ -174,7 +180,7 @@ def _kinds(part: Part) -> set[str]:
     return kinds - {"mul", "div"} or kinds
 
 
-def _listed(operations: Sequence[Made]) -> str:
+def listed(operations: Sequence[Made]) -> str:
     """Return operations and their lines: `mul and dot_general, cell.py:31 and 32`."""
     if not operations:
         return "the output"
@@ -182,8 +188,10 @@ def _listed(operations: Sequence[Made]) -> str:
     kinds = kinds or [*dict.fromkeys(o.kind for o in operations)]
     said = _and(kinds) if len(kinds) < 4 else f"{kinds[0]} ... {kinds[-1]}"
     calls = {o.inside for o in operations if not o.moves}
-    if len(calls) == 1 and (call := calls.pop()) and call != said:
+    if len(calls) == 1 and (call := next(iter(calls))) and call != said:
         said += f" in {call}"
+    if not calls - {""} and all(o.back for o in operations):
+        said += " on the way back"
     lines = [*dict.fromkeys(o.line for o in operations if o.line)]
     if not lines:
         return said

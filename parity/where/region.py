@@ -31,6 +31,8 @@ class Part:
     """The values that come out, a turn each; they do not."""
     read: bool
     """Whether the last of them agrees with something, which is not what the other side reads."""
+    makers: tuple[Made, ...] = ()
+    """What made the values that go in, moved since or not."""
 
     @property
     def makes(self) -> tuple[Made, ...]:
@@ -63,4 +65,13 @@ def _part(parting: Parting, spot: Spot, other: Parting, theirs: Spot) -> Part:
     made = {n for operation in operations for n in operation.outputs}
     read = dict.fromkeys(n for operation in operations for n in operation.inputs if n not in made)
     inputs = tuple(read) if operations else (spot.first,)
-    return Part(operations, readers(parting, spot), inputs, spot.numbers, spot.reads)
+    makers = tuple(dict.fromkeys(o for n in inputs for o in _makers(parting, n)))
+    return Part(operations, readers(parting, spot), inputs, spot.numbers, spot.reads, makers)
+
+
+def _makers(parting: Parting, number: int) -> list[Made]:
+    """Return the operations that made a value's numbers."""
+    made = parting.side.maker(number)
+    if made is None or not made.moves:
+        return [made] if made else []
+    return [o for n in made.inputs for o in _makers(parting, n)]

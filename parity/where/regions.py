@@ -19,7 +19,7 @@ from parity.where.arranging import arrangements
 from parity.where.matching import print_of, same, unscaled
 from parity.where.parting import Parting, Side, apart, close
 from parity.where.region import Forced, Region, region_of
-from parity.where.spots import Spot, spots
+from parity.where.spots import LARGEST, Spot, spots
 
 UNFIT = (ArithmeticError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
 """What an operation may raise on values that it was not made for."""
@@ -65,6 +65,8 @@ class Search:
     one: Side
     other: Side
     seconds: float
+    largest: int = LARGEST
+    """Operations of a side up to which a region is looked for."""
     end: float = 0.0
 
     def regions(self) -> list[Region]:
@@ -102,7 +104,7 @@ class Search:
 
         The latter make three values agree that follow, at least; or else the most of any.
         """
-        pairs = _pairs(spots(mine, False), spots(theirs, True))
+        pairs = _pairs(spots(mine, False, self.largest), spots(theirs, True, self.largest))
         trial = _Trial(self, mine, theirs, forced)
         whole, later = None, []
         for a, b in pairs:

@@ -37,7 +37,7 @@ class Spot(NamedTuple):
     """Whether nothing that was given is in it."""
 
 
-def spots(parting: Parting, second: bool) -> list[Spot]:
+def spots(parting: Parting, second: bool, largest: int = LARGEST) -> list[Spot]:
     """Return where a side, the second or the first, may be cut."""
     side = parting.side
     found = []
@@ -45,7 +45,7 @@ def spots(parting: Parting, second: bool) -> list[Spot]:
     def add(numbers: Sequence[int], edges: Sequence[Any], first: int, reads: bool) -> None:
         before = moved(parting, first) if reads else _before(parting, first)
         cost = made_by(parting, before)
-        if cost <= LARGEST:
+        if cost <= largest:
             roots, fixed = _roots(parting, before, first, second), side.fixed[first]
             own = tuple(numbers), tuple(edges)
             found.append(Spot(*own, first, reads, before, cost, roots, fixed))

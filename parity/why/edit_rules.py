@@ -6,52 +6,22 @@ A rule is (node, kinds) -> what may stand in the node's place. Looks at syntax a
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from copy import copy
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 from typing import Any
 
-Kinds = Mapping[str, Hashable]
-"""The names that a line may read, each with its kind; names of equal kind are exchangeable."""
-
-
-def kind(value: Any) -> Hashable:
-    """Return what makes two values exchangeable: an array's shape and dtype, else the type."""
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return tuple(value.shape), str(value.dtype)
-    return str(type(value))
-
-
-def with_fields(node: Any, **fields: Any) -> Any:
-    """Return a shallow copy of ``node`` with other ``fields``."""
-    changed = copy(node)
-    for name, value in fields.items():
-        setattr(changed, name, value)
-    return changed
-
-
-def _is_read(node: ast.AST, kinds: Kinds) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in kinds
-
-
-def _is_number(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
-
-
-def _is_path(node: ast.AST, kinds: Kinds) -> bool:
-    """Whether ``node`` names a module, a class or a function rather than a value."""
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name) and node.id not in kinds
-
-
-def _receiver(call: ast.Call, kinds: Kinds) -> ast.expr | None:
-    """Return x of ``x.method(...)``, None for a plain function."""
-    function = call.func
-    if isinstance(function, ast.Attribute) and not _is_path(function.value, kinds):
-        return function.value
-    return None
-
+from parity.why.edit_syntax import (
+    Kinds,
+    is_number,
+    is_numeric,
+    is_path,
+    is_read,
+    is_value,
+    kind,
+    receiver_of,
+    with_fields,
+)
 
 ELEMENTWISE = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 ORDERED = (ast.Sub, ast.Div, ast.Pow, ast.MatMult)
@@ -71,15 +41,15 @@ def _sign(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """-a: a; and the reverse."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield node.operand
-    elif _is_number(node):
+    elif is_number(node):
         yield from [ast.UnaryOp(ast.USub(), node)] if node.value else []
-    elif isinstance(node, ast.BinOp | ast.Call) or _is_read(node, kinds):
+    elif isinstance(node, ast.BinOp | ast.Call) or is_value(node, kinds):
         yield ast.UnaryOp(ast.USub(), node)
 
 
 def _number(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """2: 3, 0 and 1. An axis is a number too."""
-    if _is_number(node):
+    if is_number(node):
         half = node.value // 2 if node.value == node.value // 2 * 2 else node.value / 2
         for value in (node.value + 1, type(node.value)(0), half):
             yield ast.Constant(value)
@@ -103,13 +73,13 @@ def _term(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
 def _call(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
     """f(a), a.f(), a.T, a[i]: a."""
     if isinstance(node, ast.Call):
-        receiver = _receiver(node, kinds)
+        receiver = receiver_of(node, kinds)
         if receiver is not None:
             yield receiver
         elif node.args and not isinstance(node.args[0], ast.Starred):
             yield node.args[0]
     elif isinstance(node, ast.Subscript) or (
-        isinstance(node, ast.Attribute) and not _is_path(node, kinds)
+        isinstance(node, ast.Attribute) and not is_path(node, kinds)
     ):
         yield node.value
 
@@ -117,7 +87,7 @@ def _call(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
 def _argument(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
     """a.sum(0, keepdims=True): a.sum(keepdims=True), a.sum(0)."""
     if isinstance(node, ast.Call):
-        if _receiver(node, kinds) is not None:
+        if receiver_of(node, kinds) is not None:
             for i in range(len(node.args)):
                 yield with_fields(node, args=[*node.args[:i], *node.args[i + 1 :]])
         for i in range(len(node.keywords)):
@@ -148,7 +118,7 @@ def _function(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
 
 def _name(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: any other name of the same kind."""
-    if _is_read(node, kinds):
+    if is_read(node, kinds):
         for other in kinds:
             if other != node.id and kinds[other] == kinds[node.id]:
                 yield with_fields(node, id=other)
@@ -186,14 +156,14 @@ def _grouping(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 
 def _transpose(node: ast.AST, kinds: Kinds) -> Iterator[ast.AST]:
     """a.T: a.reshape(a.T.shape)."""
-    if isinstance(node, ast.Attribute) and node.attr == "T" and not _is_path(node, kinds):
+    if isinstance(node, ast.Attribute) and node.attr == "T" and not is_path(node, kinds):
         shape = ast.Attribute(node, "shape", ast.Load())
         yield ast.Call(ast.Attribute(node.value, "reshape", ast.Load()), [shape], [])
 
 
 def _twice(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: a * a."""
-    if _is_read(node, kinds):
+    if is_value(node, kinds):
         yield ast.BinOp(node, ast.Mult(), node)
 
 
@@ -205,12 +175,13 @@ SEARCHED: tuple[Rule, ...] = (*RULES, _grouping, _transpose, _twice)
 
 
 def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a**2, a**3, 2 * a, a / 2, a - 1, a.T, a.conj(), a.sum(0), a.sum(0, keepdims=True)."""
-    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
+    """a: a**2, a**3, 2 * a, a / 2, a - 1, 1 - a, a.T, a.conj(), a.sum(0), a.sum(-1, ...)."""
+    if is_value(node, kinds) or isinstance(node, ast.BinOp | ast.Call | ast.Subscript):
         a = ast.unparse(node)
         a = f"({a})" if isinstance(node, ast.BinOp) else a
         for new in (
             *(f"{a} ** 2", f"{a} ** 3", f"2 * {a}", f"{a} / 2", f"{a} - 1", f"{a} + 1", f"{a}.T"),
+            f"1 - {a}",
             *(f"{a}.conj()", f"{a}.sum(0)", f"{a}.sum(0, keepdims=True)"),
             *(f"{a}.sum(-1, keepdims=True)", f"{a}.sum(1)"),
         ):
@@ -219,8 +190,8 @@ def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 
 def _factor(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: a * b and a / b for any name b; of a whole number n also a * (n / (n - 1)) and back."""
-    if _is_read(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
-        for name in kinds:
+    if is_value(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
+        for name in filter(partial(is_numeric, kinds), kinds):
             factors = [name]
             if kinds[name] == kind(1):
                 factors += [f"({name} / ({name} - 1))"]
@@ -232,7 +203,7 @@ def _factor(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 def _sum(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a: a + b and a - b for any name b."""
     if isinstance(node, ast.BinOp | ast.Call):
-        for name in kinds:
+        for name in filter(partial(is_numeric, kinds), kinds):
             b = ast.Name(name, ast.Load())
             yield ast.BinOp(node, ast.Add(), b)
             yield ast.BinOp(node, ast.Sub(), b)
@@ -240,7 +211,7 @@ def _sum(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 
 def _one_for_all(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a[0]: a[:, None], a[None]."""
-    if isinstance(node, ast.Subscript) and _is_number(node.slice):
+    if isinstance(node, ast.Subscript) and is_number(node.slice):
         for new in ("[:, None]", "[None]"):
             yield ast.parse(f"{ast.unparse(node.value)}{new}", mode="eval").body
 
@@ -263,9 +234,9 @@ def _axes(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
     """a.mean(0), a.mean(1): a.mean((0, 1)); and one of these axes for both."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         for i, axes in enumerate(node.args):
-            if isinstance(axes, ast.Tuple) and all(map(_is_number, axes.elts)):
+            if isinstance(axes, ast.Tuple) and all(map(is_number, axes.elts)):
                 chosen = [ast.unparse(axis) for axis in axes.elts]
-            elif _is_number(axes) and node.func.attr in ("sum", "mean"):
+            elif is_number(axes) and node.func.attr in ("sum", "mean"):
                 chosen = ["(0, 1)", "(1, 2)", "(0, 2)", "(0, 1, 2)"]
             else:
                 continue

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from parity.why.edit_rules import RULES, Kinds, Rule, kind, with_fields
+from parity.why.edit_rules import RULES, Rule
+from parity.why.edit_syntax import Kinds, kind, with_fields
 
 
 class Edit(NamedTuple):
@@ -68,7 +69,11 @@ def edits(statement: ast.stmt, kinds: Kinds, rules: Sequence[Rule] | None = None
         text = ast.unparse(changed)
         if text not in seen and "--" not in text:  # two signs are none
             seen.add(text)
-            yield Edit(rule, before, after, ast.parse(text).body[0])
+            try:
+                (parsed,) = ast.parse(text).body
+            except SyntaxError:  # what is assigned to is no expression
+                continue
+            yield Edit(rule, before, after, parsed)
 
 
 def parse(source: str) -> ast.FunctionDef:

@@ -9,7 +9,7 @@ import ast
 import inspect
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import redirect_stdout
 from copy import copy, deepcopy
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from parity.why.edit_rules import BORROWING, MENDING, kind
+from parity.why.edit_rules import BORROWING, MENDING
+from parity.why.edit_syntax import kind
 from parity.why.edits import Edit, edits, reads, targets
+from parity.why.statements import SIMPLE, bound_at, definition_of, editable, leading_to, places_of
 
 MOST_SECONDS = 15.0
 """Of the processor, for a search in one function; what is found by then is said."""
@@ -27,11 +29,16 @@ MOST_SECONDS = 15.0
 MOST_MADE = 40
 """Expressions of another function that are put in."""
 
-SIMPLE = (ast.Assign, ast.AugAssign, ast.Return)
-
-
 Judge = Callable[[Any], tuple[str, ...]]
 """What a function returned -> the names of what is right in it."""
+
+
+Run = Callable[[Callable[..., Any], tuple[Any, ...]], Any]
+"""Runs a function on arguments."""
+
+
+def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
 
 
 class Made(NamedTuple):
@@ -54,6 +61,8 @@ class Mend:
     """By how much the line grows."""
     again: Callable[[tuple[Any, ...], Mapping[str, Made]], Any]
     """Runs the edited function on other arguments, with what else it then reads."""
+    function: Callable[..., Any]
+    """The edited function, which may change what it is given."""
     borrows: tuple[str, ...] = ()
     """What it reads of what it was not given."""
 
@@ -68,24 +77,40 @@ def mends(
     arguments: tuple[Any, ...],
     right: Judge,
     made: Mapping[str, Made] | None = None,
+    run: Run = _called,
+    leave: Collection[int] = (),
+    first: Collection[str] = (),
 ) -> Iterator[Mend]:
     """Yield every edit of ``function`` after which ``right(function(*arguments))`` is not empty.
 
     With ``made``, only such as read something of it instead of, or times, what they read now.
     Nothing where its source cannot be had. Every run is given copies. Where there is a loop only
     its body is edited, and nothing where it is a while loop: an edit must not keep it from ending.
+    ``run`` is how a function is run; ``leave`` are the places of what it returns that is right:
+    a line that leads to it is let be. The lines ``first``, as file:line, come first: where one of
+    them can be edited no other is.
     """
-    definition = _definition(function)
+    definition = definition_of(function)
     if definition is None:
         return
     names = dict(function.__globals__) | dict(inspect.getclosurevars(function).nonlocals)
     names |= _defaults(function)
-    kinds = _kinds(definition, names, arguments)
+    kinds = _kinds(definition, names, arguments, run)
     kinds |= {name: kind(item.value) for name, item in (made or {}).items()}
     rules = MENDING if made is None else BORROWING
+    left = leading_to(definition, [*leave])
     ends = time.process_time() + MOST_SECONDS
-    for statement in _editable(definition):
-        for edit in edits(statement, kinds, rules):
+    file = Path(function.__code__.co_filename).name
+    likely = [s for s in editable(definition) if not places_of(file, s).isdisjoint(first)]
+    others = [s for s in editable(definition) if s not in likely]
+    mended = False
+    for statement in (*likely, None, *others):
+        if statement is None and mended:
+            return
+        if statement is None or statement in left:
+            continue
+        known = bound_at(definition, statement, kinds)
+        for edit in edits(statement, known, rules):
             if time.process_time() > ends:
                 return
             borrows = tuple(reads(edit.statement).intersection(made or ()))
@@ -93,12 +118,13 @@ def mends(
                 continue
             edited = _edited(definition, statement, edit)
             space = names | {name: made[name].value for name in borrows} if made else names
-            makes = _made(edited, space, arguments, right)
+            changed = _compiled(edited, space)
+            makes = _made(changed, arguments, right, run)
             if makes:
                 longer = len(ast.unparse(edit.statement)) - len(ast.unparse(statement))
-                place = f"{Path(function.__code__.co_filename).name}:{statement.lineno}"
+                place, mended = f"{file}:{statement.lineno}", True
                 again = partial(_again, edited, names)
-                yield Mend(edit, place, makes, longer, again, borrows)
+                yield Mend(edit, place, makes, longer, again, changed, borrows)
 
 
 def _again(
@@ -116,7 +142,7 @@ def made_by(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[st
 
     Every expression of its lines, as far as its names hold to the end what they held there.
     """
-    definition = _definition(function)
+    definition = definition_of(function)
     if definition is None:
         return {}
     names = dict(function.__globals__) | dict(inspect.getclosurevars(function).nonlocals)
@@ -140,48 +166,6 @@ def made_by(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[st
     return found
 
 
-def _editable(definition: ast.FunctionDef) -> list[ast.stmt]:
-    nodes = [*ast.walk(definition)]
-    if any(isinstance(node, ast.While) for node in nodes):
-        return []
-    loops = [node for node in nodes if isinstance(node, ast.For)]
-    within = {id(node) for loop in loops for part in loop.body for node in ast.walk(part)}
-    simple = [node for node in nodes if isinstance(node, SIMPLE)]
-    return [node for node in simple if not loops or id(node) in within]
-
-
-def _definition(function: Any) -> ast.FunctionDef | None:
-    """Return the syntax tree of a function or a lambda, with the lines of its file."""
-    try:
-        lines, _ = inspect.findsource(function)
-        tree = ast.parse("".join(lines))
-    except (OSError, TypeError, SyntaxError):  # built in, or typed at a prompt
-        return None
-    found = [node for node in ast.walk(tree) if _is(function.__code__, node)]
-    if len(found) != 1:
-        return None
-    (node,) = found
-    if isinstance(node, ast.Lambda):
-        body = ast.copy_location(ast.Return(node.body), node.body)
-        return ast.FunctionDef("f", node.args, [body], [])
-    assert isinstance(node, ast.FunctionDef)
-    node.decorator_list = []
-    return node
-
-
-def _is(code: Any, node: ast.AST) -> bool:
-    """Return whether a node of the source is what was compiled to ``code``."""
-    if isinstance(node, ast.FunctionDef):
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        return (node.name, first) == (code.co_name, code.co_firstlineno)
-    if not isinstance(node, ast.Lambda) or node.lineno != code.co_firstlineno:
-        return False
-    start = node.body.lineno, node.body.col_offset
-    end = node.body.end_lineno, node.body.end_col_offset
-    places = [p for p in code.co_positions() if None not in p and p[1:] != (p[0], 0, 0)]
-    return all(start <= (p[0], p[2]) and (p[1], p[3]) <= end for p in places)
-
-
 def _defaults(function: Any) -> dict[str, Any]:
     return {
         p.name: p.default
@@ -191,16 +175,23 @@ def _defaults(function: Any) -> dict[str, Any]:
 
 
 def _kinds(
-    definition: ast.FunctionDef, names: dict[str, Any], arguments: tuple[Any, ...]
+    definition: ast.FunctionDef, names: dict[str, Any], arguments: tuple[Any, ...], run: Run
 ) -> dict[str, Any]:
     """Return {local name: kind}, from a run that returns its locals at the end."""
-    found = _locals(definition, names, arguments)
-    if found is None:
+    found: dict[str, Any] = {}
+
+    def looking(*given: Any) -> int:
+        local = _locals(definition, names, given)
+        found.update({name: kind(value) for name, value in (local or {}).items()})
+        return 0
+
+    run(looking, arguments)
+    if not found:
         bound = [arg.arg for arg in definition.args.args]
         bound += [name for node in ast.walk(definition) if isinstance(node, ast.Assign)
                   for name in targets(node)]  # fmt: skip
         return {name: name for name in bound}
-    return {name: kind(value) for name, value in found.items()}
+    return found
 
 
 def _locals(
@@ -239,21 +230,26 @@ def _shallow(node: Any) -> Any:
 
 
 def _made(
-    definition: ast.FunctionDef,
-    names: dict[str, Any],
+    function: Callable[..., Any],
     arguments: tuple[Any, ...],
     right: Judge,
+    run: Run,
 ) -> tuple[str, ...]:
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # a wrong line may well warn
-            return right(_run(definition, names, deepcopy(arguments)))
+            return right(run(function, deepcopy(arguments)))
     except Exception:  # an edit may break anything
         return ()
 
 
 def _run(definition: ast.FunctionDef, names: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
+    return _compiled(definition, names)(*arguments)
+
+
+def _compiled(definition: ast.FunctionDef, names: dict[str, Any]) -> Callable[..., Any]:
     module = ast.fix_missing_locations(ast.Module([definition], []))
     space = dict(names)
     exec(compile(module, "<edited>", "exec"), space)
-    return space[definition.name](*arguments)
+    function: Callable[..., Any] = space[definition.name]
+    return function

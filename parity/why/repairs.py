@@ -154,4 +154,5 @@ def _as_cause(mend: Mend, tensor: str, made: Mapping[str, Made]) -> Cause:
         f"right if {mend.place} reads `{line}`",
         HINTS.get(edit.rule, OTHER),
         tensor=tensor,
+        line=mend.place,
     )

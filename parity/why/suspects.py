@@ -5,7 +5,7 @@ Looks only at corners that a verdict calls odd, on the float64 problem; changes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from importlib import import_module
@@ -29,6 +29,7 @@ from parity.why.conventions.further import SEED, other_numbers
 from parity.why.diagnosis import diagnose
 from parity.why.kinked import kinked
 from parity.why.repairs import repaired
+from parity.why.rule_mends import rules_mended
 from parity.why.tied import tied
 from parity.why.walk import without_end
 
@@ -45,12 +46,15 @@ PATHS = {"jax": "jaxpr_paths", "torch": "torch_paths"}
 
 
 def causes_of(
-    rows: Sequence[Row], legs: Legs, problems: Mapping[int, Sequence[Exact]]
+    rows: Sequence[Row],
+    legs: Legs,
+    problems: Mapping[int, Sequence[Exact]],
+    lines: Collection[str] = (),
 ) -> dict[str, tuple[Cause, ...]]:
     """Return {gradient: why each odd corner has it wrong}, against the others in float64.
 
     Asked of the first row's problem. Nothing for a gradient that every corner has wrong there, or
-    none.
+    none. ``lines`` are where the gradients part, as far as that is known.
     """
     causes: dict[str, tuple[Cause, ...]] = {}
     wrong: dict[str, dict[str, np.ndarray]] = {}
@@ -94,11 +98,40 @@ def causes_of(
             name: [c for c in problem.outcomes if not any(c in o for o in odd[name])]
             for name in (*references, *kept)
         }
+        causes |= _inside(corner, legs, problem, references, kept, right_in, lines, causes)
         for name, mend in repaired(corner, legs, problem, references, kept, right_in).items():
             known_too = [c for c in causes[name] if c.kind is not Kind.UNKNOWN]
             before = [c for c in known_too if c.kind not in VAGUE]
             causes[name] = (*before, mend, *(c for c in known_too if c.kind in VAGUE))
     return causes
+
+
+def _inside(
+    corner: str,
+    legs: Legs,
+    problem: Exact,
+    wrong: Arrays,
+    kept: Arrays,
+    right_in: Mapping[str, Sequence[str]],
+    lines: Collection[str],
+    causes: Mapping[str, tuple[Cause, ...]],
+) -> dict[str, tuple[Cause, ...]]:
+    """Return the causes of what is wrong with the edits of rules inside the function before them.
+
+    They say where, which nothing else does that is known of an input's gradient.
+    """
+    if corner.endswith(".rule") or len(right_in) < len(legs.floating):
+        return {}
+    found = rules_mended(corner, legs, problem, {**kept, **wrong}, right_in, lines)
+    if not found:
+        return {}
+    return {
+        name: (
+            *(replace(cause, tensor=f"{corner}'s gradient of {name}") for cause in found),
+            *(c for c in causes[name] if c.kind not in (Kind.UNKNOWN, *VAGUE)),
+        )
+        for name in wrong
+    }
 
 
 def causes_of_misfit(

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from parity.why.edit_rules import SEARCHED, kind
+from parity.why.edit_rules import SEARCHED
+from parity.why.edit_syntax import kind
 from parity.why.edits import Edit, edits, reads, targets
 
 

@@ -1,0 +1,93 @@
+"""What a check of two whole models says beyond that of two functions: weights, and a tree of parts.
+
+Judges nothing: rows come judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from parity.judge.compare import is_float
+from parity.judge.verdict import Verdict
+from parity.models.conversion import SECONDS, wrongly_converted
+from parity.models.match import Weights
+from parity.models.modules import parts
+from parity.models.sides import Whole, is_of_models, whole, with_weights
+from parity.models.use import by_use
+from parity.pairs.legs import Legs
+from parity.pairs.pair import Pair
+from parity.show.section import Section
+from parity.trial.exact import Exact
+
+SHARE = 0.4
+"""Of the time for reasons, in which conversions of weights are tried."""
+APART = (Verdict.CONVENTION, Verdict.DIFFERENT)
+
+
+def opened(pair: Pair) -> Whole | None:
+    """Return two models as a pair of functions; None of any other pair."""
+    return whole(pair) if is_of_models(pair) else None
+
+
+def put_right(models: Whole, section: Section, problem: Exact) -> Whole | None:
+    """Return the models with guesses about equal weights put right by use; None if none is."""
+    if any(row.verdict in APART for row in section.forward):
+        return None
+    gradients = [problem.outcomes[side][1] for side in ("torch", "jax")]
+    better = by_use(models.weights, gradients[0], gradients[1])
+    return with_weights(models, better) if better else None
+
+
+def explained(
+    models: Whole,
+    section: Section,
+    legs: Legs,
+    problems: Mapping[int, Sequence[Exact]],
+    budget: float,
+) -> tuple[Section, list[str]]:
+    """Return the section with its parts and with what was converted wrongly, and notes.
+
+    ``budget`` is how many seconds are left to look for all reasons in.
+    """
+    failed = [row for row in section.forward if row.verdict in APART]
+    first = next((r.batch for r in section.rows if not r.verdict.passes), next(iter(problems)))
+    values = problems[first][0].values
+    if failed and all(is_float(legs.outputs[row.name].dtype) for row in failed):
+        own = problems[failed[0].batch][0].values
+        cause = wrongly_converted(models, legs, own, min(SECONDS, budget * SHARE))
+        if cause is not None:
+            section = replace(
+                section,
+                forward=tuple(
+                    replace(r, causes=(cause,)) if r.verdict in APART else r
+                    for r in section.forward
+                ),
+                gradients=tuple(
+                    replace(r, causes=(cause,)) if r.verdict is Verdict.CONVENTION else r
+                    for r in section.gradients
+                ),
+            )
+    found = parts(models, legs, section.rows, values)
+    notes = _notes(models.weights, models, bool(failed))
+    return replace(section, modules=tuple(found)), notes
+
+
+def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:
+    said = [*weights.unfed.values(), *models.lacking.values()]
+    for name in models.torch.tensors:
+        leaves = [match.leaf for match in weights.of(name) if match.layout.sources() == (name,)]
+        whole = [x for x in leaves if models.jax.tensors[x].size == models.torch.tensors[name].size]
+        if len(whole) > 1:
+            also = [other for other, first in models.torch.shared.items() if first == name]
+            tied = f", which torch ties to {' and '.join(also)}," if also else ""
+            said.append(
+                f"{name}{tied} is in {' and '.join(whole)}: leaves of their own, which an "
+                "optimizer's step parts"
+            )
+    if failed and weights.guessed:
+        names = [match.layout.sources()[0] for match in weights.guessed]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        listed = f"{', '.join(names[:3])}{more}"
+        said.append(f"matched by name or order, for neither numbers nor places tell: {listed}")
+    return said

@@ -1,0 +1,124 @@
+"""JAX models of several libraries as functions of their leaves.
+
+A library is asked only where the user's own object is of it: none is imported here, each is known
+by what has been imported already, or by what the object can do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from parity.frameworks.opened import Opened, parameters
+
+Apply = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
+"""(a tree like the model's own, positional inputs, inputs by name) -> outputs"""
+
+
+def kind(model: Any) -> str:
+    """Return which library's model this is: nnx, linen, equinox, haiku; empty if none's."""
+    if isinstance(model, tuple) and len(model) == 2:
+        first, variables = model
+        if not isinstance(variables, Mapping):
+            return ""
+        if _is(first, "flax.linen", "Module"):
+            return "linen"
+        return "haiku" if all(callable(getattr(first, x, None)) for x in ("init", "apply")) else ""
+    if _is(model, "flax.nnx", "Module"):
+        return "nnx"
+    return "equinox" if _is(model, "equinox", "Module") else ""
+
+
+def _is(model: Any, library: str, name: str) -> bool:
+    """Return whether something is an instance of a class of a library, if that was imported."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(model, getattr(module, name))
+
+
+def opened(model: Any) -> Opened:
+    """Return a model of a library taken apart; `kind` knows it."""
+    return {"nnx": _nnx, "linen": _linen, "equinox": _equinox, "haiku": _haiku}[kind(model)](model)
+
+
+def of_leaves(tree: Any, apply: Apply, function: Any, skipped: int = 0) -> Opened:
+    """Return a model that is a tree of arrays and what applies it.
+
+    ``function`` is asked for the names of its inputs, of which the first few are ``skipped``.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(tree)
+    names = [_path(path) for path, _ in paths]
+    own = dict(zip(names, (x for _, x in paths), strict=True))
+    tensors = {name: np.asarray(x) for name, x in own.items() if _is_floating(x)}
+
+    def call(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        half = next((x.dtype for x in given.values() if x.dtype.itemsize == 2), None)
+
+        def leaf(name: str) -> Any:
+            if name in given:
+                return given[name]
+            return own[name].astype(half) if half and name in tensors else own[name]
+
+        return apply(jax.tree.unflatten(structure, [leaf(name) for name in names]), args, kwargs)
+
+    positional, keywords = parameters(function)
+    return Opened(tensors, call, positional[skipped:], keywords)
+
+
+def _is_floating(x: Any) -> bool:
+    dtype = getattr(x, "dtype", None)
+    return dtype is not None and bool(jax.numpy.issubdtype(dtype, np.floating))
+
+
+def _path(path: Sequence[Any]) -> str:
+    """Return a leaf's path as words between slashes."""
+    said = []
+    for step in path:
+        for attribute in ("key", "name", "idx"):
+            if hasattr(step, attribute):
+                said.append(str(getattr(step, attribute)))
+                break
+    return "/".join(said)
+
+
+def _nnx(model: Any) -> Opened:
+    nnx = sys.modules["flax.nnx"]
+    graph, state = nnx.split(model)
+    pure = nnx.to_pure_dict(state)
+
+    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        own = jax.tree.map(lambda x: x, state)
+        nnx.replace_by_pure_dict(own, tree)
+        return nnx.merge(graph, own)(*args, **kwargs)
+
+    return of_leaves(pure, apply, type(model).__call__, skipped=1)
+
+
+def _linen(model: Any) -> Opened:
+    module, variables = model
+
+    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return module.apply(tree, *args, **kwargs)
+
+    return of_leaves(variables, apply, type(module).__call__, skipped=1)
+
+
+def _equinox(model: Any) -> Opened:
+    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return tree(*args, **kwargs)
+
+    return of_leaves(model, apply, type(model).__call__, skipped=1)
+
+
+def _haiku(model: Any) -> Opened:
+    transformed, params = model
+    takes_a_key = "rng" in parameters(transformed.apply)[0][1:2]
+
+    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        key = (None,) if takes_a_key else ()
+        return transformed.apply(tree, *key, *args, **kwargs)
+
+    return of_leaves(params, apply, transformed.apply, skipped=2 if takes_a_key else 1)

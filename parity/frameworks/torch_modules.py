@@ -1,0 +1,92 @@
+"""A torch module as a function of its tensors, and what its modules return when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from parity.frameworks.opened import Opened, parameters
+
+
+def opened(module: torch.nn.Module) -> Opened:
+    """Return a module taken apart. It is never changed: what it writes, it writes to copies."""
+    named: list[tuple[str, torch.Tensor]] = [*module.named_parameters(remove_duplicate=False)]
+    named += module.named_buffers(remove_duplicate=False)
+    first: dict[int, str] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    shared: dict[str, str] = {}
+    for name, x in named:
+        if x.is_floating_point():
+            known = first.setdefault(id(x), name)
+            shared |= {name: known} if known != name else {}
+            tensors |= {} if known != name else {name: x}
+    others = {name: x for name, x in named if not x.is_floating_point()}
+    buffers = {name for name, _ in module.named_buffers()} & {*tensors}
+
+    def call(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        half = next((x.dtype for x in given.values() if x.dtype.itemsize == 2), None)
+        own = {name: x.to(half) if half else x for name, x in tensors.items() if name not in given}
+        written = {name: x.clone() for name, x in (*own.items(), *others.items())}
+        copied = {name: x.clone() if name in buffers else x for name, x in given.items()}
+        return torch.func.functional_call(module, written | copied, tuple(args), dict(kwargs))
+
+    positional, keywords = parameters(module.forward)
+    return Opened(
+        {name: _array(x) for name, x in tensors.items()},
+        call,
+        positional,
+        keywords,
+        frozenset(buffers),
+        shared,
+        {name: type(part).__name__ for name, part in module.named_modules()},
+    )
+
+
+def _array(x: torch.Tensor) -> np.ndarray:
+    x = x.detach().cpu()
+    if x.dtype == torch.bfloat16:
+        x = x.to(torch.float32)
+    return x.numpy().copy()
+
+
+Passed = dict[str, tuple[list[np.ndarray], list[np.ndarray]]]
+
+
+def watched(module: torch.nn.Module, function: Any, inputs: tuple[Any, ...]) -> Passed:
+    """Return {part: (floats that went in, that came out)} when a function runs a module.
+
+    Of a part that runs several times, all that passed. The hooks are taken off again.
+    """
+    passed: Passed = {}
+
+    def hook(name: str) -> Any:
+        def keep(part: Any, args: Any, kwargs: Any, out: Any) -> None:
+            ins, outs = passed.setdefault(name, ([], []))
+            ins += _floats([*args, *kwargs.values()])
+            outs += _floats(out)
+
+        return keep
+
+    handles = [
+        part.register_forward_hook(hook(name), with_kwargs=True)
+        for name, part in module.named_modules()
+    ]
+    try:
+        with torch.no_grad():
+            function(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return passed
+
+
+def _floats(value: Any) -> list[np.ndarray]:
+    """Return copies of the floating tensors in nested containers."""
+    if isinstance(value, torch.Tensor):
+        return [_array(value)] if value.is_floating_point() and value.numel() else []
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    return [x for item in value for x in _floats(item)] if isinstance(value, list | tuple) else []

@@ -1,0 +1,65 @@
+"""The examples of models: every weight matched, each passes, and mistakes in them are named.
+
+Mistakes are looked for with the forward passes alone; what else a check does is tested elsewhere.
+"""
+
+import numpy as np
+import pytest
+
+import parity
+from parity.models.conversion import wrongly_converted
+from parity.models.modules import statuses
+from parity.models.sides import whole
+from parity.pairs.legs import Legs
+from tests.models.mistakes import MISTAKES, loaded, source, wrong
+from tests.shared.sampled import few
+
+FILES = ("gpt2", "lstm", "resnet", "vit")
+NEED = {"gpt2": "equinox", "resnet": "flax", "vit": "flax"}
+BY_NAME = {f"{m.file}, {m.name}": m for m in MISTAKES}
+CONVERTED = [name for name, m in BY_NAME.items() if m.said]
+WRITTEN = [name for name, m in BY_NAME.items() if m.module]
+
+
+@pytest.mark.parametrize("file", few(FILES))
+def test_an_example_passes_and_every_weight_of_it_is_matched(file, tmp_path):
+    pytest.importorskip(NEED.get(file, "jax"))
+    pair = loaded(file, source(file), tmp_path)
+    found = whole(pair)
+    assert not found.weights.unfed
+    assert not found.weights.unread
+    report = parity.check(pair, dtypes=["float64"])
+    assert report, report.text()
+    paths = report.sections[0].paths
+    assert {*found.torch.tensors} == {*paths}
+    assert all(paths.values())
+    assert {part.status for part in report.sections[0].modules} == {"right"}
+
+
+def set_up(mistake, folder):
+    pytest.importorskip(NEED.get(mistake.file, "jax"))
+    found = whole(wrong(mistake, folder))
+    arguments = found.pair.arguments(np.random.default_rng(0))
+    legs = Legs(found.pair, arguments)
+    legs.check_structure(arguments.leaves)
+    return found, legs, arguments.leaves
+
+
+@pytest.mark.parametrize("name", few(CONVERTED, "lstm, gates in another order"))
+def test_weights_that_are_converted_wrongly_are_named(name, tmp_path):
+    mistake = BY_NAME[name]
+    cause = wrongly_converted(*set_up(mistake, tmp_path))
+    assert cause is not None
+    for words in mistake.said:
+        assert words in cause.sentence
+
+
+@pytest.mark.parametrize("name", few(WRITTEN, "lstm, forget gate's bias added"))
+def test_what_is_written_otherwise_is_found_in_its_module_and_not_in_the_weights(name, tmp_path):
+    mistake = BY_NAME[name]
+    found, legs, leaves = set_up(mistake, tmp_path)
+    status = statuses(found, legs, leaves)
+    introduced = [name for name in status if status[name] == "introduced"]
+    deepest = [a for a in introduced if not any(b.startswith(f"{a}.") for b in introduced if a)]
+    assert mistake.module in [name for name in deepest if name]
+    assert wrongly_converted(found, legs, leaves, seconds=1) is None
