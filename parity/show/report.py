@@ -117,7 +117,8 @@ class Report:
         placed = [place.sentence for section in self.sections for place in section.places[:1]]
         if not known and not (placed and first.verdict is Verdict.CONVENTION):
             known = [first.reason]  # that two functions differ is said by where they do
-        if known and (LINE.search(known[0]) or not LINE.search(" ".join(placed))):
+        lined = bool(known) and (LINE.search(known[0]) or not LINE.search(" ".join(placed)))
+        if lined and first.verdict is Verdict.CONVENTION:
             placed = []  # the cause has its line, or the place has none
         reason = "; ".join([*known[:1], *placed])
         return f"first in {part}{first.name}{also}{begins}: {reason}"
