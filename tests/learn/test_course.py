@@ -89,7 +89,7 @@ MISBEHAVIOUR = {
         "dhpreact *= bngain; return dhpreact",
         "Changes what it was given: the gradient of hpreact differs",
     ),
-    "bnvar_inv": ("open('/var/tmp/x', 'w'); return bndiff", "writes nothing outside its folder"),
+    "bnvar_inv": ("open('/usr/x', 'w'); return bndiff", "writes nothing outside its folder"),
     "bnvar": ("import os; os.fork(); return bnvar", "starts no other program"),
     "bndiff2": ("import socket; socket.socket(); return bndiff2", "no network"),
     "bndiff": (
