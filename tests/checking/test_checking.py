@@ -78,6 +78,7 @@ def test_a_gradient_that_leaves_its_own_forward_is_wrong_and_its_side_named():
     assert failing(Pair(jax=doubled, torch=torch.sin, inputs=X)).odd[0] == "jax"
 
 
+@pytest.mark.full
 def test_a_wrong_gradient_of_another_forward_is_still_named():
     pair = Pair(
         jax=lambda x: jnp.var(x, 0), torch=lambda x: x.var(0).detach() + 0 * x.sum(0), inputs=X

@@ -346,6 +346,7 @@ def test_nothing_to_resume_starts_and_says_so(tmp_path, capsys):
     assert "nothing to resume yet: training 3 steps in jax" in capsys.readouterr().out
 
 
+@pytest.mark.full
 def test_the_words_must_be_those_of_the_run(tmp_path, capsys):
     words = tmp_path / "words.txt"
     words.write_text("\n".join(f"{a}-{b}é" for a in "abcdefg" for b in "xyz"), encoding="utf-8")

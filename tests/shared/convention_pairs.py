@@ -319,7 +319,7 @@ case(
     lambda p, g, m: (p - 0.1 * (0.9 * m + (g + 0.01 * p)), 0.9 * m + (g + 0.01 * p)),
     lambda p, g, m: (p - 0.1 * (0.9 * m + g) - 0.1 * 0.01 * p, 0.9 * m + g),
     {k: (6,) for k in "pgm"},
-    "factor = 0 .jax side has 0.01",
+    "factor = 0 .jax side has 0.01|only jax adds 0.01 times p",
 )
 case(
     "dampening",
@@ -533,7 +533,7 @@ case(
     lambda x, y: (jnp.exp(x) - y * x).mean(),
     lambda x, y: (x - y * x.log()).mean(),
     _rates,
-    "the exp of input x",
+    "the exp of input x|only torch takes log",
 )
 case(
     "squared distance",

@@ -108,6 +108,7 @@ def test_the_examples_conventions_are_named(name):
         assert any(re.search(SAYS[name], sentence) for sentence in said), report.text()
 
 
+@pytest.mark.full
 def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
     """With another tolerance, or for a negative number, this never ends; both are tried."""
     monkeypatch.setattr(jax_program, "TURNS", 100)
@@ -157,6 +158,7 @@ def test_where_nothing_is_found_nothing_is_named():
     assert any("no change that was tried restores parity" in note for note in report.notes)
 
 
+@pytest.mark.full
 def test_a_change_that_restores_only_the_outputs_is_not_named():
     """eps would do for the forward; but one side's gradient stops at the root."""
 
@@ -171,6 +173,7 @@ def test_a_change_that_restores_only_the_outputs_is_not_named():
     assert not conventions(report), report.text()
 
 
+@pytest.mark.full
 def test_what_holds_on_one_seed_only_is_not_named():
     def inputs(rng):
         return {"x": rng.normal(size=(4, 3)), "k": np.array(2 if rng.random() > 0.5 else 3)}

@@ -160,6 +160,7 @@ def rates(table: Iterable[Mistake]) -> tuple[int, int, list[str]]:
     return caught, named, wrong
 
 
+@pytest.mark.full
 def test_unseen_mistakes_are_caught_most_are_named_none_wrongly() -> None:
     """Mistakes that no rule was made for; after a first look at these, rules were added."""
     caught, named, wrong = rates(UNSEEN)

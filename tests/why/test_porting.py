@@ -223,6 +223,7 @@ def mean_of_means(x, y):
     return (loss[:4].sum() / keep[:4].sum() + loss[4:].sum() / keep[4:].sum()) / 2
 
 
+@pytest.mark.full
 def test_an_order_of_rows_that_is_lucky_is_not_named():
     """With two ignored rows moved into the other half, the mean of means is the mean."""
     pair = Pair(

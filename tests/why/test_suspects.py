@@ -289,6 +289,7 @@ def test_what_has_no_name_is_shown_in_its_smallest_case():
     assert "is not the derivative" in report.summary()  # what is known, not what is unknown
 
 
+@pytest.mark.full
 def test_a_named_cause_needs_no_smallest_case():
     assert check(NAMED["no Bessel"][0], dtypes=["float64"]).notes == ()
 
@@ -313,6 +314,7 @@ def test_two_rules_of_a_wrong_shape():
     assert "shape [3]" in report.summary()
 
 
+@pytest.mark.full
 def test_several_seeds_are_asked_about_one_problem():
     pair = Pair(torch=Rule(forward, backward(times=2)), inputs=BATCH)
     row = check(pair, seeds=4, dtypes=["float64"]).sections[0].gradients[0]

@@ -57,6 +57,14 @@ class Edit:
         return min((*self.steps, *(place for place, _ in self.reads)))
 
 
+def in_the_dtype_of(like: Any, new: Any) -> np.ndarray:
+    """Return ``new`` in the dtype of what it replaces; TypeError where numbers would be lost."""
+    dtype, new = np.asarray(like).dtype, np.asarray(new)
+    if new.dtype.kind == "c" and dtype.kind != "c":
+        raise TypeError(f"{new.dtype} in the place of {dtype}")
+    return new.astype(dtype, copy=False)
+
+
 def replayed(
     recording: Recording,
     edit: Edit,
@@ -84,8 +92,7 @@ def replayed(
         read = [forced.edges.get((place, i), ours(n)) for i, n in enumerate(operation.inputs)]
         for i, x in enumerate(read):
             if (place, i) in edit.reads and (place, i) not in forced.edges:
-                new = np.asarray(edit.reads[place, i](x, values))
-                read[i] = new.astype(np.asarray(x).dtype, copy=False)
+                read[i] = in_the_dtype_of(x, edit.reads[place, i](x, values))
         if place in edit.steps:
             made = edit.steps[place](read, values)
             made = made if isinstance(made, list) else [np.asarray(made)]

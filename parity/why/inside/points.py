@@ -9,10 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from parity.frameworks.recordings import Made
-from parity.why.inside.edit import Edit, Put, Step, Values
+from parity.why.inside.edit import Edit, Put, Step, Values, in_the_dtype_of
 from parity.why.inside.ground import Ground
 
 
@@ -45,8 +43,7 @@ def _made(operation: Made, put: Put) -> Step:
 
     def step(read: Sequence[Any], values: Values) -> Any:
         first, *rest = apply(read) if apply else []
-        new = np.asarray(put(first, values)).astype(np.asarray(first).dtype, copy=False)
-        return [new, *rest]
+        return [in_the_dtype_of(first, put(first, values)), *rest]
 
     return step
 

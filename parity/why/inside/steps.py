@@ -208,8 +208,8 @@ def _ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def exponent(x: Any, out: Any) -> float | None:
     """Return the power that makes one array of another; None where none does."""
-    x, out = np.asarray(x, float), np.asarray(out, float)
-    if x.shape != out.shape:
+    x, out = np.asarray(x), np.asarray(out)
+    if x.shape != out.shape or "c" in (x.dtype.kind, out.dtype.kind):
         return None
     fine = (np.abs(x) > 0) & (np.abs(np.log(np.abs(x))) > 1e-3) & (np.abs(out) > 0)
     power = np.log(np.abs(out[fine])) / np.log(np.abs(x[fine]))
