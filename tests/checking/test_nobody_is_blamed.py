@@ -286,7 +286,8 @@ def axes(rng):
 
 ORDERS = {
     "a half turn": (
-        lambda x: jnp.tanh(jnp.roll(x, 2)), torch.tanh, {"x": (9,)}, "rolled|concatenation",
+        lambda x: jnp.tanh(jnp.roll(x, 2)), torch.tanh, {"x": (9,)},
+        "rolled|concatenation|reads what roll",
     ),
     "evens, then odds": (
         lambda x: jnp.concatenate([jnp.sin(x)[::2], jnp.sin(x)[1::2]]), torch.sin, {"x": (8,)},
@@ -303,18 +304,18 @@ ORDERS = {
     ),
     "centred": (
         lambda x: jnp.fft.fftshift(jnp.abs(jnp.fft.fft(x))), lambda x: torch.fft.fft(x).abs(),
-        {"x": (8,)}, "rolled|blocks",
+        {"x": (8,)}, "rolled|blocks|reads what roll",
     ),
     "singular values, ascending": (
         lambda x: jnp.linalg.svd(x, compute_uv=False)[::-1], torch.linalg.svdvals, {"x": (4, 4)},
-        "flipped",
+        "flipped|only jax flips",
     ),
     "the last first": (
         lambda x: jnp.sort(x, 1), lambda x: x.topk(5, 1).values, {"x": (3, 5)}, "flipped",
     ),
     "squares under another name": (
         lambda x: {"z": jnp.cumsum(x)[::-1], "a": x}, lambda x: {"a": x, "z": x.cumsum(0)},
-        {"x": (6,)}, "flipped",
+        {"x": (6,)}, "flipped|only jax flips",
     ),
 }  # fmt: skip
 

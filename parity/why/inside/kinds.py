@@ -18,7 +18,7 @@ from parity.why.inside.edit import Edit, Step, Values
 from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS
 from parity.why.inside.ground import MOST_AXES, Ground, near, only
 from parity.why.inside.steps import exponent, forms
-from parity.why.inside.words import at, does
+from parity.why.inside.words import at, does, placed
 
 LARGEST = 100_000
 """Numbers of an array of which it is asked what reduction made it."""
@@ -94,7 +94,8 @@ def _on(i: int, function: Any) -> Step:
 
 
 def _said(ground: Ground, own: str, operation: Made, theirs: str, other: Made) -> str:
-    return f"{ground.left} {own}{at(operation)}, {ground.right} {theirs}{at(other)}"
+    left, right = f"{ground.left} {own}", f"{ground.right} {theirs}"
+    return f"{placed(left, operation)}, {placed(right, other)}"
 
 
 def _told(ground: Ground, operation: Made, i: int) -> str:

@@ -13,7 +13,7 @@ from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.functions import ALONG, BINARY, UNARY, Unary
 from parity.why.inside.ground import Ground, near, only
 from parity.why.inside.points import Point, points
-from parity.why.inside.words import at, called, does
+from parity.why.inside.words import called, does, placed
 
 FIRST_ONLY = frozenset("sub div pow rem atan2".split())
 """What is nothing like its second operand."""
@@ -31,7 +31,7 @@ def extra(ground: Ground) -> Iterator[Edit]:
         for i in range(len(operation.inputs) if shape else 0):
             if not _passes(ground, operation, i, shape):
                 continue
-            what = f"only {ground.left} {_told(ground, operation, i)}{at(operation)}"
+            what = placed(f"only {ground.left} {_told(ground, operation, i)}", operation)
             for group in ground.turns(place):
                 yield Edit(what, dict.fromkeys(group, _instead(i, shape)))
     yield from _several(ground)
@@ -104,7 +104,7 @@ def _several(ground: Ground) -> Iterator[Edit]:
             )  # fmt: skip
             sources = ground.of_ours(number, [place])
             if sources:
-                said = f"only {ground.left} {what}{at(*path)}"
+                said = placed(f"only {ground.left} {what}", *path)
                 yield Edit(said, {place: sources[0]})
 
 
@@ -125,7 +125,7 @@ def missing(ground: Ground) -> Iterator[Edit]:
     places = [*points(ground)]
     for operation in ground.theirs_made:
         for form in forms(ground, operation):
-            said = f"only {ground.right} {form.said}{at(operation)}"
+            said = placed(f"only {ground.right} {form.said}", operation)
             for point in places:
                 for put in puts(ground, form, point):
                     yield point.edit(said, put)

@@ -65,6 +65,12 @@ def at(*operations: Made | None) -> str:
     return f" ({' and '.join(short)})"
 
 
+def placed(said: str, *operations: Made | None) -> str:
+    """Return what is said with the lines of operations, unless it ends in them already."""
+    where = at(*operations)
+    return said if where and said.endswith(where) else f"{said}{where}"
+
+
 def called(side: Side, number: int, known: float | None = None) -> str:
     """Return what a value is: an input's name, a number, or what makes it, with its line."""
     operation = side.maker(number)
