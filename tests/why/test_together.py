@@ -70,7 +70,7 @@ INVERTED = {
     "a mask of attention": (
         lambda x, mask: jax.nn.softmax(jnp.where(mask, x, -1e30), -1) * x,
         lambda x, mask: x.masked_fill(mask, -1e30).softmax(-1) * x, masked,
-        "has input mask inverted",
+        "has input mask inverted|the mask is inverted",
     ),
     "a mask that fills": (
         lambda x, mask: jnp.where(mask, x, 0.0) @ x.T,
@@ -79,15 +79,15 @@ INVERTED = {
     "a mask of a mean": (
         lambda x, mask: jnp.where(mask[:, None], x, 0.0).sum(0) / mask.sum(),
         lambda x, mask: (x * (~mask)[:, None]).sum(0) / (~mask).sum(), rows,
-        "has input mask inverted",
+        "has input mask inverted|the mask is inverted",
     ),
     "a mask of numbers": (
         lambda x, k: (jnp.tanh(x) * k).sum(1), lambda x, k: (torch.tanh(x) * (1 - k)).sum(1),
-        numbers, "has input k inverted",
+        numbers, "has input k inverted|only torch subtracts from 1",
     ),
     "a time for a rate": (
         lambda x, t: jnp.exp(-x * t), lambda x, t: torch.exp(-x / t), scales,
-        "has the reciprocal of input t$",
+        "has the reciprocal of input t$|jax multiplies .*, torch divides",
     ),
     "a mean for a rate": (
         lambda x, t: jnp.log(t) - t * x, lambda x, t: -torch.log(t) - x / t, scales,
@@ -95,7 +95,7 @@ INVERTED = {
     ),
     "a temperature": (
         lambda x, t: jax.nn.softmax(x / t, 0), lambda x, t: torch.softmax(x * t, 0), scales,
-        "has the reciprocal of input t$",
+        "has the reciprocal of input t$|jax divides .*, torch multiplies",
     ),
     "a precision": (
         lambda x, s: jnp.einsum("ni,ij,nj->n", x, s, x),
@@ -117,17 +117,20 @@ TOGETHER = {
     "a table of phases": (
         mixed(jnp, jnp.concatenate, lambda t: jnp.concatenate([t, t], -1)),
         mixed(torch, torch.cat, lambda t: t.repeat_interleave(2, -1)),
-        {"x": (5, 8), "t": (5, 4)}, "a concatenation interleaved in 2 along axis 1",
+        {"x": (5, 8), "t": (5, 4)},
+        "(a concatenation|what cos makes .*) interleaved in 2 along axis 1",
     ),
     "a repeated table": (
         rotated(jnp, jnp.concatenate, lambda a: jnp.tile(a, (1, 2))),
         rotated(torch, torch.cat, lambda a: a.repeat_interleave(2, 1)),
-        {"x": (3, 6), "p": (3,)}, "a repeated array no longer interleaved in 2 along axis 1",
+        {"x": (3, 6), "p": (3,)},
+        "a repeated array no longer interleaved in 2|jax tiles axis 1 .* torch repeats each",
     ),
     "waves of two kinds": (
         waved(jnp, lambda parts: jnp.stack(parts, -1).reshape(3, 8)),
         waved(torch, lambda parts: torch.cat(parts, -1)),
-        {"x": (3, 8), "w": (3, 4)}, "a concatenation interleaved in 2 along axis 1",
+        {"x": (3, 8), "w": (3, 4)},
+        "a concatenation interleaved in 2 along axis 1|without moving its axes",
     ),
     "waves in the other order": (
         waved(jnp, lambda parts: jnp.concatenate(parts, -1)),
@@ -148,16 +151,17 @@ TOGETHER = {
     "a correlation": (
         lambda z, w: jnp.fft.ifft(jnp.fft.fft(z)[:, None] * jnp.fft.fft(w, axis=0).conj(), axis=0),
         lambda z, w: torch.fft.ifft(torch.fft.fft(z)[:, None] * torch.fft.fft(w, dim=0), dim=0),
-        waves, "a complex array conjugated at",
+        waves, "a complex array conjugated at|only jax takes conj",
     ),
     "a matched filter": (
         lambda z, w: jnp.abs((jnp.exp(z).conj() + z) @ w),
         lambda z, w: ((torch.exp(z) + z) @ w).abs(),
-        waves, "a complex array conjugated at",
+        waves, "a complex array conjugated at|only jax takes conj",
     ),
     "a density": (
         lambda z, w: (z * (z @ w).sum()) * jnp.conj(z @ w).sum(),
-        lambda z, w: (z * (z @ w).sum()) * (z @ w).sum(), waves, "a complex array conjugated at",
+        lambda z, w: (z * (z @ w).sum()) * (z @ w).sum(), waves,
+        "a complex array conjugated at|only jax takes conj",
     ),
 }  # fmt: skip
 

@@ -97,15 +97,20 @@ def put_or_left_out(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
             for put in put_in(program, names, masks, square, m):
                 said = f"the {side} side has {put.words}"
                 yield Change(side, said, number, edits={put.place: put.edit}, key=(side, said))
-            places = corrections(program, _whole(rerun, program))
-            if places:
-                said = f"the {side} side corrects no bias: it does not divide by 1 - b^step"
-                edits = dict.fromkeys(places, FIRST)
-                yield Change(side, said, number, edits=edits, key=(side, said))
             for words, operation, edit in left_out(program):
                 said = f"the {side} side has {words}{_at(operation)}"
                 edits = {operation.place: edit}
                 yield Change(side, said, number, edits=edits, key=(side, "without", said))
+
+
+def uncorrected(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
+    """Yield an optimizer's step without its correction by 1 - b^step."""
+    for side in sides:
+        for number, program in enumerate(rerun.programs(side)):
+            if places := corrections(program, _whole(rerun, program)):
+                said = f"the {side} side corrects no bias: it does not divide by 1 - b^step"
+                edits = dict.fromkeys(places, FIRST)
+                yield Change(side, said, number, edits=edits, key=(side, said))
 
 
 def put_together(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:

@@ -228,10 +228,11 @@ class _Search:
             self._try("arrays put together otherwise", proposals.put_together(rerun, sides))
 
     def _inside(self, sides: Sequence[str]) -> None:
-        """Try the other side's constants, and operations done the other way."""
+        """Try the other side's constants, operations done the other way, a step's correction."""
         constants = proposals.substituted(self.rerun, self.parameters, sides)
         self._try("constants of one side put into the other", constants)
         self._try("operations done the other way", proposals.otherwise(self.rerun, sides))
+        self._try("operations put in or left out", proposals.uncorrected(self.rerun, sides))
 
     def _rearranged(self) -> None:
         """Try inputs held otherwise, one or several alike."""

@@ -13,14 +13,17 @@ from parity.why.conventions.spelling import written
 
 DOES = {
     "abs": "takes the absolute value",
+    "add": "adds",
     "clamp": "clips",
     "clamp_min": "clips",
     "clamp_max": "clips",
     "cumprod": "takes the cumulative product",
     "cumsum": "takes the cumulative sum",
+    "div": "divides",
     "exp": "takes exp",
     "log": "takes log",
     "max": "takes the maximum",
+    "mul": "multiplies",
     "neg": "changes the sign",
     "not": "inverts the mask",
     "bitwise_not": "inverts the mask",
@@ -31,6 +34,7 @@ DOES = {
     "softmax": "takes softmax",
     "sqrt": "takes the square root",
     "square": "squares",
+    "sub": "subtracts",
 }
 TRANSITIVE = {
     "add": "adds {}",
@@ -66,9 +70,9 @@ def at(*operations: Made | None) -> str:
 
 
 def placed(said: str, *operations: Made | None) -> str:
-    """Return what is said with the lines of operations, unless it ends in them already."""
+    """Return what is said with the lines of operations, unless it names them already."""
     where = at(*operations)
-    return said if where and said.endswith(where) else f"{said}{where}"
+    return said if where in said else f"{said}{where}"
 
 
 def called(side: Side, number: int, known: float | None = None) -> str:
