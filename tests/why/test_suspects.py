@@ -170,7 +170,7 @@ NAMED = {
     ),
     "JAX's own custom rule": (
         Pair(jax=squares, torch=lambda x: (x**2).sum(1), inputs={"x": (7, 5)}),
-        (Kind.FACTOR, "exactly 1/2 times"),
+        (Kind.EDIT, "right if .* reads `return .2 . x . dout"),
     ),
     "a slip that no number shows": (
         Pair(
