@@ -21,11 +21,9 @@ from jax.extend.source_info_util import user_context
 from parity.frameworks import jax_side
 from parity.frameworks.jaxpr_recording import custom_calls
 from parity.frameworks.jaxprs import INLINED, JAX, held_by
-from parity.frameworks.rules import Call, Instead, drawn
+from parity.frameworks.rules import Call, Instead, drawn, first_of_each
 
 CUSTOM = "custom_vjp_call"
-MOST_CALLS = 3
-"""Calls of one rule that are looked at."""
 
 
 def calls(
@@ -36,13 +34,10 @@ def calls(
     Upstream gradients are random numbers. What its function's own derivative cannot be had of is
     left out.
     """
-    found: dict[Any, list[Call]] = {}
-    for equation, inputs in custom_calls(forward, values):
-        rule = equation.params["bwd"].f
-        known = found.setdefault(rule, [])
-        if len(known) < MOST_CALLS and (call := _alone(equation, inputs, seed)):
-            known.append(call)
-    return [call for known in found.values() for call in known]
+    return first_of_each(
+        (equation.params["bwd"].f, partial(_alone, equation, inputs, seed))
+        for equation, inputs in custom_calls(forward, values)
+    )
 
 
 def gradients(

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 Instead = Mapping[Any, Callable[..., Any] | None]
 """{key of a rule: what is used for it; None: the derivative of its function}."""
+
+
+MOST_CALLS = 3
+"""Calls of one rule that are looked at."""
 
 
 class Call(NamedTuple):
@@ -51,6 +55,16 @@ NEAR = 1e-8
 def _near(x: np.ndarray, y: np.ndarray) -> bool:
     scale = float(np.max(np.abs(y), initial=0.0)) or 1.0
     return x.shape == y.shape and bool(np.all(np.abs(x - y) <= NEAR * scale))
+
+
+def first_of_each(calls: Iterable[tuple[Any, Callable[[], Call | None]]]) -> list[Call]:
+    """Return the first few calls of every rule, of (rule, what runs a call of it alone)."""
+    found: dict[Any, list[Call]] = {}
+    for rule, alone in calls:
+        known = found.setdefault(rule, [])
+        if len(known) < MOST_CALLS and (call := alone()):
+            known.append(call)
+    return [call for known in found.values() for call in known]
 
 
 def drawn(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:

@@ -20,10 +20,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.utils._pytree import tree_iter
 
 from parity.frameworks import torch_side
-from parity.frameworks.rules import Call, Instead, drawn
-
-MOST_CALLS = 3
-"""Calls of one rule that are looked at."""
+from parity.frameworks.rules import Call, Instead, drawn, first_of_each
 
 
 def calls(
@@ -34,18 +31,13 @@ def calls(
     Upstream gradients are random numbers. What its function's own derivative cannot be had of is
     left out.
     """
-    found: dict[Any, list[Call]] = {}
     with ExitStack() as stack:
         seen: list[tuple[Any, tuple[Any, ...]]] = []
         for rule in _rules(forward, values, still):
             stack.enter_context(_keeping(rule, partial(_seen, seen, rule)))
         with torch.enable_grad():
             forward(*_leaves(values, still))
-    for rule, inputs in seen:
-        known = found.setdefault(rule, [])
-        if len(known) < MOST_CALLS and (call := _alone(rule, inputs, seed)):
-            known.append(call)
-    return [call for known in found.values() for call in known]
+    return first_of_each((rule, partial(_alone, rule, inputs, seed)) for rule, inputs in seen)
 
 
 def gradients(

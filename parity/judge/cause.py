@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,3 +59,8 @@ class Cause:
     def __str__(self) -> str:
         place = f"{self.tensor}: " if self.tensor else ""
         return f"{place}{self.sentence}" + (f" ({self.evidence})" if self.evidence else "")
+
+
+def enumerated(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.errors import UsageError
+from parity.judge.cause import enumerated
 from parity.makemore.exercises import ROWS
 from parity.makemore.network_walk import network
 from parity.makemore.recipe import NAMES
@@ -35,6 +36,12 @@ class Found(NamedTuple):
     inputs: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
     """By the tensor's name."""
+
+    @property
+    def exact(self) -> dict[str, np.ndarray]:
+        """The inputs, floats in float64."""
+        inputs = self.inputs.items()
+        return {n: x.astype(np.float64) if x.dtype.kind == "f" else x for n, x in inputs}
 
 
 def array(value: Any) -> np.ndarray | None:
@@ -68,7 +75,7 @@ def found_in(namespace: Mapping[str, Any]) -> Found:
     missing = [name for name, value in held.items() if value is None]
     if missing:
         raise UsageError(
-            f"{_and(missing)} {'is' if len(missing) == 1 else 'are'} not among the variables; "
+            f"{enumerated(missing)} {'are' if missing[1:] else 'is'} not among the variables; "
             f"right gradients are computed from {', '.join(INPUTS)}, named as in the lecture"
         )
     inputs = {name: value for name, value in held.items() if value is not None}
@@ -85,15 +92,13 @@ def found_in(namespace: Mapping[str, Any]) -> Found:
 
 def judged(found: Found, only: Container[str] | None = None) -> list[Line]:
     """Judge a notebook's gradients, from the loss back; of ``only`` some if they are named."""
-    exact = {n: x.astype(np.float64) if x.dtype.kind == "f" else x for n, x in found.inputs.items()}
-    frozen = tuple(_Frozen(n, x.shape, str(x.dtype), x.tobytes()) for n, x in exact.items())
-    return network().by_arrays(found.gradients, exact, ROWS, only=only, whole=_whole(frozen))
+    frozen = tuple(_Frozen(n, x.shape, str(x.dtype), x.tobytes()) for n, x in found.exact.items())
+    return network().by_arrays(found.gradients, found.exact, ROWS, only=only, whole=_whole(frozen))
 
 
 def stale(namespace: Mapping[str, Any], found: Found) -> str:
     """Return the first tensor of the forward pass that its inputs do not give; else nothing."""
-    exact = {n: x.astype(np.float64) if x.dtype.kind == "f" else x for n, x in found.inputs.items()}
-    forward = network().forward(exact)
+    forward = network().forward(found.exact)
     for name in reversed(ROWS):  # as they are computed
         own, right = array(namespace.get(name)), forward[name]
         if own is None:
@@ -115,7 +120,3 @@ class _Frozen(NamedTuple):
 def _whole(frozen: tuple[_Frozen, ...]) -> dict[str, Answer]:
     inputs = {x.name: np.frombuffer(x.numbers, x.dtype).reshape(x.shape) for x in frozen}
     return network().whole(inputs)
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

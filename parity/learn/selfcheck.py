@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from parity.learn.course import FRAMEWORKS, IMPORTS, TO_WRITE, Exercise, Step, Wrong, course
 from parity.learn.judging import Judged, one_by_one
+from parity.learn.own import INPUTS
+from parity.makemore.exercises import ROWS
 
 UNWRITTEN, RIGHT, WRONG = "unwritten", "right", "wrong"
 
@@ -83,17 +85,12 @@ def _source(name: str, case: Case) -> str:
     made = {
         n.id for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
-    extra = [x for x in sorted(read & EXTRA) if x not in (*case.step.reads, *(made - {"Xb"}))]
+    extra = [x for x in sorted(read & EXTRA) if x not in {*case.step.reads} | made]
     asked = ", ".join([*case.step.reads, *extra])
     return f"def {name}({asked}):\n{indent(case.body.strip(), '    ')}\n"
 
 
-EXTRA = frozenset(
-    "C W1 b1 W2 b2 bngain bnbias Xb Yb emb embcat hprebn bnmeani bndiff bndiff2 bnvar bnvar_inv "
-    "bnraw hpreact h logits logit_maxes norm_logits counts counts_sum counts_sum_inv probs "
-    "logprobs n vocab dlogits dh dhpreact dbnraw dbnvar_inv dbndiff2 dbndiff dhprebn demb dcounts "
-    "dnorm_logits dprobs".split()
-)
+EXTRA = frozenset((*ROWS, *INPUTS, *(f"d{name}" for name in ROWS), "n", "vocab"))
 """What a mistake may read beside what its step is given."""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.errors import ParityError, UsageError
 from parity.frameworks.recordings import Made, Recording
+from parity.judge.cause import enumerated
 from parity.judge.compare import FLOAT64
 from parity.pairs.legs import Legs
 from parity.pairs.speaking import speaking_for
@@ -186,7 +187,7 @@ def listed(operations: Sequence[Made]) -> str:
         return "the output"
     kinds = [*dict.fromkeys(o.kind for o in operations if not o.moves)]
     kinds = kinds or [*dict.fromkeys(o.kind for o in operations)]
-    said = _and(kinds) if len(kinds) < 4 else f"{kinds[0]} ... {kinds[-1]}"
+    said = enumerated(kinds) if len(kinds) < 4 else f"{kinds[0]} ... {kinds[-1]}"
     calls = {o.inside for o in operations if not o.moves}
     if len(calls) == 1 and (call := next(iter(calls))) and call != said:
         said += f" in {call}"
@@ -199,8 +200,4 @@ def listed(operations: Sequence[Made]) -> str:
     short = [lines[0], *(x.removeprefix(f"{file}:") for x in lines[1:])]
     if len(short) > 4:
         short = [*short[:3], f"{len(short) - 3} more lines"]
-    return f"{said}, {_and(short)}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+    return f"{said}, {enumerated(short)}"

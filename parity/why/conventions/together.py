@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from parity.judge.cause import enumerated
 from parity.why.conventions.change import Change
 from parity.why.conventions.layouts import AXES, Layout, rearranged, regrouped
 from parity.why.conventions.rerun import Rerun
@@ -38,16 +39,12 @@ def together(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
 
 
 def _change(side: str, layouts: Sequence[Layout], back: Sequence[Layout] = ()) -> Change:
-    listed = _listed([x.tensor for x in layouts])
+    listed = enumerated([x.tensor for x in layouts])
     said = f"inputs {listed} are each {layouts[0].words} for the {side} side"
     if back:
-        said += f", and {_listed([x.tensor for x in back])} put back"
+        said += f", and {enumerated([x.tensor for x in back])} put back"
     key = ("together", *(x.tensor for x in layouts))
     return Change(side, said, inputs=tuple(layouts), outputs=tuple(back), key=key)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _shape(leaves: Sequence[tuple[str, np.ndarray]], name: str) -> tuple[int, ...]:

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.frameworks.recordings import Made
+from parity.judge.cause import enumerated
 from parity.where.parting import Side
 from parity.why.inside.edit import Edit, Step
 from parity.why.inside.functions import ALONG, REDUCTIONS
 from parity.why.inside.ground import MOST_AXES, Ground, near
-from parity.why.inside.words import at, listed
+from parity.why.inside.words import at
 
 PRIMITIVE = ("sum", "amax", "amin", "prod")
 SPREADING = frozenset("broadcast_in_dim expand_dims reshape squeeze".split())
@@ -165,7 +166,7 @@ def _said(
 
 
 def _axes(along: tuple[int, ...]) -> str:
-    return f"{'axis' if len(along) == 1 else 'axes'} {listed([*map(str, along)])}"
+    return f"{'axis' if len(along) == 1 else 'axes'} {enumerated([*map(str, along)])}"
 
 
 def _along(side: Side, operation: Made) -> tuple[int, ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -102,8 +101,3 @@ def _number(value: Any) -> str | None:
     if x.size and x.dtype.kind in "fiu" and np.all(x == x.flat[0]):
         return written(float(x.flat[0]))
     return None
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return ``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
