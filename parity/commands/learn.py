@@ -58,7 +58,7 @@ def check(
     from parity.learn import workspace
     from parity.learn.course import course
 
-    if name and (file := _own_file(name, folder)):
+    if name and (file := _own_file(name)):
         from parity.learn.notebook import check_file
 
         fine = False
@@ -257,7 +257,7 @@ def grade(
     return int(any(one["points"] < one["of"] for one in found))
 
 
-def _own_file(name: str, folder: Path) -> Path | None:
+def _own_file(name: str) -> Path | None:
     """Return a file of the learner's own that is no exercise; None where the name is one's."""
     path = Path(name)
     if path.suffix not in (".py", ".ipynb") or not path.is_file():
@@ -293,11 +293,10 @@ def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[
     else:
         print(f"{held.file(exercise).name}: {exercise.title}")
         _told(judged)
-    solved = tuple(one for one in held.solved if one != exercise.name)
-    new = held._replace(solved=(*solved, exercise.name) if fine else solved)
-    if new.solved != held.solved and (fine != (exercise.name in held.solved)):
-        new.save()
-        return new, fine
+    if fine != (exercise.name in held.solved):
+        others = tuple(one for one in held.solved if one != exercise.name)
+        held = held._replace(solved=(*others, exercise.name) if fine else others)
+        held.save()
     return held, fine
 
 

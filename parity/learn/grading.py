@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from parity.learn.course import course
+from parity.learn.course import Exercise, course
 from parity.learn.judging import judged
 from parity.learn.workspace import Workspace, opened
 
@@ -26,7 +26,7 @@ def graded(folder: Path) -> dict[str, Any]:
     }
 
 
-def _exercise(held: Workspace, exercise: Any) -> dict[str, Any]:
+def _exercise(held: Workspace, exercise: Exercise) -> dict[str, Any]:
     file = held.file(exercise)
     own: dict[str, Any] = {"name": exercise.name, "of": len(exercise.steps)}
     if not file.is_file():

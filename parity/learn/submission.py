@@ -43,19 +43,17 @@ class Submission:
 
     def __enter__(self) -> Submission:
         self.folder = tempfile.TemporaryDirectory(prefix="parity-learn-")
-        self.printed = Path(self.folder.name, "printed.txt")
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH", "")) if x)
-        with self.printed.open("wb") as printed:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "parity.learn.child", str(self.file), self.framework],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=printed,
-                cwd=self.folder.name,
-                env=os.environ | {"PYTHONPATH": path},
-                start_new_session=True,  # what it may have started goes with it
-            )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "parity.learn.child", str(self.file), self.framework],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder.name,
+            env=os.environ | {"PYTHONPATH": path},
+            start_new_session=True,  # what it may have started goes with it
+        )
         try:
             self._answer(START)
             self.functions = self._answer(self.seconds)[0]["functions"]
@@ -96,10 +94,6 @@ class Submission:
         _, found = self._answer(self.seconds)
         changed = {k.removeprefix("changed "): x for k, x in found.items() if k != "value"}
         return found["value"], changed
-
-    def output(self) -> str:
-        """Return what the file printed so far."""
-        return self.printed.read_text(encoding="utf-8", errors="replace")
 
     def _answer(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
         assert self.process.stdout is not None

@@ -675,3 +675,18 @@ CAUSES = {
     "shape_tiled_for_repeated": r"interleaved|repeat.*tile|tile.*repeat",
     "shape_patches_without_exchange": r"axes|transposes|without transpos",
 }
+
+
+def mean_of_means(x, y):
+    logs = jax.nn.log_softmax(x)
+    keep = (y >= 0).astype(x.dtype)
+    loss = -jnp.take_along_axis(logs, jnp.maximum(y, 0)[:, None], 1)[:, 0] * keep
+    return (loss[:4].sum() / keep[:4].sum() + loss[4:].sum() / keep[4:].sum()) / 2
+
+
+LUCKY = Pair(
+    jax=mean_of_means,
+    torch=lambda x, y: F.cross_entropy(x, y, ignore_index=-1),
+    inputs=lambda rng: {"x": rng.normal(size=(8, 3)), "y": np.array([1, -1, -1, 0, 0, 2, 2, 1])},
+)
+"""With these labels two ignored rows moved into the other half make the mean of means the mean."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jax import lax
 
 from parity import Pair, check
+from tests.shared.port_mistakes import LUCKY
 from tests.shared.sampled import few
 
 IMAGE = {"x": (1, 2, 6, 6), "w": (2, 2, 3, 3)}
@@ -216,25 +217,10 @@ def test_what_a_port_has_otherwise_is_named(name):
     assert any(re.search(says, sentence) for sentence in said), report.text()
 
 
-def mean_of_means(x, y):
-    logs = jax.nn.log_softmax(x)
-    keep = (y >= 0).astype(x.dtype)
-    loss = -jnp.take_along_axis(logs, jnp.maximum(y, 0)[:, None], 1)[:, 0] * keep
-    return (loss[:4].sum() / keep[:4].sum() + loss[4:].sum() / keep[4:].sum()) / 2
-
-
 @pytest.mark.full
 def test_an_order_of_rows_that_is_lucky_is_not_named():
     """With two ignored rows moved into the other half, the mean of means is the mean."""
-    pair = Pair(
-        jax=mean_of_means,
-        torch=lambda x, y: F.cross_entropy(x, y, ignore_index=-1),
-        inputs=lambda rng: {
-            "x": rng.normal(size=(8, 3)),
-            "y": np.array([1, -1, -1, 0, 0, 2, 2, 1]),
-        },
-    )
-    said, report = named(pair)
+    said, report = named(LUCKY)
     assert not said, report.text()
 
 
