@@ -12,7 +12,7 @@ from parity.commands.options import Framework, readers_may_leave
 
 if TYPE_CHECKING:
     from parity.learn.course import Exercise
-    from parity.learn.judging import Judged
+    from parity.learn.outcome import Judged
     from parity.learn.workspace import Workspace
 
 app = typer.Typer(
@@ -28,6 +28,13 @@ NameArgument = Annotated[
 FolderOption = Annotated[Path, typer.Option("--in", help="The folder with the exercises.")]
 
 HERE = Path()
+
+SHOWN = {
+    "right": "right",
+    "wrong": "wrong",
+    "unwritten": "to write",
+    "follows": "follows from what is wrong above",
+}
 
 
 @app.command()
@@ -149,7 +156,7 @@ def next_(folder: FolderOption = HERE) -> int:
 def hint(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     """Give the next of four hints: where, which rule, a small numeric case, the line."""
     from parity.learn import workspace
-    from parity.learn.hints import hints
+    from parity.learn.hints import hints, single
 
     held = workspace.opened(folder)
     chosen = workspace.named(name) if name else held.next()
@@ -161,10 +168,10 @@ def hint(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     if first is None:
         print(f"{chosen.name} is right; nothing is left to be hinted at")
         return 0
-    key = f"{chosen.name}/{first.step.gradient}"
-    ladder = hints(chosen, first.step, held.framework)
+    key = f"{chosen.name}/{first.name or first.step.gradient}"
+    ladder = hints(*single(chosen, first.step, first.name), held.framework)
     given = min(held.hints.get(key, 0), len(ladder) - 1)
-    print(f"d{first.step.gradient}, hint {given + 1} of {len(ladder)}: {ladder[given]}")
+    print(f"{first.label}, hint {given + 1} of {len(ladder)}: {ladder[given]}")
     held._replace(hints={**held.hints, key: given + 1}).save()
     return 0
 
@@ -304,9 +311,7 @@ def _told(judged: list[Judged]) -> None:
     """Print a line a gradient, and of the first that is wrong why: one message at a time."""
     first = next((one for one in judged if one.status == "wrong"), None)
     for one in judged:
-        print(
-            f"  d{one.step.gradient:16} {'to write' if one.status == 'unwritten' else one.status}"
-        )
+        print(f"  {one.label:17} {SHOWN[one.status]}")
         if one is first:
             for sentence in one.said:
                 print(f"      {sentence}")

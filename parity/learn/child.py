@@ -104,16 +104,16 @@ def _called(
     dtype = np.dtype(np.float64 if wide else np.float32)
     with side.exactly(dtype):
         tensors = dict(zip(names, side.from_numpy(tuple(arrays.values())), strict=True))
-        called = _bound(function, said["order"], said["sizes"])
-        called = side.compiled(called) if said["compiled"] else called
+        called = _bound(function, said["order"], said["sizes"], said["gives"])
+        called = _compiled(side, said, called) if said["compiled"] else called
         if wide and framework == "torch":  # whose zeros are float32 until they are asked not to be
             called = side.widened(called)
-        value = called(*tensors.values())
-        if not type(value).__module__.startswith(framework):
-            kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
-            kind = kind.removeprefix("builtins.")
-            raise TypeError(f"returns {_a(kind)}, not an array of {framework}'s")
-        found = {"value": np.array(side.to_numpy(value))}
+        found = {f"value {name}": x for name, x in called(*tensors.values()).items()}
+        for name, value in found.items():
+            if not type(value).__module__.startswith(framework):
+                many = f" as {name.removeprefix('value ')}" if said["gives"] else ""
+                raise TypeError(f"returns {_kind(value)}{many}, not an array of {framework}'s")
+        found = {name: np.array(side.to_numpy(value)) for name, value in found.items()}
         changed = {
             f"changed {name}": after
             for name, x in tensors.items()
@@ -122,17 +122,34 @@ def _called(
     return {"value": True}, found | changed
 
 
-def _bound(function: Any, order: list[str], sizes: Mapping[str, int]) -> Callable[..., Any]:
-    """Return a function of the arrays alone; sizes are known before anything is traced."""
+def _compiled(side: Any, said: Mapping[str, Any], called: Any, made: dict[str, Any] = {}) -> Any:  # noqa: B006
+    """Return what was compiled for the same request before, or compile it."""
+    return made.setdefault(repr(sorted(said.items())), side.compiled(called))
 
-    def run(*arrays: Any) -> Any:
+
+def _bound(
+    function: Any, order: list[str], sizes: Mapping[str, int], gives: list[str]
+) -> Callable[..., Any]:
+    """Return a function of the arrays alone that returns arrays by name: of ``gives``, or one.
+
+    Sizes are known before anything is traced.
+    """
+
+    def run(*arrays: Any) -> dict[str, Any]:
         remaining = iter(arrays)
-        return function(*(sizes[n] if n in sizes else next(remaining) for n in order))
+        value = function(*(sizes[n] if n in sizes else next(remaining) for n in order))
+        if not gives:
+            return {"": value}
+        if not isinstance(value, dict):
+            raise TypeError(f"returns {_kind(value)}, not a dict of arrays by name")
+        return {name: value[name] for name in gives if name in value}
 
     return run
 
 
-def _a(kind: str) -> str:
+def _kind(value: Any) -> str:
+    kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+    kind = kind.removeprefix("builtins.")
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 

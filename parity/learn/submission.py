@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -83,17 +83,30 @@ class Submission:
         values: Mapping[str, Any],
         sizes: Mapping[str, int],
         compiled: bool = False,
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return (what a function returns, {what it changed: how}); FailureError where it fails."""
+        gives: Sequence[str] = (),
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return ({name: what a function returns}, {what it changed: how}); or FailureError.
+
+        ``gives`` are the names that are taken of a dict; else it returns one array, under ``""``.
+        """
         order = self.functions[function]
-        said = {"function": function, "order": order, "sizes": dict(sizes), "compiled": compiled}
+        said = {
+            "function": function,
+            "order": order,
+            "sizes": dict(sizes),
+            "compiled": compiled,
+            "gives": list(gives),
+        }
         arrays = {name: np.asarray(values[name]) for name in order if name not in sizes}
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             wire.send(self.process.stdin.fileno(), said, arrays)
         _, found = self._answer(self.seconds)
-        changed = {k.removeprefix("changed "): x for k, x in found.items() if k != "value"}
-        return found["value"], changed
+        value, changed = (
+            {k.removeprefix(word): x for k, x in found.items() if k.startswith(word)}
+            for word in ("value ", "changed ")
+        )
+        return value, changed
 
     def _answer(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
         assert self.process.stdout is not None

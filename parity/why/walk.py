@@ -27,6 +27,9 @@ from parity.why.variants import Formula
 BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
 """What is wrong with a rule whatever it computes."""
 
+DRAWS = 4
+"""How often the rounding from above is drawn."""
+
 Rule = Callable[[Mapping[str, Any]], Any]
 """One gradient as a function of the tensors by name and of their gradients as d + name."""
 
@@ -115,14 +118,24 @@ class Walk:
             whole, ones = self.whole(inputs), {name: np.ones(()) for name in self._assumed}
             above = {name: answer.right for name, answer in whole.items()} | ones
         held = above if given is None else {name: above[name] for name in given}
-        steps = self.answers(inputs, held)
-        for name, answer in whole.items():  # a step may round as the whole pass does
-            steps[name] = Answer(answer.right, np.maximum(answer.noise, steps[name].noise))
+        steps = _noisy(self.answers(inputs, held), whole)
+        for name, answer in whole.items():
+            steps[name] = answer._replace(noise=steps[name].noise)
         return Bench(self, inputs, tensors, above, held, steps)
 
     def whole(self, inputs: Arrays) -> dict[str, Answer]:
-        """Return what each gradient of the result should be."""
-        return self.answers(inputs, {name: np.ones(()) for name in self._assumed})
+        """Return what each gradient of the result should be.
+
+        Its noise is also what a step makes of the rounding of those above it: written in one go, a
+        layer rounds otherwise than step by step, and what cancels in the one need not in the other.
+        """
+        found = self.answers(inputs, {name: np.ones(()) for name in self._assumed})
+        rng, noise = np.random.default_rng(2), {name: x.noise**2 for name, x in found.items()}
+        for _ in range(DRAWS):  # a step is linear in what comes from above
+            above = {n: x.noise * rng.choice((-1.0, 1.0), x.noise.shape) for n, x in found.items()}
+            moved = self.answers(inputs, above | {name: np.zeros(()) for name in self._assumed})
+            noise = {name: x + moved[name].right ** 2 / DRAWS for name, x in noise.items()}
+        return {name: Answer(x.right, np.sqrt(noise[name])) for name, x in found.items()}
 
     def by_arrays(
         self,
@@ -154,7 +167,7 @@ class Walk:
             else value
             for name, value in right.items()
         }
-        steps = self.answers(inputs, held)
+        steps = _noisy(self.answers(inputs, held), whole)
         misshaped = {n for n in order if np.shape(got[n]) != right[n].shape}
         follows = self._readers(inputs, held, steps, misshaped - {*asked[-1:]})
         lines, above = [], dict(right)  # what comes after a tensor says nothing about it
@@ -276,6 +289,16 @@ def _right_by_luck(cause: Cause) -> Cause:
         f"gradients from above {cause.sentence}",
         hint="Which property of this loss makes it right? Would it be right under another?",
     )
+
+
+def _noisy(steps: Mapping[str, Answer], whole: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return steps that may round as the whole pass does: what came from above was rounded, too."""
+    return {
+        name: step._replace(noise=np.maximum(step.noise, whole[name].noise))
+        if name in whole
+        else step
+        for name, step in steps.items()
+    }
 
 
 def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:
