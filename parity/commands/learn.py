@@ -13,6 +13,7 @@ from parity.commands.options import Framework, readers_may_leave
 if TYPE_CHECKING:
     from parity.learn.course import Exercise
     from parity.learn.outcome import Judged
+    from parity.learn.submission import Started
     from parity.learn.workspace import Workspace
 
 app = typer.Typer(
@@ -96,23 +97,28 @@ def check(
 def watch(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     """Check an exercise each time its file is saved, until it is right; Ctrl-C ends it."""
     from parity.learn import workspace
+    from parity.learn.submission import Started
 
     held = workspace.opened(folder)
     chosen = workspace.named(name) if name else held.next()
-    seen = -1.0
-    while chosen is not None:
-        file = held.file(chosen)
-        changed = file.stat().st_mtime if file.exists() else 0.0
-        if changed == seen:
-            time.sleep(0.2)
-            continue
-        seen = changed
-        held, fine = _checked(held, chosen)
-        if fine:
-            _how_far(held)
-            chosen, seen = (None if name else held.next()), -1.0
-        if chosen is not None:
-            print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
+    seen, spare = -1.0, Started(held.framework)
+    try:
+        while chosen is not None:
+            file = held.file(chosen)
+            changed = file.stat().st_mtime if file.exists() else 0.0
+            if changed == seen:
+                time.sleep(0.2)
+                continue
+            seen = changed
+            held, fine = _checked(held, chosen, started=spare)
+            spare = Started(held.framework)  # the next answer does not wait for it
+            if fine:
+                _how_far(held)
+                chosen, seen = (None if name else held.next()), -1.0
+            if chosen is not None:
+                print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
+    finally:
+        spare.end()
     if not name:
         _finished()
     return 0
@@ -280,19 +286,21 @@ def _own_file(name: str) -> Path | None:
     return None
 
 
-def _judged(held: Workspace, exercise: Exercise) -> list[Judged]:
+def _judged(held: Workspace, exercise: Exercise, started: Started | None = None) -> list[Judged]:
     from parity.errors import UsageError
     from parity.learn.judging import judged
 
     file = held.file(exercise)
     if not file.is_file():
         raise UsageError(f"{file} is gone; `parity learn reset {exercise.name}` brings it back")
-    return judged(exercise, file, held.framework)
+    return judged(exercise, file, held.framework, started=started)
 
 
-def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[Workspace, bool]:
+def _checked(
+    held: Workspace, exercise: Exercise, brief: bool = False, started: Started | None = None
+) -> tuple[Workspace, bool]:
     """Check one exercise, print what came of it, and keep it if it is right."""
-    judged = _judged(held, exercise)
+    judged = _judged(held, exercise, started)
     fine = all(one.status == "right" for one in judged)
     if brief:
         right = sum(one.status == "right" for one in judged)
@@ -308,7 +316,12 @@ def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[
 
 
 def _told(judged: list[Judged]) -> None:
-    """Print a line a gradient, and of the first that is wrong why: one message at a time."""
+    """Print a line a gradient, and of the first that is wrong why: one message at a time.
+
+    What the learner's own code printed stands below the gradient, marked as theirs.
+    """
+    from parity.learn.telling import printed
+
     first = next((one for one in judged if one.status == "wrong"), None)
     for one in judged:
         print(f"  {one.label:17} {SHOWN[one.status]}")
@@ -317,6 +330,8 @@ def _told(judged: list[Judged]) -> None:
                 print(f"      {sentence}")
         elif one.status == "right" and one.said:
             print(f"      {one.said[0]}")
+        for line in printed(one.printed):
+            print(f"      {line}")
 
 
 def _how_far(held: Workspace) -> None:

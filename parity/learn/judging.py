@@ -20,7 +20,7 @@ from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Exercise, Step, course
 from parity.learn.outcome import Judged
-from parity.learn.submission import CALL, FailureError, Remote, Submission
+from parity.learn.submission import CALL, FailureError, Remote, Started, Submission
 from parity.learn.telling import why
 from parity.learn.whole import given, whole
 from parity.makemore import network_walk
@@ -38,27 +38,39 @@ class Course(NamedTuple):
     sizes: dict[str, int]
 
 
-def judged(exercise: Exercise, file: Path, framework: str, seconds: float = CALL) -> list[Judged]:
+def judged(
+    exercise: Exercise,
+    file: Path,
+    framework: str,
+    seconds: float = CALL,
+    started: Started | None = None,
+) -> list[Judged]:
     """Judge every step of a learner's file; a file that cannot be loaded fails in all of them.
 
-    A call of the learner's may take so many ``seconds``.
+    A call of the learner's may take so many ``seconds``. ``started`` is a process for it that is
+    there already.
     """
-    try:
-        with Submission(file, framework, seconds) as submission:
-            held = _course(exercise.name)
+    with Submission(file, started or Started(framework), seconds) as submission:
+        held = _course(exercise.name)
+        try:
+            submission.load()
+            printed = submission.printed
             found = (_step(step, submission, held, step.function) for step in exercise.steps)
-            return [one for step in found for one in step]
-    except FailureError as failure:
-        status = "unwritten" if failure.unwritten else "wrong"
-        return [Judged(step, status, (failure.sentence,)) for step in exercise.steps]
+            first, *rest = [one for step in found for one in step]
+            return [first._replace(printed=printed + first.printed), *rest]
+        except FailureError as failure:
+            status = "unwritten" if failure.unwritten else "wrong"
+            first, *rest = [Judged(step, status, (failure.sentence,)) for step in exercise.steps]
+            return [first._replace(printed=submission.printed), *rest]
 
 
 def one_by_one(
     exercise: Exercise, file: Path, framework: str, functions: Mapping[str, Step]
 ) -> dict[str, list[Judged]]:
     """Judge functions of a file by name, each as a way to write one step of an exercise."""
-    with Submission(file, framework) as submission:
+    with Submission(file, Started(framework)) as submission:
         held = _course(exercise.name)
+        submission.load()
         return {name: _step(step, submission, held, name) for name, step in functions.items()}
 
 
@@ -89,15 +101,17 @@ def _one(step: Step, submission: Submission, held: Course, name: str) -> Judged:
     try:
         rule(_given(held.bench, step.gradient))
     except FailureError as failure:
-        return Judged(step, "unwritten" if failure.unwritten else "wrong", (failure.sentence,))
+        status = "unwritten" if failure.unwritten else "wrong"
+        return Judged(step, status, (failure.sentence,), printed=submission.printed)
+    printed = submission.printed  # of the first call: the others are the judge's
     side = cast(ModuleType, Remote)
     line = judge_rule(step.gradient, rule, side, FLOAT64, held.bench, held.probe)
     lucky = all(cause.kind is Kind.UNKNOWN for cause in line.causes)
     if line.status is Status.RIGHT and lucky:  # as far as this loss can see, and that is said
         causes = tuple(cause.sentence for cause in line.causes)
-        return Judged(step, "right", causes[:1], line.causes)
+        return Judged(step, "right", causes[:1], line.causes, printed=printed)
     wrong = replace(line, status=Status.INTRODUCED)
-    return Judged(step, "wrong", tuple(why(wrong)), line.causes)
+    return Judged(step, "wrong", tuple(why(wrong)), line.causes, printed=printed)
 
 
 def _given(bench: Bench, gradient: str) -> dict[str, np.ndarray]:

@@ -18,6 +18,8 @@ class Judged(NamedTuple):
     causes: tuple[Cause, ...] = ()
     name: str = ""
     """The tensor, where the step's function gives many; else it is the step's own."""
+    printed: str = ""
+    """What the learner's function printed on the way."""
 
     @property
     def label(self) -> str:

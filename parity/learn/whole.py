@@ -47,21 +47,26 @@ def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
     def backward(inputs: Arrays) -> dict[str, np.ndarray]:
         return _gradients(step, submission, name, inputs)
 
-    batch = network_walk.diagnosis_batch(1)
+    batch, printed = network_walk.diagnosis_batch(1), ""
     try:
+        try:
+            _call(step, submission, name, given(batch))
+        finally:
+            printed = submission.printed
         _behaves(step, submission, name, batch)
         lines = network_walk.walk_pass(backward, batch)
     except FailureError as failure:
         status = "unwritten" if failure.unwritten else "wrong"
-        return [Judged(step, status, (failure.sentence,))]
+        return [Judged(step, status, (failure.sentence,), printed=printed)]
     except _MisbehavesError as error:
         cause = error.cause
         said = f"{cause.sentence[:1].upper()}{cause.sentence[1:]}."
-        return [Judged(step, "wrong", (said, f"  {cause.hint}"), (cause,))]
+        return [Judged(step, "wrong", (said, f"  {cause.hint}"), (cause,), printed=printed)]
     found = [
         Judged(step, STATUS[line.status], tuple(why(line)), line.causes, line.tensor)
         for line in lines
     ]
+    found[0] = found[0]._replace(printed=printed)
     if step.gives == "parameters" and all(one.status == "right" for one in found):
         found[-1] = found[-1]._replace(said=(_descent(step, submission, name),))
     return found

@@ -7,10 +7,10 @@ or as wrong as what came from above made it (*inherited*). Names no tensor of an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from parity.why.variants import Formula
 BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
 """What is wrong with a rule whatever it computes."""
 
-DRAWS = 4
+DRAWS = 2
 """How often the rounding from above is drawn."""
 
 Rule = Callable[[Mapping[str, Any]], Any]
@@ -54,7 +54,7 @@ class Answer(NamedTuple):
 
 
 class Walk:
-    """A function whose gradients are walked: traced once, compiled once a shape."""
+    """A function whose gradients are walked: traced once a shape, and never compiled."""
 
     def __init__(
         self,
@@ -72,9 +72,10 @@ class Walk:
         from parity.frameworks import jax_side, jaxpr_noise, jaxpr_paths
 
         self._jax: Any = jax_side
-        self._forward = jax_side.compiled(function)
+        self._forward = jaxpr_noise.interpreted(function)
         self._totals = jaxpr_noise.yardstick(partial(jaxpr_paths.totals, function))
-        self._paths = jaxpr_paths.compiled(function)
+        self._moved = jaxpr_noise.interpreted(partial(jaxpr_paths.totals, function))
+        self._paths = jaxpr_noise.interpreted(partial(jaxpr_paths.paths, function))
         self._assumed, self._sizes, self._formulas = frozenset(assumed), sizes, formulas
 
     def with_formulas(self, formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]]) -> Walk:
@@ -90,12 +91,15 @@ class Walk:
 
     def answers(self, inputs: Arrays, cotangents: Arrays) -> dict[str, Answer]:
         """Return what each gradient should be, given these gradients of some of the tensors."""
+        found = self._jax.to_numpy(self._total(self._totals, inputs, cotangents))
+        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
+
+    def _total(self, totals: Callable[..., Any], inputs: Arrays, cotangents: Arrays) -> Any:
         tensors = {k: v for k, v in self.forward(inputs).items() if v.dtype.kind == "f"}
         held = {name: cotangents.get(name, np.zeros(x.shape)) for name, x in tensors.items()}
         given = {name: np.array(name in cotangents) for name in tensors}
         with self._jax.exactly(FLOAT64):
-            found = self._jax.to_numpy(self._totals(dict(inputs), held, given))
-        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
+            return totals(dict(inputs), held, given)
 
     def paths(self, inputs: Arrays, cotangents: Arrays) -> dict[str, dict[str, np.ndarray]]:
         """Return the terms of each gradient by path, given these gradients of some tensors."""
@@ -133,8 +137,9 @@ class Walk:
         rng, noise = np.random.default_rng(2), {name: x.noise**2 for name, x in found.items()}
         for _ in range(DRAWS):  # a step is linear in what comes from above
             above = {n: x.noise * rng.choice((-1.0, 1.0), x.noise.shape) for n, x in found.items()}
-            moved = self.answers(inputs, above | {name: np.zeros(()) for name in self._assumed})
-            noise = {name: x + moved[name].right ** 2 / DRAWS for name, x in noise.items()}
+            above |= {name: np.zeros(()) for name in self._assumed}
+            moved = self._jax.to_numpy(self._total(self._moved, inputs, above))
+            noise = {name: x + moved[name] ** 2 / DRAWS for name, x in noise.items()}
         return {name: Answer(x.right, np.sqrt(noise[name])) for name, x in found.items()}
 
     def by_arrays(
@@ -205,11 +210,21 @@ class Walk:
             tensors=tensors,
             gradients=gradients,
             paths=paths,
-            formulas=self._formulas(name, tensors, gradients),
+            formulas=Later(partial(self._formulas, name, tensors, gradients)),
             rule=rule,
             upstream=() if free else tuple(n for n in gradients if n not in self._assumed),
             tensor=name,
         )
+
+
+class Later(Iterable[Formula]):
+    """Right formulas, made when they are first looked at: a right rule needs none."""
+
+    def __init__(self, make: Callable[[], tuple[Formula, ...]]) -> None:
+        self._make = cache(make)
+
+    def __iter__(self) -> Iterator[Formula]:
+        return iter(self._make())
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from parity.__main__ import main
+from parity.learn import telling
 from parity.learn.course import FRAMEWORKS, course
 from parity.learn.judging import judged
 from parity.learn.selfcheck import checked
@@ -24,6 +25,7 @@ def check(tmp_path):
         file = tmp_path / "mine.py"
         file.write_text(EXERCISES[name].text(framework, bodies))
         found = judged(EXERCISES[name], file, framework, seconds)
+        run.printed = {one.step.gradient: one.printed for one in found}
         return {one.name or one.step.gradient: (one.status, " ".join(one.said)) for one in found}
 
     return run
@@ -112,7 +114,7 @@ def test_what_a_function_of_many_gives_is_said(old, new, said, check):
 
 MISBEHAVIOUR = {
     "bngain": ("import numpy; return numpy.ones((1, 7))", "returns a numpy.ndarray, not an array"),
-    "bnbias": ("print('hello'); return dhpreact.sum(0, keepdim=True)", ""),
+    "bnbias": ("print('hello\\n\\33[1m' * 999); return dhpreact.sum(0, keepdim=True)", ""),
     "bnraw": (
         "dhpreact *= bngain; return dhpreact",
         "Changes what it was given: the gradient of hpreact differs",
@@ -130,12 +132,11 @@ MISBEHAVIOUR = {
 
 
 def test_what_goes_wrong_is_one_sentence_and_stops_nothing(check):
-    found = check(
-        "08-batchnorm-steps",
-        "torch",
-        {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()},
-        seconds=6.0,
-    )
+    bodies = {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()}
+    found = check("08-batchnorm-steps", "torch", bodies, seconds=6.0)
+    printed = telling.printed(check.printed["bnbias"])
+    assert printed == ["| hello", *["| \ufffd[1mhello"] * (telling.LINES - 1), "| ..."]
+    assert {name for name, text in check.printed.items() if text} == {"bnbias"}
     assert found.pop("bnbias") == ("right", "")
     for gradient, (status, said) in found.items():
         assert status == "wrong"

@@ -42,9 +42,10 @@ def test_one_exercise_from_the_first_look_to_its_solution(here, capsys):
     assert len(hints(first, first.steps[3], "jax")) == 4
     for number in (1, 2):
         assert f"dscaled, hint {number} of 4: " in said(capsys, "hint")[1]
-    solve(here, first, b="return dy.sum(1)")
+    solve(here, first, b="print('seen', dy.shape)\nreturn dy.sum(1)")
     code, text = said(capsys, "check", "shapes")
     assert code == 1
+    assert text.count("      | seen (5, 3)\n") == 1
     assert "db                wrong" in text
     assert "summed over axis 1" in text
     solve(here, first)
