@@ -21,6 +21,7 @@ from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
 from parity.commands.selftest import selftest
+from parity.commands.sweep import sweep
 from parity.commands.train import train
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
+for command in (check, match, notebook, train, sweep, evaluate, sample, reproduce, selftest):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 
@@ -53,14 +54,14 @@ def _options(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code; the user never sees a traceback."""
-    from parity.errors import DivergedError, ParityError, UsageError
+    from parity.errors import DivergedError, LostProcessError, ParityError, UsageError
 
     try:
         code: int = app(args=argv, standalone_mode=False) or 0
         return _say("interrupted", code) if code == 130 else code
     except UsageError as error:
         return _say(str(error), 2)
-    except (ParityError, DivergedError) as error:
+    except (ParityError, DivergedError, LostProcessError) as error:
         return _say(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", 130)
