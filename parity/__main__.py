@@ -54,14 +54,14 @@ def _options(
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code; the user never sees a traceback."""
-    from parity.errors import DivergedError, LostProcessError, ParityError, UsageError
+    from parity.errors import DivergedError, ParityError, UsageError
 
     try:
         code: int = app(args=argv, standalone_mode=False) or 0
         return _say("interrupted", code) if code == 130 else code
     except UsageError as error:
         return _say(str(error), 2)
-    except (ParityError, DivergedError, LostProcessError) as error:
+    except (ParityError, DivergedError) as error:
         return _say(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", 130)

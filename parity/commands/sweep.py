@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +57,7 @@ def sweep(
     process_id: Annotated[int | None, typer.Option(help="Which of them this is, from 0.")] = None,
 ) -> int:
     """Train every combination of seeds, learning rates and widths, side by side."""
-    from parity.errors import UsageError, require_at_least
+    from parity.errors import LostProcessError, UsageError, require_at_least
     from parity.makemore.sweep import run
     from parity.makemore.sweep.axes import Sweep, numbers
 
@@ -84,9 +85,17 @@ def sweep(
         raise UsageError("--preset notebook is the notebook's recipe; give --seeds alone with it")
     round_alike_everywhere()
     _meet(coordinator, num_processes, process_id)
-    for line in run.run(out, asked, names, chunk, given if resume else None, preset is not None):
-        with readers_may_leave():
-            print(line)
+    lines = run.run(out, asked, names, chunk, given if resume else None, preset is not None)
+    try:
+        for line in lines:
+            with readers_may_leave():
+                print(line)
+    except (UsageError, LostProcessError) as error:
+        if not coordinator:
+            raise
+        # JAX's own farewell would wait for all the others, and abort when one is gone
+        print(f"parity: {error}", file=sys.stderr, flush=True)
+        os._exit(2 if isinstance(error, UsageError) else 1)
     return 0
 
 

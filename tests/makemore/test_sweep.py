@@ -175,10 +175,10 @@ def test_another_population_is_seen():
 
 @pytest.mark.full
 def test_twenty_kills(tmp_path, words):
-    more = [*AXES, "--n-hidden", "4,6", "--steps", "60", "--lr", "0.1", "--lr", "0.1,1e30@30"]
+    more = [*AXES, "--n-hidden", "4,6", "--steps", "110", "--lr", "0.1", "--lr", "0.1,1e30@30"]
     finished(swept(tmp_path / "whole", words, *more))
     rng = random.Random(16)
-    plans = [(point, rng.randrange(4)) for point in POINTS * 5]
+    plans = [(point, rng.randrange(3)) for point in POINTS * 5]
     command = swept(tmp_path / "killed", words, *more, "--resume")
     script = (
         "import json, sys; from tests.shared.dying import deaths\n"
@@ -229,11 +229,11 @@ def test_two_processes_are_one_and_the_death_of_one_is_said(tmp_path, words):
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "on 4 cpu devices" in said[0][0]
-    assert said[1][0] == ""
+    assert "members" not in said[1][0]
     assert contents(tmp_path / "two") == expected
 
     out = tmp_path / "killed"
-    long = [*AXES, "--n-hidden", "8", "--steps", "40000"]
+    long = [*AXES, "--n-hidden", "8", "--steps", "6000", "--chunk", "150"]
     first, second = processes(swept(out, words, *long))
     while not (out / "wave-0000.safetensors").exists() and first.poll() is None:
         time.sleep(0.02)
@@ -247,6 +247,8 @@ def test_two_processes_are_one_and_the_death_of_one_is_said(tmp_path, words):
     assert "another process of this sweep is gone" in last
     assert f"is kept in {out}; to go on, start all of them again with --resume" in last
     assert "Traceback" not in err
-    kept = (out / "curves.jsonl").read_bytes()
-    assert kept
-    assert SweepFolder(out).resume()[0].step >= 7
+    assert SweepFolder(out).resume()[0].step >= 150
+    both = processes(swept(out, words, *long, "--resume"))
+    assert [process.communicate(timeout=120)[1].count("going on") for process in both] == [0, 0]
+    finished(swept(tmp_path / "whole", words, *long), cores=4)
+    assert contents(out) == contents(tmp_path / "whole")
