@@ -21,6 +21,7 @@ from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
 from parity.commands.selftest import selftest
+from parity.commands.sweep import sweep
 from parity.commands.train import train
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
+for command in (check, match, notebook, train, sweep, evaluate, sample, reproduce, selftest):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 
