@@ -227,6 +227,41 @@ def solution(name: NameArgument = None, folder: FolderOption = HERE) -> int:
 
 
 @app.command()
+def wrong(
+    mistake: Annotated[
+        str | None, typer.Argument(help="Which, as listed without it: bndiff2 or bndiff2.1.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=40, help="How many steps to train.")] = 3000,
+    out: Annotated[Path | None, typer.Option(help="The picture; by default MISTAKE.png.")] = None,
+) -> int:
+    """Train with a mistake in one gradient beside the right one: it trains anyway."""
+    from parity.learn import anyway
+
+    if mistake is None:
+        with readers_may_leave():
+            for name, one in anyway.mistakes().items():
+                print(f"{name:18} {one.body.strip().splitlines()[-1]}")
+        return 0
+    from parity.files import check_writable, write_atomically
+    from parity.learn.pictures import curves
+    from parity.makemore.data import load
+
+    made, dataset = anyway.chosen(mistake), load()
+    path = out or Path(f"{made.name}.png")
+    check_writable(path)
+    print(
+        f"d{made.step.gradient}, in place of the right line:\n    {made.body.strip()}\n", flush=True
+    )
+    runs = (made, None), (None, None), (None, anyway.OTHER)  # a step that fails, at once
+    bad, right, other = (anyway.trained(one, dataset, steps, seed) for one, seed in runs)
+    print("\n".join(anyway.summary(right, other, bad, made.name)))
+    losses = {"right": right.losses, "right, another seed": other.losses, made.name: bad.losses}
+    write_atomically(path, curves(losses, f"d{made.step.gradient} with a mistake, and right"))
+    print(f"picture: {path}")
+    return 0
+
+
+@app.command()
 def selfcheck(
     framework: Annotated[Framework | None, typer.Option(help="In one framework only.")] = None,
 ) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from textwrap import indent
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,8 +13,7 @@ from parity.judge.cause import Cause, enumerated
 from parity.learn.course import FRAMEWORKS, IMPORTS, TO_WRITE, Exercise, Step, Wrong, course
 from parity.learn.judging import one_by_one
 from parity.learn.outcome import Judged
-from parity.learn.own import INPUTS
-from parity.makemore.exercises import ROWS
+from parity.learn.reading import source
 
 UNWRITTEN, RIGHT, WRONG = "unwritten", "right", "wrong"
 
@@ -55,7 +52,7 @@ def checked(exercise: Exercise, framework: str) -> Found:
     cases = {f"case_{n}": case for n, case in enumerate(_cases(exercise, framework))}
     with tempfile.TemporaryDirectory(prefix="parity-selfcheck-") as folder:
         file = Path(folder, "cases.py")
-        functions = "\n\n".join(_source(name, case) for name, case in cases.items())
+        functions = "\n\n".join(source(name, c.step, c.body) for name, c in cases.items())
         file.write_text(f"{IMPORTS[framework]}\n\n\n{functions}", encoding="utf-8")
         found = one_by_one(exercise, file, framework, {n: c.step for n, c in cases.items()})
     mistakes = {name: case for name, case in cases.items() if case.wanted == WRONG}
@@ -80,22 +77,6 @@ def _cases(exercise: Exercise, framework: str) -> Iterator[Case]:
 
 def _mistake(step: Step, wrong: Wrong, framework: str) -> Case:
     return Case(step, wrong.body[framework], WRONG, wrong.named)
-
-
-def _source(name: str, case: Case) -> str:
-    """Return a function that asks for all that its body reads."""
-    body = ast.parse(f"def f():\n{indent(case.body.strip(), '    ')}\n")
-    read = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
-    made = {
-        n.id for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }
-    extra = [x for x in sorted(read & EXTRA) if x not in {*case.step.reads} | made]
-    asked = ", ".join([*case.step.reads, *extra])
-    return f"def {name}({asked}):\n{indent(case.body.strip(), '    ')}\n"
-
-
-EXTRA = frozenset((*ROWS, *INPUTS, *(f"d{name}" for name in ROWS), "n", "vocab"))
-"""What a mistake may read beside what its step is given."""
 
 
 def _fault(case: Case, found: list[Judged]) -> str:
