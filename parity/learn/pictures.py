@@ -24,7 +24,20 @@ def sheet(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
 def png(figure: Any) -> bytes:
     """Return a figure as a file."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def heat(values: np.ndarray) -> bytes:
+    """Return a matrix as a picture of one dot an entry: blue below 0, white at 0, red above."""
+    from matplotlib import colormaps
+    from matplotlib.image import imsave
+
+    rows = values.reshape(len(values), -1) if values.ndim > 1 else values[None]
+    largest = float(np.abs(rows).max(initial=0.0)) or 1.0
+    buffer = io.BytesIO()
+    dots = colormaps["RdBu_r"](0.5 + 0.5 * rows / largest)
+    imsave(buffer, dots, format="png")
     return buffer.getvalue()
 
 
