@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from parity.__main__ import main
+from parity.learn import anyway
 from parity.learn.facts import CORNERS, Effect, Facts
 from parity.learn.page import page
 from parity.learn.sources import PACKAGES, source, tensors
@@ -72,11 +73,15 @@ def test_the_page_holds_every_tensor_and_asks_for_nothing_from_outside():
 
 
 @pytest.mark.full
-def test_the_page_is_computed_from_the_notebooks_batch(tmp_path, capsys):
+def test_the_page_is_computed_from_the_notebooks_batch(tmp_path, monkeypatch):
+    chosen = {name: anyway.chosen(name) for name in ("bndiff2.1", "b1.1", "W2.1")}
+    monkeypatch.setattr("parity.learn.facts.mistakes", lambda: chosen)
     out = tmp_path / "network.html"
     assert main(["explain", "--html", str(out)]) == 0
     text = out.read_text(encoding="utf-8")
     assert Tags(text).all("section", "id") == [*ROWS]
     assert "exactly (n-1)/n times the right value" in text
     assert "off by 3.1%" in text
+    assert "not to be seen: the gradient is 0 at this loss" in text
+    assert "of another shape" in text
     assert max(float(x) for x in re.findall(r"<td>(\d+\.\d\d)</td>", text)) < 32
