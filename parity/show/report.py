@@ -93,6 +93,7 @@ class Report:
         """Return what was compared and how far it is, or what fails first."""
         gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
         counted = gradients or [(s.exercise, row) for s in self.sections for row in s.forward]
+        steps = max(section.steps for section in self.sections)
         noun = "gradient" if gradients else "output"
         tensors = len({(exercise, row.name) for exercise, row in counted})
         if self.verdict.passes:
@@ -100,6 +101,7 @@ class Report:
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
             dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
             said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            said += f", and parameters over {steps} steps of training" if steps else ""
             first = next(row for row in self.rows if row.verdict is self.verdict)
             if first.reason:
                 return f"{said}; {first.name}: {first.reason}"
@@ -128,6 +130,12 @@ class Report:
         bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
         return next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
 
+    @property
+    def _in_training(self) -> bool:
+        """Whether all agrees until the two models are trained."""
+        failed = [s for s in self.sections if any(not row.verdict.passes for row in s.rows)]
+        return bool(failed) and all(section.steps for section in failed)
+
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
             yield from (("", row) for row in section.forward)
@@ -146,6 +154,8 @@ class Report:
             return f"fault: undecided; {side} {does} on purpose, and who is meant is unknown"
         if blamed:
             return f"fault: {blamed}"
+        if odd and self._in_training:
+            return "fault: the two optimizers, which part; all outputs and gradients agree"
         if odd:
             return "fault: undecided; nothing says which side is wrong"
         causes = {cause.kind for row in self.rows for cause in row.causes}
@@ -168,6 +178,10 @@ class Report:
             return (
                 'next: name what is inside both functions, parity.name(x, "h"): the first that '
                 "differs is said"
+            )
+        if self._in_training:
+            return (
+                "next: compare what the two were made with: rate, decay, epsilon, momentum, order"
             )
         if first.verdict is Verdict.DIFFERENT and not first.odd:
             return "next: try other inputs, such as another --seed"
