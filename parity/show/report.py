@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.errors import ParityError
-from parity.files import write_json
+from parity.files import write_atomically, write_json
 from parity.judge.cause import Kind
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict
 from parity.show.drawing import draw
+from parity.show.page import fragment, page
 from parity.show.section import Section, plain
 
 if TYPE_CHECKING:
@@ -189,12 +190,19 @@ class Report:
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
-        said = [self.summary()]
-        if not self.verdict.passes:
-            said += filter(None, (self.fault(), self.advice()))
-        draw(console, self.sections, self.verdict, said, self._noted(), verbose)
+        draw(console, self.sections, self.verdict, self.said(), self.noted(), verbose)
 
-    def _noted(self) -> tuple[str, ...]:
+    def said(self) -> list[str]:
+        """Return what stands first: the verdict line, whose fault it is, what to do."""
+        more = () if self.verdict.passes else (self.fault(), self.advice())
+        return [self.summary(), *filter(None, more)]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return fragment(self, self._name)
+
+    def noted(self) -> tuple[str, ...]:
+        """Return the notes, and what was not tested."""
         if not self.vacuous:
             return self.notes
         untested = f"zeros would pass for the gradient of {', '.join(self.vacuous)}"
@@ -220,3 +228,11 @@ class Report:
     def write_json(self, path: Path) -> None:
         """Write `as_dict` to ``path``, whole or not at all."""
         write_json(path, self.as_dict())
+
+    def write_html(self, path: Path) -> None:
+        """Write a page to look at, which needs nothing else, whole or not at all."""
+        write_atomically(path, page(self._name, {self._name: self}, {}))
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self.options, "pair", "The notebook's gradients"))
