@@ -40,7 +40,7 @@ class Distance(NamedTuple):
 class Entry(NamedTuple):
     """One element that is far off."""
 
-    index: tuple[int, ...]
+    at: tuple[int, ...]
     value: str
     """As it is written: real, complex or narrow."""
     reference: str

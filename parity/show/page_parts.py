@@ -99,7 +99,7 @@ def tensor(name: str, rows: Sequence[Row], path: str = "", open_: bool = False) 
         if sum(spread.counts)
     ]
     entries: list[list[object]] = [
-        [row.dtype, corner, str([*e.index]), e.value, e.reference, short(e.sigmas)]
+        [row.dtype, corner, str([*e.at]), e.value, e.reference, short(e.sigmas)]
         for row in rows
         for corner, spread in row.spreads.items()
         for e in spread.worst

@@ -99,7 +99,7 @@ def test_elements_are_counted_by_their_distance():
     bins = {place: count for place, count in enumerate(found.counts) if count}
     # below 2**-6; [1, 2); [16, 32); [32, 64); all above
     assert bins == {0: 1, 1 - FIRST: 2, 5 - FIRST: 1, 6 - FIRST: 1, BINS - 1: 2}
-    assert [e.index for e in found.worst] == [(6,), (5,), (4,)]
+    assert [e.at for e in found.worst] == [(6,), (5,), (4,)]
     assert spread(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros((0, 2))).worst == ()
 
 
