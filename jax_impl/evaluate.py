@@ -6,13 +6,15 @@ Chooses nothing at random itself: `sample` is given the rule that turns probabil
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Float, Int
 
 from jax_impl.ops import cross_entropy_forward
@@ -54,6 +56,34 @@ def split_loss(
     """Return the mean cross-entropy over a whole split."""
     loss, _ = cross_entropy_forward(inference_logits(params, statistics, X), Y)
     return loss
+
+
+def member_losses(
+    params: Params, splits: tuple[tuple[Int[Array, "n block"], Int[Array, "n"]], ...]
+) -> Float[Array, "members splits"]:
+    """Return every member's mean cross-entropy over each split, calibrated on the first.
+
+    Where the parameters are spread over a mesh of one axis, each device evaluates its own.
+    """
+    mesh = getattr(params.C.sharding, "mesh", None) or Mesh([*params.C.devices()], ("members",))
+    return _compiled_members(mesh)(params, splits)
+
+
+@cache
+def _compiled_members(mesh: Mesh) -> Callable[..., Array]:
+    """Return the losses of every device's members, one after another: a split is large enough."""
+
+    def run(params: Params, splits: Any) -> Array:
+        def one(params: Params) -> Array:
+            statistics = calibrate(params, splits[0][0])
+            return jnp.stack([split_loss(params, statistics, X, Y) for X, Y in splits])
+
+        return lax.map(one, params)
+
+    own = P(*mesh.axis_names)
+    return jax.jit(
+        jax.shard_map(run, mesh=mesh, in_specs=(own, P()), out_specs=own, check_vma=False)
+    )
 
 
 @jax.jit

@@ -15,12 +15,14 @@ import typer
 
 from parity.commands.check import check
 from parity.commands.evaluate import evaluate
+from parity.commands.explain import explain
 from parity.commands.learn import app as learn
 from parity.commands.match import match
 from parity.commands.notebook import notebook
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
 from parity.commands.selftest import selftest
+from parity.commands.sweep import sweep
 from parity.commands.train import train
 
 app = typer.Typer(
@@ -28,7 +30,18 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (check, match, notebook, train, evaluate, sample, reproduce, selftest):
+for command in (
+    check,
+    match,
+    notebook,
+    train,
+    sweep,
+    evaluate,
+    sample,
+    reproduce,
+    selftest,
+    explain,
+):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 

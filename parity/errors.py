@@ -17,6 +17,10 @@ class DivergedError(Exception):
     """Training whose loss or parameters are no longer finite. The message says at which step."""
 
 
+class LostProcessError(Exception):
+    """Another process of the same work is gone. The message: how that was noticed."""
+
+
 class UsageError(Exception):
     """Input that cannot be used. The message is one sentence: what, where, what to do."""
 

@@ -55,6 +55,18 @@ def split_loss(
     return loss
 
 
+def member_losses(
+    params: Params, splits: tuple[tuple[Int[Tensor, "n block"], Int[Tensor, "n"]], ...]
+) -> Float[Tensor, "members splits"]:
+    """Return every member's mean cross-entropy over each split, calibrated on the first."""
+    losses = []
+    for member in range(len(params.C)):
+        own = Params(*(p[member] for p in params))
+        statistics = calibrate(own, splits[0][0])
+        losses.append(torch.stack([split_loss(own, statistics, X, Y) for X, Y in splits]))
+    return torch.stack(losses)
+
+
 @torch.no_grad()
 def next_letter(
     params: Params, statistics: Statistics, X: Int[Tensor, "n block"]

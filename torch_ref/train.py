@@ -31,3 +31,29 @@ def train_steps(
         losses[i], grads = loss_and_grads(params, X[batch], Y[batch])
         params = Params(*(p - rate * dp for p, dp in zip(params, grads, strict=True)))
     return params, losses
+
+
+@torch.no_grad()
+def train_members(
+    params: Params,
+    X: Int[Tensor, "examples block"],
+    Y: Int[Tensor, "examples"],
+    ix: Int[Tensor, "members room n"],
+    lr: Float[Tensor, "members room"],
+    steps: int,
+) -> tuple[Params, Float[Tensor, "members room"]]:
+    """Train many members at once: what `train_steps` does for one, with an axis for them in front.
+
+    Takes the first ``steps`` of the steps that ``ix`` and ``lr`` have room for.
+    """
+    step = torch.func.vmap(loss_and_grads)
+    losses = torch.zeros_like(lr)
+    for i in range(steps):
+        losses[:, i], grads = step(params, X[ix[:, i]], Y[ix[:, i]])
+        params = Params(
+            *(
+                p - lr[:, i].reshape(-1, *(1,) * (p.dim() - 1)) * dp
+                for p, dp in zip(params, grads, strict=True)
+            )
+        )
+    return params, losses

@@ -34,6 +34,9 @@ def train(
         str, typer.Option(help="bngain and bnbias; 'same' draws them from --seed too.")
     ] = "3847735602",
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 2288,
+    batch_seed: Annotated[
+        int | None, typer.Option(help="Minibatches; by default they follow in --seed's stream.")
+    ] = None,
     names: NamesOption = None,
     chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 5000,
 ) -> int:
@@ -55,6 +58,7 @@ def train(
         seed=seed,
         global_seed=None if global_seed == "same" else int(global_seed),
         global_skip=global_skip,
+        batch_seed=batch_seed,
     )
     round_alike_everywhere()
     sources = {name: context.get_parameter_source(name) for name in context.params}

@@ -30,6 +30,7 @@ from parity.makemore import recipe
 from parity.makemore.training import Arrays, Chunk, Config
 
 STATISTICS = ("bnmean", "bnvar")
+ADVICE = "restore it from a copy, or train into another folder"
 
 
 class Folder:
@@ -110,29 +111,16 @@ class Folder:
 
     def save_model(self, step: int, arrays: Arrays) -> None:
         """Replace the model: the parameters after ``step`` steps, with or without statistics."""
-        from safetensors.numpy import save
-
-        about = json.dumps({"step": step, "sha256": _digest(arrays)})
-        # one key: safetensors writes several in no fixed order
-        write_atomically(self.model, save(arrays, metadata={"backprop-parity": about}))
+        write_arrays(self.model, {"step": step}, arrays)
 
     def read_model(self) -> tuple[int, Arrays]:
         """Return (step, arrays by name); UsageError if a byte of them is not as it was written."""
-        from safetensors import SafetensorError, safe_open
-
-        advice = "restore it from a copy, or train into another folder"
         if not self.model.exists():
             raise UsageError(f"{self.path} holds no checkpoint yet; let parity train run on")
-        try:
-            with safe_open(self.model, framework="numpy") as file:
-                about = json.loads(file.metadata()["backprop-parity"])
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            step, digest = about["step"], about["sha256"]
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{self.model} is damaged ({error}); {advice}") from error
-        if digest != _digest(arrays) or not {*recipe.NAMES} <= {*arrays}:
-            raise UsageError(f"{self.model} is damaged (its sha256 differs); {advice}")
-        return step, arrays
+        about, arrays = read_arrays(self.model)
+        if "step" not in about or not {*recipe.NAMES} <= {*arrays}:
+            raise UsageError(f"{self.model} is damaged (it is no model); {ADVICE}")
+        return about["step"], arrays
 
     def losses(self) -> np.ndarray:
         """Return every step's loss, in order."""
@@ -194,6 +182,31 @@ def _cut(metrics: Path, steps: int) -> None:
             ) from error
     if metrics.exists():
         os.truncate(metrics, length)
+
+
+def write_arrays(path: Path, about: dict[str, Any], arrays: Arrays) -> None:
+    """Replace a file: arrays, with a few plain values about them, whole or not at all."""
+    from safetensors.numpy import save
+
+    text = json.dumps(about | {"sha256": _digest(arrays)})
+    # one key: safetensors writes several in no fixed order
+    write_atomically(path, save(arrays, metadata={"backprop-parity": text}))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Any], Arrays]:
+    """Return (values, arrays) as they were written; UsageError if a byte of them is not."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = json.loads(file.metadata()["backprop-parity"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        digest = about.pop("sha256")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged ({error}); {ADVICE}") from error
+    if digest != _digest(arrays):
+        raise UsageError(f"{path} is damaged (its sha256 differs); {ADVICE}")
+    return about, arrays
 
 
 def _digest(arrays: Arrays) -> str:

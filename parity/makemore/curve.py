@@ -11,6 +11,11 @@ WINDOW = 1000
 """Steps averaged into one point; fewer in a run too short for 40 points."""
 
 
+def window(steps: int) -> int:
+    """Return how many steps are averaged into one point."""
+    return max(1, min(WINDOW, steps // 40))
+
+
 def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) -> bytes:
     """Return a PNG of every ``losses[i]``, with a line where the learning rate changes.
 
@@ -20,11 +25,11 @@ def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) ->
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
-    window = max(1, min(WINDOW, len(losses) // 40))
-    whole = len(losses) // window * window
+    width = window(len(losses))
+    whole = len(losses) // width * width
     with np.errstate(divide="ignore"):  # a loss of exactly 0 is off the picture
-        points = np.log10(losses[:whole].astype(np.float64)).reshape(-1, window).mean(1)
-    steps = (np.arange(len(points)) + 0.5) * window
+        points = np.log10(losses[:whole].astype(np.float64)).reshape(-1, width).mean(1)
+    steps = (np.arange(len(points)) + 0.5) * width
 
     figure = Figure(figsize=(8, 4), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -33,7 +38,7 @@ def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) ->
     axes.set_xlim(0, len(losses))
     axes.set_title(title)
     axes.set_xlabel("step")
-    axes.set_ylabel("log10 of the loss" + (f", mean of {window:,} steps" if window > 1 else ""))
+    axes.set_ylabel("log10 of the loss" + (f", mean of {width:,} steps" if width > 1 else ""))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

@@ -108,7 +108,7 @@ def _run(content: dict[str, Any], folder: Path) -> Run:
 def _record(kind: type[Any], table: dict[str, Any], where: str) -> Any:
     """Return a dataclass of the table's values, each of the type of its default."""
     defaults = {f.name: f.default for f in fields(kind)}
-    for internal in ("framework", "dtype", "exercises", "batches", "names"):
+    for internal in ("framework", "dtype", "exercises", "batches", "names", "batch_seed"):
         defaults.pop(internal, None)
     _only(table, where, {*defaults})
     for key, value in table.items():

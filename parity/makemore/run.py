@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import Any
 
 from parity.errors import DivergedError, UsageError, require_at_least
 from parity.files import write_atomically, write_json
-from parity.makemore import curve
+from parity.makemore import curve, words
 from parity.makemore.checkpoint import Folder, require_same
 from parity.makemore.data import Dataset, load
 from parity.makemore.evaluation import sample, split_losses, statistics
@@ -41,7 +40,8 @@ def run(
         if folder.holds_a_run() is not begun:
             raise UsageError(f"{out} has just been begun by another process; give another --out")
         if not begun or config != folder.read_config()[0]:
-            folder.begin(config, _about(dataset, names or (_path_of(folder) if begun else None)))
+            own = words.file_of(folder.read_config()[1]) if begun else None
+            folder.begin(config, words.about(dataset, names or own))
         start = folder.resume()
         yield _greeting(config, given, start)
         try:
@@ -102,31 +102,10 @@ def _kept(folder: Folder, error: DivergedError) -> str:
     return f"{error}; {where}; try a smaller --lr in another --out"
 
 
-def _about(dataset: Dataset, path: Path | None) -> dict[str, Any]:
-    """Return what a run's folder says of its words."""
-    return {
-        "file": None if path is None else str(path),
-        "sha256": hashlib.sha256("\n".join(dataset.words).encode()).hexdigest(),
-        "letters": "".join(dataset.itos),
-    }
-
-
-def _path_of(folder: Folder) -> Path | None:
-    file = folder.read_config()[1]["file"]
-    return None if file is None else Path(file)
-
-
 def dataset_of(folder: Folder, names: Path | None) -> Dataset:
     """Return the words a run was trained on; UsageError if the file holds others today."""
     config, about = folder.read_config()
-    path = names or _path_of(folder)
-    dataset = load(path, config.block_size)
-    if _about(dataset, path)["sha256"] != about["sha256"]:
-        raise UsageError(
-            f"{path or 'the packaged list'} does not hold the words that {folder.path} is trained "
-            "on; give that file with --names"
-        )
-    return dataset
+    return words.again(about, names, config.block_size, folder.path)
 
 
 def _network(folder: Folder, framework: str | None, names: Path | None) -> tuple[Any, ...]:

@@ -31,7 +31,8 @@ class Config:
     """Everything that determines a run; the defaults are the notebook's. UsageError if impossible.
 
     bngain and bnbias are drawn from ``global_seed``'s stream after ``global_skip`` words of it have
-    passed, or, where ``global_seed`` is None, from ``seed``'s stream after b2.
+    passed, or, where ``global_seed`` is None, from ``seed``'s stream after b2. The minibatches come
+    from ``batch_seed``'s stream, or, where it is None, from ``seed``'s after the parameters.
     """
 
     framework: str = "jax"
@@ -44,6 +45,7 @@ class Config:
     seed: int = recipe.SEED
     global_seed: int | None = recipe.GLOBAL_SEED
     global_skip: int = recipe.TRAINING_SKIP
+    batch_seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.framework not in ("jax", "torch"):
@@ -58,6 +60,7 @@ class Config:
         )
         require_at_least(0, global_skip=self.global_skip)
         require_seed(seed=self.seed, global_seed=self.global_seed or 0)
+        require_seed(batch_seed=self.batch_seed or 0)
         schedule(self.lr)
 
 
@@ -131,7 +134,7 @@ def initial(config: Config, dataset: Dataset) -> tuple[Arrays, Generator]:
         embd=config.n_embd,
         hidden=config.n_hidden,
     )
-    return params, generator
+    return params, generator if config.batch_seed is None else Generator(config.batch_seed)
 
 
 def train(

@@ -17,78 +17,10 @@ import safetensors.torch
 from parity.__main__ import main
 from parity.makemore import recipe
 from parity.makemore.checkpoint import Folder
+from tests.shared.dying import POINTS
 
+ROOT = Path(__file__).parents[2]
 SMALL = ["--n-hidden", "8", "--batch-size", "5", "--n-embd", "3", "--block-size", "2"]
-
-DIES = '''
-"""Run the command, and be killed at the n-th time that it comes to a point."""
-import os, signal, sys
-from pathlib import Path
-
-import parity.makemore.checkpoint
-from parity.__main__ import main
-
-point, left = sys.argv[1], int(sys.argv[2])
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def now():
-    global left
-    left -= 1
-    return left < 0
-
-
-class Half:
-    "A file in which only the first half of what is written arrives."
-    def __init__(self, file):
-        self.file = file
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        self.file.close()
-    def write(self, content):
-        self.file.write(content[: len(content) // 2])
-        self.file.flush()
-        die()
-
-
-def halved(name):
-    whole = Path.open
-    def open(path, mode="r", *args, **keywords):
-        file = whole(path, mode, *args, **keywords)
-        written = name in path.name and mode in ("ab", "wb")
-        return Half(file) if written and now() else file
-    Path.open = open
-
-
-def before(owner, name):
-    original = getattr(owner, name)
-    def function(*args, **keywords):
-        if now():
-            die()
-        return original(*args, **keywords)
-    setattr(owner, name, function)
-
-
-if point == "in a temporary file":
-    halved(".partial")
-elif point == "in the metrics":
-    halved("metrics.jsonl")
-elif point == "between write and rename":
-    before(os, "replace")
-elif point == "between metrics and model":
-    before(parity.makemore.checkpoint.Folder, "save_model")
-sys.exit(main(sys.argv[3:]))
-'''
-POINTS = (
-    "in a temporary file",
-    "in the metrics",
-    "between write and rename",
-    "between metrics and model",
-)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,7 +34,8 @@ def train(out: Path, *words: str) -> list[str]:
 def killed(point: str, times: int, words: list[str]) -> int:
     """Run the real command in a process of its own that dies there; return its exit code."""
     done = subprocess.run(
-        [sys.executable, "-c", DIES, point, str(times), *words],
+        [sys.executable, "-m", "tests.shared.dying", point, str(times), *words],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
