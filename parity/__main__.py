@@ -15,6 +15,7 @@ import typer
 
 from parity.commands.check import check
 from parity.commands.evaluate import evaluate
+from parity.commands.explain import explain
 from parity.commands.learn import app as learn
 from parity.commands.match import match
 from parity.commands.notebook import notebook
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 of_the_notebook = (notebook, train, sweep, evaluate, sample, reproduce, recover)
-for command in (check, match, *of_the_notebook, selftest):
+for command in (check, match, *of_the_notebook, selftest, explain):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 

@@ -12,7 +12,8 @@ from parity.commands.options import Framework, readers_may_leave
 
 if TYPE_CHECKING:
     from parity.learn.course import Exercise
-    from parity.learn.judging import Judged
+    from parity.learn.outcome import Judged
+    from parity.learn.submission import Started
     from parity.learn.workspace import Workspace
 
 app = typer.Typer(
@@ -28,6 +29,13 @@ NameArgument = Annotated[
 FolderOption = Annotated[Path, typer.Option("--in", help="The folder with the exercises.")]
 
 HERE = Path()
+
+SHOWN = {
+    "right": "right",
+    "wrong": "wrong",
+    "unwritten": "to write",
+    "follows": "follows from what is wrong above",
+}
 
 
 @app.command()
@@ -89,23 +97,28 @@ def check(
 def watch(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     """Check an exercise each time its file is saved, until it is right; Ctrl-C ends it."""
     from parity.learn import workspace
+    from parity.learn.submission import Started
 
     held = workspace.opened(folder)
     chosen = workspace.named(name) if name else held.next()
-    seen = -1.0
-    while chosen is not None:
-        file = held.file(chosen)
-        changed = file.stat().st_mtime if file.exists() else 0.0
-        if changed == seen:
-            time.sleep(0.2)
-            continue
-        seen = changed
-        held, fine = _checked(held, chosen)
-        if fine:
-            _how_far(held)
-            chosen, seen = (None if name else held.next()), -1.0
-        if chosen is not None:
-            print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
+    seen, spare = -1.0, Started(held.framework)
+    try:
+        while chosen is not None:
+            file = held.file(chosen)
+            changed = file.stat().st_mtime if file.exists() else 0.0
+            if changed == seen:
+                time.sleep(0.2)
+                continue
+            seen = changed
+            held, fine = _checked(held, chosen, started=spare)
+            spare = Started(held.framework)  # the next answer does not wait for it
+            if fine:
+                _how_far(held)
+                chosen, seen = (None if name else held.next()), -1.0
+            if chosen is not None:
+                print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
+    finally:
+        spare.end()
     if not name:
         _finished()
     return 0
@@ -149,7 +162,7 @@ def next_(folder: FolderOption = HERE) -> int:
 def hint(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     """Give the next of four hints: where, which rule, a small numeric case, the line."""
     from parity.learn import workspace
-    from parity.learn.hints import hints
+    from parity.learn.hints import hints, single
 
     held = workspace.opened(folder)
     chosen = workspace.named(name) if name else held.next()
@@ -161,10 +174,10 @@ def hint(name: NameArgument = None, folder: FolderOption = HERE) -> int:
     if first is None:
         print(f"{chosen.name} is right; nothing is left to be hinted at")
         return 0
-    key = f"{chosen.name}/{first.step.gradient}"
-    ladder = hints(chosen, first.step, held.framework)
+    key = f"{chosen.name}/{first.name or first.step.gradient}"
+    ladder = hints(*single(chosen, first.step, first.name), held.framework)
     given = min(held.hints.get(key, 0), len(ladder) - 1)
-    print(f"d{first.step.gradient}, hint {given + 1} of {len(ladder)}: {ladder[given]}")
+    print(f"{first.label}, hint {given + 1} of {len(ladder)}: {ladder[given]}")
     held._replace(hints={**held.hints, key: given + 1}).save()
     return 0
 
@@ -210,6 +223,41 @@ def solution(name: NameArgument = None, folder: FolderOption = HERE) -> int:
         print(step.stub(held.framework, step.solution[held.framework]))
         if other := step.also.get(held.framework):
             print(f"# or\n{step.stub(held.framework, other)}")
+    return 0
+
+
+@app.command()
+def wrong(
+    mistake: Annotated[
+        str | None, typer.Argument(help="Which, as listed without it: bndiff2 or bndiff2.1.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=40, help="How many steps to train.")] = 3000,
+    out: Annotated[Path | None, typer.Option(help="The picture; by default MISTAKE.png.")] = None,
+) -> int:
+    """Train with a mistake in one gradient beside the right one: it trains anyway."""
+    from parity.learn import anyway
+
+    if mistake is None:
+        with readers_may_leave():
+            for name, one in anyway.mistakes().items():
+                print(f"{name:18} {one.body.strip().splitlines()[-1]}")
+        return 0
+    from parity.files import check_writable, write_atomically
+    from parity.learn.pictures import curves
+    from parity.makemore.data import load
+
+    made, dataset = anyway.chosen(mistake), load()
+    path = out or Path(f"{made.name}.png")
+    check_writable(path)
+    print(
+        f"d{made.step.gradient}, in place of the right line:\n    {made.body.strip()}\n", flush=True
+    )
+    runs = (made, None), (None, None), (None, anyway.OTHER)  # a step that fails, at once
+    bad, right, other = (anyway.trained(one, dataset, steps, seed) for one, seed in runs)
+    print("\n".join(anyway.summary(right, other, bad, made.name)))
+    losses = {"right": right.losses, "right, another seed": other.losses, made.name: bad.losses}
+    write_atomically(path, curves(losses, f"d{made.step.gradient} with a mistake, and right"))
+    print(f"picture: {path}")
     return 0
 
 
@@ -273,19 +321,21 @@ def _own_file(name: str) -> Path | None:
     return None
 
 
-def _judged(held: Workspace, exercise: Exercise) -> list[Judged]:
+def _judged(held: Workspace, exercise: Exercise, started: Started | None = None) -> list[Judged]:
     from parity.errors import UsageError
     from parity.learn.judging import judged
 
     file = held.file(exercise)
     if not file.is_file():
         raise UsageError(f"{file} is gone; `parity learn reset {exercise.name}` brings it back")
-    return judged(exercise, file, held.framework)
+    return judged(exercise, file, held.framework, started=started)
 
 
-def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[Workspace, bool]:
+def _checked(
+    held: Workspace, exercise: Exercise, brief: bool = False, started: Started | None = None
+) -> tuple[Workspace, bool]:
     """Check one exercise, print what came of it, and keep it if it is right."""
-    judged = _judged(held, exercise)
+    judged = _judged(held, exercise, started)
     fine = all(one.status == "right" for one in judged)
     if brief:
         right = sum(one.status == "right" for one in judged)
@@ -301,17 +351,22 @@ def _checked(held: Workspace, exercise: Exercise, brief: bool = False) -> tuple[
 
 
 def _told(judged: list[Judged]) -> None:
-    """Print a line a gradient, and of the first that is wrong why: one message at a time."""
+    """Print a line a gradient, and of the first that is wrong why: one message at a time.
+
+    What the learner's own code printed stands below the gradient, marked as theirs.
+    """
+    from parity.learn.telling import printed
+
     first = next((one for one in judged if one.status == "wrong"), None)
     for one in judged:
-        print(
-            f"  d{one.step.gradient:16} {'to write' if one.status == 'unwritten' else one.status}"
-        )
+        print(f"  {one.label:17} {SHOWN[one.status]}")
         if one is first:
             for sentence in one.said:
                 print(f"      {sentence}")
         elif one.status == "right" and one.said:
             print(f"      {one.said[0]}")
+        for line in printed(one.printed):
+            print(f"      {line}")
 
 
 def _how_far(held: Workspace) -> None:

@@ -14,11 +14,13 @@ import jax
 import numpy as np
 from jax.extend.core import Literal
 
-from parity.frameworks.jaxpr_numpy import MOVING, in_numpy
+from parity.frameworks.jaxpr_numpy import EXACT, MOVING, in_numpy
 from parity.frameworks.jaxprs import binder, held_by, is_key, last_uses, number
 
 KEPT = 128
 """Compiled operations that are kept for the next pair."""
+
+SMALLEST = np.finfo(np.float32).smallest_normal
 
 
 def eager(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,7 +46,7 @@ def _evaluate(closed: Any, args: Sequence[Any]) -> list[Any]:
 
     for equation, done in zip(jaxpr.eqns, last_uses(jaxpr), strict=True):
         inputs = [read(atom) for atom in equation.invars]
-        outputs = _moved(equation, inputs)
+        outputs = _by_numpy(equation, inputs)
         if outputs is None:
             operation = _Operation(equation)
             if held_by(equation):  # of this function alone, and may hold its arrays
@@ -58,11 +60,29 @@ def _evaluate(closed: Any, args: Sequence[Any]) -> list[Any]:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _moved(equation: Any, inputs: Sequence[Any]) -> list[Any] | None:
-    """Return what only moves or chooses numbers, by NumPy; it need not be compiled."""
-    if equation.primitive.name not in MOVING or any(map(is_key, inputs)):
+def _by_numpy(equation: Any, inputs: Sequence[Any]) -> list[Any] | None:
+    """Return what NumPy gives to the bit, None of all else: what is not compiled takes no time."""
+    name = equation.primitive.name
+    if any(map(is_key, inputs)) or name not in MOVING | EXACT:
         return None
-    return in_numpy(equation, [np.asarray(x) for x in inputs])
+    arrays = [np.asarray(x) for x in inputs]
+    if name in MOVING:
+        return in_numpy(equation, arrays)
+    if equation.params.get("y", 2) != 2 or not all(map(_is_single, arrays)):
+        return None
+    with np.errstate(all="ignore"):
+        outputs = in_numpy(equation, arrays)
+    if outputs is None or any(map(_has_subnormal, (*arrays, *outputs))):
+        return None  # XLA takes them for zeros
+    return outputs
+
+
+def _is_single(x: np.ndarray) -> bool:
+    return x.dtype == np.float32
+
+
+def _has_subnormal(x: np.ndarray) -> bool:
+    return x.dtype == np.float32 and bool(np.any((x != 0) & (np.abs(x) < SMALLEST)))
 
 
 class _Operation:

@@ -20,7 +20,8 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from parity.frameworks.jax_arithmetic import Arithmetic
 from parity.frameworks.jax_windows import window_of
-from parity.frameworks.jaxprs import CUSTOM, INLINED, chosen, user_line
+from parity.frameworks.jaxpr_numpy import evaluate
+from parity.frameworks.jaxprs import CUSTOM, INLINED, binder, chosen, is_key, user_line
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 
 SPELLED = {
@@ -193,16 +194,17 @@ Applied = Callable[[list[Any], Changes], list[Any]]
 
 def _applied(equation: Any, held: tuple[Program, ...]) -> Applied:
     """Return what runs an equation; through the programs that it holds where they are changed."""
-    params = equation.primitive.get_bind_params(equation.params)
     kinds = [getattr(atom.aval, "dtype", None) for atom in equation.invars]
 
-    def plain(inputs: list[Any], changes: Changes) -> list[Any]:
+    def plain(inputs: list[Any]) -> list[Any]:
         given = [
-            jnp.asarray(x, kind) if kind is not None and jnp.ndim(x) == 0 and not _is_key(x) else x
+            _in_dtype(x, kind) if kind is not None and np.ndim(x) == 0 and not is_key(x) else x
             for x, kind in zip(inputs, kinds, strict=True)
         ]
-        found = equation.primitive.bind(*given, **params)
-        return list(found) if equation.primitive.multiple_results else [found]
+        if any(isinstance(x, jax.core.Tracer) for x in given):
+            return binder(equation)(given)
+        with np.errstate(all="ignore"):
+            return evaluate(equation, [x if is_key(x) else np.asarray(x) for x in given])
 
     name = equation.primitive.name
     inside = {"scan": _scan, "cond": _cond, "while": _while}.get(name, _call)
@@ -214,13 +216,13 @@ def _applied(equation: Any, held: tuple[Program, ...]) -> Applied:
                 for x, k in zip(inputs, kinds, strict=True)
             ]
             return inside(equation.params, held, given, changes)
-        return plain(inputs, changes)
+        return plain(inputs)
 
     return run
 
 
-def _is_key(x: Any) -> bool:
-    return bool(jnp.issubdtype(getattr(x, "dtype", jnp.float32), jax.dtypes.prng_key))
+def _in_dtype(x: Any, kind: Any) -> Any:
+    return jnp.asarray(x, kind) if isinstance(x, jax.core.Tracer) else np.asarray(x, kind)
 
 
 def _switched(equation: Any, parameter: str) -> Applied:

@@ -55,12 +55,7 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
     traces: dict[Any, Trace] = {}
 
     def measured(*args: Any) -> tuple[Any, Any]:
-        leaves, given = jax.tree.flatten(args)
-        leaves = [x if is_key(x) else np.asarray(x) for x in leaves]
-        key = (given, *((x.shape, x.dtype) for x in leaves))
-        if key not in traces:
-            traces[key] = Trace(function, args)
-        trace = traces[key]
+        trace, leaves = _traced(function, args, traces)
         clean, rms = trace.measured(leaves, [trace.noise(seed) for seed in range(seeds)])
         return jax.tree.unflatten(trace.shape, clean), jax.tree.unflatten(trace.shape, rms)
 
@@ -125,15 +120,30 @@ class Trace:
 
 
 def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``function`` evaluated as it is written, in whatever floats; loops alone compiled."""
+    """Return ``function`` evaluated as it is written, in whatever floats; loops alone compiled.
+
+    The returned function is traced once a shape: keep it to use it again.
+    """
+    traces: dict[Any, Trace] = {}
 
     def run(*args: Any) -> Any:
-        trace = Trace(function, args, narrow=True)
-        leaves = [x if is_key(x) else np.asarray(x) for x in jax.tree.leaves(args)]
+        trace, leaves = _traced(function, args, traces, narrow=True)
         with np.errstate(all="ignore"):
             return jax.tree.unflatten(trace.shape, trace.run(leaves, None))
 
     return run
+
+
+def _traced(
+    function: Callable[..., Any], args: Any, traces: dict[Any, Trace], narrow: bool = False
+) -> tuple[Trace, list[Any]]:
+    """Return the trace of a function for such arguments, made once, and the arguments' arrays."""
+    leaves, given = jax.tree.flatten(args)
+    leaves = [x if is_key(x) else np.asarray(x) for x in leaves]
+    key = (given, jnp.result_type(float), *((x.shape, x.dtype) for x in leaves))
+    if key not in traces:
+        traces[key] = Trace(function, args, narrow)
+    return traces[key], leaves
 
 
 def cost(function: Callable[..., Any], *args: Any) -> Cost:

@@ -72,6 +72,11 @@ MOVING = frozenset(
     or pad reshape rev select_n slice split squeeze stop_gradient transpose xor""".split()
 )
 """What moves and chooses: the same bits in NumPy, in every dtype."""
+EXACT = frozenset(
+    """abs add add_any ceil div eq floor ge gt integer_pow is_finite le lt mul ne neg sqrt square
+    sub""".split()
+)
+"""What IEEE 754 rounds in one way: the same bits in NumPy, of floats that are not subnormal."""
 
 REDUCTIONS: dict[str, Callable[..., Any]] = {
     "reduce_max": np.max,

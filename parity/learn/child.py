@@ -1,8 +1,8 @@
-"""The process that a learner's code runs in: `python -m parity.learn.child FILE FRAMEWORK`.
+"""The process that a learner's code runs in: `python -m parity.learn.child FRAMEWORK`.
 
-It is asked over a pipe to call functions of the file, and knows no right answer. It may not reach
-the network, start programs, write outside its own folder, or take all memory. That stops accidents
-and pranks, not an attack: run what you do not trust in a container.
+It is told a file over a pipe, asked to call its functions, and knows no right answer. It may not
+reach the network, start programs, write outside its own folder, or take all memory. That stops
+accidents and pranks, not an attack: run what you do not trust in a container.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ast
 import contextlib
 import importlib
 import inspect
+import io
 import linecache
 import os
 import sys
@@ -26,6 +27,9 @@ from parity.learn import wire
 
 MEMORY = 2 * 2**30
 """Bytes that a learner's code may take beside what the framework takes."""
+
+PRINTED, PRINTS = 2000, "printed.txt"
+"""Characters that are kept of what one call prints, and the file in its folder that they are in."""
 
 AUTODIFF = {
     "torch": "Tensor.backward autograd.grad autograd.backward func.grad func.vjp func.jvp "
@@ -46,18 +50,41 @@ class AutodiffError(RuntimeError):
     """The framework was asked for what the learner is to write."""
 
 
-def main(file: str, framework: str) -> None:
+class _Printed(io.TextIOBase):
+    """Where a learner's prints go: a file that the judge may read, and so many characters of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.pipe, self.room = os.open(file, os.O_RDWR | os.O_CREAT), PRINTED
+
+    def write(self, text: str) -> int:
+        os.write(self.pipe, text[: self.room].encode("utf-8", "replace"))
+        self.room -= min(self.room, len(text))
+        return len(text)
+
+    def forget(self) -> None:
+        os.ftruncate(self.pipe, 0)
+        os.lseek(self.pipe, 0, os.SEEK_SET)
+        self.room = PRINTED
+
+
+def main(framework: str) -> None:
     """Answer requests until the pipe closes."""
     sys.dont_write_bytecode = True
     pipe = os.dup(1)
-    os.dup2(2, 1)  # what a learner prints is no answer
+    os.dup2(2, 1)  # what is written there is no answer
     side = importlib.import_module(f"parity.frameworks.{framework}_side")
     with side.exactly(np.dtype(np.float64)):  # what is done once is done before any clock runs
         side.compiled(lambda x: x * 1.0)(*side.from_numpy((np.zeros(1),)))
     wire.send(pipe, {"ready": True}, {})
     _forbid_autodiff(framework)
     _bound_memory()
+    printed = _Printed(Path(PRINTS))
     _fence(Path.cwd())
+    try:
+        file = wire.receive(0)[0]["file"]
+    except EOFError:
+        return
+    sys.stdout = sys.stderr = printed
     functions: dict[str, Any] = {}
     answer: dict[str, Any]
     try:
@@ -71,6 +98,7 @@ def main(file: str, framework: str) -> None:
             said, arrays = wire.receive(0)
         except EOFError:
             return
+        printed.forget()
         try:
             answer, found = _called(side, framework, functions, said, arrays)
         except BaseException as error:
@@ -104,16 +132,16 @@ def _called(
     dtype = np.dtype(np.float64 if wide else np.float32)
     with side.exactly(dtype):
         tensors = dict(zip(names, side.from_numpy(tuple(arrays.values())), strict=True))
-        called = _bound(function, said["order"], said["sizes"])
-        called = side.compiled(called) if said["compiled"] else called
+        called = _bound(function, said["order"], said["sizes"], said["gives"])
+        called = _compiled(side, said, called) if said["compiled"] else called
         if wide and framework == "torch":  # whose zeros are float32 until they are asked not to be
             called = side.widened(called)
-        value = called(*tensors.values())
-        if not type(value).__module__.startswith(framework):
-            kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
-            kind = kind.removeprefix("builtins.")
-            raise TypeError(f"returns {_a(kind)}, not an array of {framework}'s")
-        found = {"value": np.array(side.to_numpy(value))}
+        found = {f"value {name}": x for name, x in called(*tensors.values()).items()}
+        for name, value in found.items():
+            if not type(value).__module__.startswith(framework):
+                many = f" as {name.removeprefix('value ')}" if said["gives"] else ""
+                raise TypeError(f"returns {_kind(value)}{many}, not an array of {framework}'s")
+        found = {name: np.array(side.to_numpy(value)) for name, value in found.items()}
         changed = {
             f"changed {name}": after
             for name, x in tensors.items()
@@ -122,17 +150,34 @@ def _called(
     return {"value": True}, found | changed
 
 
-def _bound(function: Any, order: list[str], sizes: Mapping[str, int]) -> Callable[..., Any]:
-    """Return a function of the arrays alone; sizes are known before anything is traced."""
+def _compiled(side: Any, said: Mapping[str, Any], called: Any, made: dict[str, Any] = {}) -> Any:  # noqa: B006
+    """Return what was compiled for the same request before, or compile it."""
+    return made.setdefault(repr(sorted(said.items())), side.compiled(called))
 
-    def run(*arrays: Any) -> Any:
+
+def _bound(
+    function: Any, order: list[str], sizes: Mapping[str, int], gives: list[str]
+) -> Callable[..., Any]:
+    """Return a function of the arrays alone that returns arrays by name: of ``gives``, or one.
+
+    Sizes are known before anything is traced.
+    """
+
+    def run(*arrays: Any) -> dict[str, Any]:
         remaining = iter(arrays)
-        return function(*(sizes[n] if n in sizes else next(remaining) for n in order))
+        value = function(*(sizes[n] if n in sizes else next(remaining) for n in order))
+        if not gives:
+            return {"": value}
+        if not isinstance(value, dict):
+            raise TypeError(f"returns {_kind(value)}, not a dict of arrays by name")
+        return {name: value[name] for name in gives if name in value}
 
     return run
 
 
-def _a(kind: str) -> str:
+def _kind(value: Any) -> str:
+    kind = f"{type(value).__module__.split('.')[0]}.{type(value).__name__}"
+    kind = kind.removeprefix("builtins.")
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 

@@ -23,19 +23,19 @@ TO_WRITE = 'raise NotImplementedError("write this gradient")'
 
 
 class Wrong(NamedTuple):
-    """A mistake that people make, and what it may be called."""
+    """A mistake that people make, or several at once, and what each may be called."""
 
     body: dict[str, str]
     """{framework: the function's body}, where it can be made."""
-    named: tuple[str, ...]
-    """Patterns for `kind: key` of a cause, one of which has to be found."""
+    named: dict[str, tuple[str, ...]]
+    """{the gradient that is wrong: patterns for `kind: key` of its cause, one of which is found}"""
 
 
 class Step(NamedTuple):
-    """One gradient to write."""
+    """One function to write: a gradient, or with ``gives`` many tensors by name."""
 
     gradient: str
-    """The tensor whose gradient it is."""
+    """The tensor whose gradient it is; with ``gives`` the function's name."""
     reads: tuple[str, ...]
     """What the function is given: tensors, gradients from above, sizes."""
     line: str
@@ -50,12 +50,20 @@ class Step(NamedTuple):
     """Bodies in either framework's words that are right, too, as far as this loss can tell."""
     wrong: tuple[Wrong, ...] = ()
     """Mistakes in this step that must be seen and named."""
+    gives: str = ""
+    """`gradients` or `parameters`, by name, where it is one function of the whole network."""
+
+    @property
+    def function(self) -> str:
+        """What the function is called."""
+        return self.gradient if self.gives else f"d{self.gradient}"
 
     def stub(self, framework: str, body: str = TO_WRITE) -> str:
         """Return the function, to be completed."""
+        what = f"the gradient of {self.gradient}, of its shape: {self.line}"
         return (
-            f"def d{self.gradient}({', '.join(self.reads)}):\n"
-            f'    """Return the gradient of {self.gradient}, of its shape: {self.line}"""\n'
+            f"def {self.function}({', '.join(self.reads)}):\n"
+            f'    """Return {self.line if self.gives else what}"""\n'
             f"{indent(body.strip(), '    ')}\n"
         )
 
@@ -126,18 +134,36 @@ def _exercise(name: str, held: dict[str, Any]) -> Exercise:
 
 
 def _step(held: dict[str, Any]) -> Step:
+    solution = {framework: held[framework] for framework in FRAMEWORKS}
+    gives = held.get("gives", "")
     return Step(
         held["gradient"],
         tuple(held["reads"]),
         held["line"],
         tuple(held["hints"]),
-        {framework: held[framework] for framework in FRAMEWORKS},
+        solution,
         held.get("also", {}),
         tuple(held.get("benign", ())),
-        tuple(_wrong(one) for one in held.get("wrong", ())),
+        tuple(_wrong(one, held["gradient"], solution) for one in held.get("wrong", ())),
+        gives,
     )
 
 
-def _wrong(held: dict[str, Any]) -> Wrong:
-    body = {f: held.get(f, held.get("both")) for f in FRAMEWORKS}
-    return Wrong({f: text for f, text in body.items() if text}, tuple(held["named"]))
+def _wrong(held: dict[str, Any], gradient: str, solution: dict[str, str]) -> Wrong:
+    body = {f: _body(held.get(f, held.get("both")), solution[f]) for f in FRAMEWORKS}
+    named = held["named"] if isinstance(held["named"], dict) else {gradient: held["named"]}
+    return Wrong(
+        {f: text for f, text in body.items() if text},
+        {name: tuple(patterns) for name, patterns in named.items()},
+    )
+
+
+def _body(held: str | dict[str, str] | None, solution: str) -> str | None:
+    """Return a body: as it stands, or the solution with some of its words replaced."""
+    if not isinstance(held, dict):
+        return held
+    for old, new in held.items():
+        if solution.count(old) != 1:
+            raise ValueError(f"`{old}` stands {solution.count(old)} times in the solution")
+        solution = solution.replace(old, new)
+    return solution

@@ -1,4 +1,4 @@
-"""Submissions graded: a point a gradient, and of each that is wrong what is to be said of it."""
+"""Submissions graded: a point a function, and of each that is wrong what is to be said of it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def _exercise(held: Workspace, exercise: Exercise) -> dict[str, Any]:
     own: dict[str, Any] = {"name": exercise.name, "of": len(exercise.steps)}
     if not file.is_file():
         return own | {"points": 0, "gradients": [], "said": f"{file.name} is not there"}
+    found = judged(exercise, file, held.framework)
     gradients = [
-        {"gradient": one.step.gradient, "status": one.status, "said": [*one.said]}
-        for one in judged(exercise, file, held.framework)
+        {"gradient": one.name or one.step.gradient, "status": one.status, "said": [*one.said]}
+        for one in found
     ]
-    points = sum(one["status"] == "right" for one in gradients)
+    wrong = {one.step.function for one in found if one.status != "right"}
+    points = sum(step.function not in wrong for step in exercise.steps)
     return own | {"points": points, "gradients": gradients, "said": ""}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from parity.learn.course import Exercise, Step
+from parity.learn.course import Exercise, Step, course
 from parity.learn.judging import right_values
 
 
@@ -13,7 +13,17 @@ def hints(exercise: Exercise, step: Step, framework: str) -> list[str]:
     where, rule = step.hints
     line = step.solution[framework].strip()
     shown = line if "\n" not in line else "\n" + line
-    return [where, rule, numeric_case(exercise, step), f"the line: {shown.removeprefix('return ')}"]
+    case = [] if step.gives else [numeric_case(exercise, step)]
+    return [where, rule, *case, f"the line: {shown.removeprefix('return ')}"]
+
+
+def single(exercise: Exercise, step: Step, tensor: str) -> tuple[Exercise, Step]:
+    """Return the exercise that is about one tensor's gradient alone; else the one given."""
+    for other in course():
+        for one in other.steps:
+            if other.network and not other.fused and one.gradient == tensor and not one.gives:
+                return other, one
+    return exercise, step
 
 
 def numeric_case(exercise: Exercise, step: Step) -> str:

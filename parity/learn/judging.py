@@ -15,27 +15,19 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from parity.judge.cause import Cause, Kind
+from parity.judge.cause import Kind
 from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Exercise, Step, course
-from parity.learn.submission import CALL, FailureError, Remote, Submission
+from parity.learn.outcome import Judged
+from parity.learn.submission import CALL, FailureError, Remote, Started, Submission
 from parity.learn.telling import why
+from parity.learn.whole import given, whole
 from parity.makemore import network_walk
 from parity.why.variants import Formula
 from parity.why.walk import Bench, Walk, judge_rule
 
 SEED = 4
-
-
-class Judged(NamedTuple):
-    """One step of an exercise, and what there is to say of it."""
-
-    step: Step
-    status: str
-    """right, wrong or unwritten"""
-    said: tuple[str, ...] = ()
-    causes: tuple[Cause, ...] = ()
 
 
 class Course(NamedTuple):
@@ -46,52 +38,80 @@ class Course(NamedTuple):
     sizes: dict[str, int]
 
 
-def judged(exercise: Exercise, file: Path, framework: str, seconds: float = CALL) -> list[Judged]:
+def judged(
+    exercise: Exercise,
+    file: Path,
+    framework: str,
+    seconds: float = CALL,
+    started: Started | None = None,
+) -> list[Judged]:
     """Judge every step of a learner's file; a file that cannot be loaded fails in all of them.
 
-    A call of the learner's may take so many ``seconds``.
+    A call of the learner's may take so many ``seconds``. ``started`` is a process for it that is
+    there already.
     """
-    try:
-        with Submission(file, framework, seconds) as submission:
-            held = _course(exercise.name)
-            return [_step(step, submission, held, f"d{step.gradient}") for step in exercise.steps]
-    except FailureError as failure:
-        status = "unwritten" if failure.unwritten else "wrong"
-        return [Judged(step, status, (failure.sentence,)) for step in exercise.steps]
+    with Submission(file, started or Started(framework), seconds) as submission:
+        held = _course(exercise.name)
+        try:
+            submission.load()
+            printed = submission.printed
+            found = (_step(step, submission, held, step.function) for step in exercise.steps)
+            first, *rest = [one for step in found for one in step]
+            return [first._replace(printed=printed + first.printed), *rest]
+        except FailureError as failure:
+            status = "unwritten" if failure.unwritten else "wrong"
+            first, *rest = [Judged(step, status, (failure.sentence,)) for step in exercise.steps]
+            return [first._replace(printed=submission.printed), *rest]
 
 
 def one_by_one(
     exercise: Exercise, file: Path, framework: str, functions: Mapping[str, Step]
-) -> dict[str, Judged]:
+) -> dict[str, list[Judged]]:
     """Judge functions of a file by name, each as a way to write one step of an exercise."""
-    with Submission(file, framework) as submission:
+    with Submission(file, Started(framework)) as submission:
         held = _course(exercise.name)
+        submission.load()
         return {name: _step(step, submission, held, name) for name, step in functions.items()}
 
 
-def _step(step: Step, submission: Submission, held: Course, name: str) -> Judged:
+def _step(step: Step, submission: Submission, held: Course, name: str) -> list[Judged]:
     file = submission.file.name
     if name not in submission.functions:
-        return Judged(step, "wrong", (f"{file} has no function {name}; `reset` brings it back",))
+        said = f"{file} has no function {name}; `reset` brings it back"
+        return [Judged(step, "wrong", (said,))]
     asked = submission.functions[name]
-    tensors = held.bench.tensors
-    known = {*tensors, *(f"d{x}" for x in held.bench.above if x != step.gradient), *held.sizes}
+    known = _known(step, held)
     if unknown := [x for x in asked if x not in known]:
         said = f"{name} asks for {unknown[0]}, which is nothing here; it may have {_some(known)}"
-        return Judged(step, "wrong", (said,))
+        return [Judged(step, "wrong", (said,))]
+    return whole(step, submission, name) if step.gives else [_one(step, submission, held, name)]
+
+
+def _known(step: Step, held: Course) -> set[str]:
+    """Return what a step may ask for."""
+    if step.gives:
+        return {*given(held.bench.inputs), *held.sizes} - ({"lr"} - {*step.reads})
+    above = (f"d{x}" for x in held.bench.above if x != step.gradient)
+    return {*held.bench.tensors, *above, *held.sizes}
+
+
+def _one(step: Step, submission: Submission, held: Course, name: str) -> Judged:
+    """Judge one gradient on right values from above."""
     rule = partial(_call, submission, name, held)
     try:
         rule(_given(held.bench, step.gradient))
     except FailureError as failure:
-        return Judged(step, "unwritten" if failure.unwritten else "wrong", (failure.sentence,))
+        status = "unwritten" if failure.unwritten else "wrong"
+        return Judged(step, status, (failure.sentence,), printed=submission.printed)
+    printed = submission.printed  # of the first call: the others are the judge's
     side = cast(ModuleType, Remote)
     line = judge_rule(step.gradient, rule, side, FLOAT64, held.bench, held.probe)
     lucky = all(cause.kind is Kind.UNKNOWN for cause in line.causes)
     if line.status is Status.RIGHT and lucky:  # as far as this loss can see, and that is said
         causes = tuple(cause.sentence for cause in line.causes)
-        return Judged(step, "right", causes[:1], line.causes)
+        return Judged(step, "right", causes[:1], line.causes, printed=printed)
     wrong = replace(line, status=Status.INTRODUCED)
-    return Judged(step, "wrong", tuple(why(wrong)), line.causes)
+    return Judged(step, "wrong", tuple(why(wrong)), line.causes, printed=printed)
 
 
 def _given(bench: Bench, gradient: str) -> dict[str, np.ndarray]:
@@ -110,7 +130,7 @@ def _call(
     value, changed = submission.call(name, values, sizes, compiled)
     for key, x in changed.items():
         values[key] = x
-    return value
+    return value[""]
 
 
 def right_values(exercise: Exercise, step: Step) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from textwrap import indent
+from types import MappingProxyType
 from typing import NamedTuple
 
+from parity.judge.cause import Cause, enumerated
 from parity.learn.course import FRAMEWORKS, IMPORTS, TO_WRITE, Exercise, Step, Wrong, course
-from parity.learn.judging import Judged, one_by_one
-from parity.learn.own import INPUTS
-from parity.makemore.exercises import ROWS
+from parity.learn.judging import one_by_one
+from parity.learn.outcome import Judged
+from parity.learn.reading import source
 
 UNWRITTEN, RIGHT, WRONG = "unwritten", "right", "wrong"
 
@@ -24,7 +24,8 @@ class Case(NamedTuple):
     step: Step
     body: str
     wanted: str
-    named: tuple[str, ...] = ()
+    named: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """{what is wrong: patterns of its cause}"""
 
 
 class Found(NamedTuple):
@@ -51,7 +52,7 @@ def checked(exercise: Exercise, framework: str) -> Found:
     cases = {f"case_{n}": case for n, case in enumerate(_cases(exercise, framework))}
     with tempfile.TemporaryDirectory(prefix="parity-selfcheck-") as folder:
         file = Path(folder, "cases.py")
-        functions = "\n\n".join(_source(name, case) for name, case in cases.items())
+        functions = "\n\n".join(source(name, c.step, c.body) for name, c in cases.items())
         file.write_text(f"{IMPORTS[framework]}\n\n\n{functions}", encoding="utf-8")
         found = one_by_one(exercise, file, framework, {n: c.step for n, c in cases.items()})
     mistakes = {name: case for name, case in cases.items() if case.wanted == WRONG}
@@ -78,34 +79,35 @@ def _mistake(step: Step, wrong: Wrong, framework: str) -> Case:
     return Case(step, wrong.body[framework], WRONG, wrong.named)
 
 
-def _source(name: str, case: Case) -> str:
-    """Return a function that asks for all that its body reads."""
-    body = ast.parse(f"def f():\n{indent(case.body.strip(), '    ')}\n")
-    read = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
-    made = {
-        n.id for n in ast.walk(body) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    }
-    extra = [x for x in sorted(read & EXTRA) if x not in {*case.step.reads} | made]
-    asked = ", ".join([*case.step.reads, *extra])
-    return f"def {name}({asked}):\n{indent(case.body.strip(), '    ')}\n"
-
-
-EXTRA = frozenset((*ROWS, *INPUTS, *(f"d{name}" for name in ROWS), "n", "vocab"))
-"""What a mistake may read beside what its step is given."""
-
-
-def _fault(case: Case, found: Judged) -> str:
-    name = f"d{case.step.gradient}"
-    shown = case.body.strip().split("\n")[-1]
-    if found.status != case.wanted:
-        return f"{name}, `{shown}`: {found.status}, not {case.wanted}: {' '.join(found.said)}"
-    keys = [f"{cause.kind}: {cause.key}" for cause in found.causes]
-    if case.named and keys and not _is_named(case, found) and not keys[0].startswith("unknown"):
-        return f"{name}, `{shown}`: called {keys[0]}"
+def _fault(case: Case, found: list[Judged]) -> str:
+    name, shown = case.step.function, case.body.strip().split("\n")[-1]
+    status, said = _status(found), " ".join(sentence for one in found for sentence in one.said)
+    if status != case.wanted:
+        return f"{name}, `{shown}`: {status}, not {case.wanted}: {said}"
+    wrong = {one.name or case.step.gradient for one in found if one.status == WRONG}
+    if case.named and wrong != {*case.named}:
+        return f"{name}, `{shown}`: wrong at {enumerated(sorted(wrong))}"
+    if case.named and not _is_named(case, found):
+        called = [_key(one.causes[0]) for one in found if one.causes and one.status == WRONG]
+        if any(not key.startswith("unknown") for key in called):
+            return f"{name}, `{shown}`: called {enumerated(called)}"
     return ""
 
 
-def _is_named(case: Case, found: Judged) -> bool:
-    keys = [f"{cause.kind}: {cause.key}" for cause in found.causes]
-    raised = any(pattern.startswith("raises") for pattern in case.named) and not found.causes
-    return raised or any(re.fullmatch(p, key) for p in case.named for key in keys)
+def _status(found: list[Judged]) -> str:
+    """Return the worst that came of a function's gradients."""
+    held = {one.status for one in found}
+    return next(status for status in (WRONG, UNWRITTEN, RIGHT) if status in held)
+
+
+def _key(cause: Cause) -> str:
+    return f"{cause.kind}: {cause.key}"
+
+
+def _is_named(case: Case, found: list[Judged]) -> bool:
+    """Return whether every mistake in a function is called by its name."""
+    held = {one.name or case.step.gradient: one.causes for one in found if one.status == WRONG}
+    return held.keys() == case.named.keys() and all(
+        any(re.fullmatch(p, _key(cause)) for p in patterns for cause in held[name])
+        for name, patterns in case.named.items()
+    )

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from parity.learn import wire
-from parity.learn.child import MEMORY
+from parity.learn.child import MEMORY, PRINTS
 
 START, CALL = 120.0, 15.0
 """Seconds for a framework to be loaded, and for a call of the learner's, at most."""
@@ -33,20 +33,16 @@ class FailureError(Exception):
         self.sentence, self.unwritten = sentence, unwritten
 
 
-class Submission:
-    """One file in its process; use it in a `with`. FailureError where the file cannot be loaded."""
+class Started:
+    """A process that has no file yet: it loads its framework, which takes longest."""
 
-    def __init__(self, file: Path, framework: str, seconds: float = CALL) -> None:
-        self.file, self.framework, self.seconds = file.resolve(), framework, seconds
-        self.functions: dict[str, list[str]] = {}
-        """{name: what it asks for}."""
-
-    def __enter__(self) -> Submission:
+    def __init__(self, framework: str) -> None:
+        self.framework = framework
         self.folder = tempfile.TemporaryDirectory(prefix="parity-learn-")
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH", "")) if x)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "parity.learn.child", str(self.file), self.framework],
+            [sys.executable, "-m", "parity.learn.child", framework],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -54,20 +50,9 @@ class Submission:
             env=os.environ | {"PYTHONPATH": path},
             start_new_session=True,  # what it may have started goes with it
         )
-        try:
-            self._answer(START)
-            self.functions = self._answer(self.seconds)[0]["functions"]
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """End it, and what it has started."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -77,23 +62,73 @@ class Submission:
                     pipe.close()
         self.folder.cleanup()
 
+
+class Submission:
+    """One file in its process; use it in a `with`, and `load` it: meanwhile the process starts."""
+
+    def __init__(self, file: Path, started: Started, seconds: float = CALL) -> None:
+        self.file, self.started, self.seconds = file.resolve(), started, seconds
+        self.process = started.process
+        self.functions: dict[str, list[str]] = {}
+        """{name: what it asks for}."""
+
+    def __enter__(self) -> Submission:
+        return self
+
+    def load(self) -> None:
+        """Wait until the file is loaded; FailureError where it cannot be."""
+        self._answer(START)
+        self._ask({"file": str(self.file)}, {})
+        self.functions = self._answer(self.seconds)[0]["functions"]
+
+    @property
+    def printed(self) -> str:
+        """What the last call has printed, or loading the file."""
+        with suppress(OSError):
+            return Path(self.started.folder.name, PRINTS).read_text("utf-8", "replace")
+        return ""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.started.end()
+
     def call(
         self,
         function: str,
         values: Mapping[str, Any],
         sizes: Mapping[str, int],
         compiled: bool = False,
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return (what a function returns, {what it changed: how}); FailureError where it fails."""
+        gives: Sequence[str] = (),
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return ({name: what a function returns}, {what it changed: how}); or FailureError.
+
+        ``gives`` are the names that are taken of a dict; else it returns one array, under ``""``.
+        """
         order = self.functions[function]
-        said = {"function": function, "order": order, "sizes": dict(sizes), "compiled": compiled}
+        said = {
+            "function": function,
+            "order": order,
+            "sizes": dict(sizes),
+            "compiled": compiled,
+            "gives": list(gives),
+        }
         arrays = {name: np.asarray(values[name]) for name in order if name not in sizes}
+        self._ask(said, arrays)
+        _, found = self._answer(self.seconds)
+        value, changed = (
+            {k.removeprefix(word): x for k, x in found.items() if k.startswith(word)}
+            for word in ("value ", "changed ")
+        )
+        return value, changed
+
+    def _ask(self, said: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             wire.send(self.process.stdin.fileno(), said, arrays)
-        _, found = self._answer(self.seconds)
-        changed = {k.removeprefix("changed "): x for k, x in found.items() if k != "value"}
-        return found["value"], changed
 
     def _answer(self, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
         assert self.process.stdout is not None

@@ -9,10 +9,14 @@ import numpy as np
 
 from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Status
+from parity.learn.child import PRINTED
 from parity.why.walk import Line
 
 MOST = 2
 """Causes that are told of one gradient: two candidates are both named."""
+
+LINES, WIDEST = 20, 160
+"""What is shown of a learner's prints."""
 
 SAID = {
     Status.RIGHT: "right",
@@ -50,6 +54,13 @@ def _cause(cause: Cause) -> list[str]:
     said = f"{cause.sentence[:1].upper()}{cause.sentence[1:]}."
     hinted = cause.hint and cause.kind is not Kind.UNKNOWN  # which speaks of a case not shown here
     return [said, f"  {cause.hint}"] if hinted else [said]
+
+
+def printed(text: str) -> list[str]:
+    """Return what a learner's code printed, each line marked as theirs, and not too much of it."""
+    lines = "".join(x if x.isprintable() or x in "\n\t" else "\ufffd" for x in text).splitlines()
+    shown = [f"| {x[:WIDEST]}{'...' if len(x) > WIDEST else ''}" for x in lines[:LINES]]
+    return [*shown, "| ..."] if len(lines) > LINES or len(text) >= PRINTED else shown
 
 
 def summary(lines: Sequence[Line], rows: Sequence[str]) -> str:

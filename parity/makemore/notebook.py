@@ -77,7 +77,7 @@ class Bench:
                 (side.HAND, exercise.by_hand(side)),
                 (side.AUTODIFF, exercise.by_autodiff(side)),
             ):
-                self.corners[corner] = side, function, side.compiled(function)
+                self.corners[corner] = side, side.eager(function), side.compiled(function)
         self.yardstick = jaxpr_noise.yardstick(exercise.by_autodiff(jax_side))
 
     def measure(
@@ -108,11 +108,11 @@ class Bench:
     def ways(self, dtype: np.dtype) -> dict[str, Any]:
         """Return what JAX runs in ``dtype``: each of its corners, jitted and in float32 eagerly."""
         ways = {}
-        for corner, (side, function, compiled) in self.corners.items():
+        for corner, (side, eager, compiled) in self.corners.items():
             if side is self.jax:
                 ways[corner] = compiled
                 if dtype == FLOAT32:
-                    ways[f"{corner} eager"] = function
+                    ways[f"{corner} eager"] = eager
         return ways
 
     def judge(self, batch: Arrays, dtypes: tuple[np.dtype, ...], index: int) -> Judged:

@@ -271,14 +271,15 @@ class Legs:
     def _together(
         self, dtype: np.dtype, values: Any, ways: Mapping[str, tuple[str, str]]
     ) -> dict[str, Any]:
-        """Run {key: (way, corner)}: JAX's that spend their time compiling, side by side.
+        """Run {key: (way, corner)}: JAX's, that spend their time compiling, beside torch's.
 
-        Only ever one dtype at a time: JAX's switch between them is not safe among threads.
+        Large ones of JAX's one after the other, for their memory. Only ever one dtype at a time:
+        JAX's switch between them is not safe among threads.
         """
         for way, name in ways.values():  # what they import is imported here, not side by side
             self.function(way, self.corners[name])
         jobs = {}
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(1 if self.plans else None) as pool:
             for key, (way, name) in ways.items():
                 corner = self.corners[name]
                 if corner.side.HAND == "jax" and way != "yardstick":

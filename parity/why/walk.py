@@ -7,10 +7,10 @@ or as wrong as what came from above made it (*inherited*). Names no tensor of an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -26,6 +26,9 @@ from parity.why.variants import Formula
 
 BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
 """What is wrong with a rule whatever it computes."""
+
+DRAWS = 2
+"""How often the rounding from above is drawn."""
 
 Rule = Callable[[Mapping[str, Any]], Any]
 """One gradient as a function of the tensors by name and of their gradients as d + name."""
@@ -51,7 +54,7 @@ class Answer(NamedTuple):
 
 
 class Walk:
-    """A function whose gradients are walked: traced once, compiled once a shape."""
+    """A function whose gradients are walked: traced once a shape, and never compiled."""
 
     def __init__(
         self,
@@ -69,9 +72,10 @@ class Walk:
         from parity.frameworks import jax_side, jaxpr_noise, jaxpr_paths
 
         self._jax: Any = jax_side
-        self._forward = jax_side.compiled(function)
+        self._forward = jaxpr_noise.interpreted(function)
         self._totals = jaxpr_noise.yardstick(partial(jaxpr_paths.totals, function))
-        self._paths = jaxpr_paths.compiled(function)
+        self._moved = jaxpr_noise.interpreted(partial(jaxpr_paths.totals, function))
+        self._paths = jaxpr_noise.interpreted(partial(jaxpr_paths.paths, function))
         self._assumed, self._sizes, self._formulas = frozenset(assumed), sizes, formulas
 
     def with_formulas(self, formulas: Callable[[str, Arrays, Arrays], tuple[Formula, ...]]) -> Walk:
@@ -87,12 +91,15 @@ class Walk:
 
     def answers(self, inputs: Arrays, cotangents: Arrays) -> dict[str, Answer]:
         """Return what each gradient should be, given these gradients of some of the tensors."""
+        found = self._jax.to_numpy(self._total(self._totals, inputs, cotangents))
+        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
+
+    def _total(self, totals: Callable[..., Any], inputs: Arrays, cotangents: Arrays) -> Any:
         tensors = {k: v for k, v in self.forward(inputs).items() if v.dtype.kind == "f"}
         held = {name: cotangents.get(name, np.zeros(x.shape)) for name, x in tensors.items()}
         given = {name: np.array(name in cotangents) for name in tensors}
         with self._jax.exactly(FLOAT64):
-            found = self._jax.to_numpy(self._totals(dict(inputs), held, given))
-        return {name: Answer(right, found[1][name]) for name, right in found[0].items()}
+            return totals(dict(inputs), held, given)
 
     def paths(self, inputs: Arrays, cotangents: Arrays) -> dict[str, dict[str, np.ndarray]]:
         """Return the terms of each gradient by path, given these gradients of some tensors."""
@@ -115,14 +122,25 @@ class Walk:
             whole, ones = self.whole(inputs), {name: np.ones(()) for name in self._assumed}
             above = {name: answer.right for name, answer in whole.items()} | ones
         held = above if given is None else {name: above[name] for name in given}
-        steps = self.answers(inputs, held)
-        for name, answer in whole.items():  # a step may round as the whole pass does
-            steps[name] = Answer(answer.right, np.maximum(answer.noise, steps[name].noise))
+        steps = _noisy(self.answers(inputs, held), whole)
+        for name, answer in whole.items():
+            steps[name] = answer._replace(noise=steps[name].noise)
         return Bench(self, inputs, tensors, above, held, steps)
 
     def whole(self, inputs: Arrays) -> dict[str, Answer]:
-        """Return what each gradient of the result should be."""
-        return self.answers(inputs, {name: np.ones(()) for name in self._assumed})
+        """Return what each gradient of the result should be.
+
+        Its noise is also what a step makes of the rounding of those above it: written in one go, a
+        layer rounds otherwise than step by step, and what cancels in the one need not in the other.
+        """
+        found = self.answers(inputs, {name: np.ones(()) for name in self._assumed})
+        rng, noise = np.random.default_rng(2), {name: x.noise**2 for name, x in found.items()}
+        for _ in range(DRAWS):  # a step is linear in what comes from above
+            above = {n: x.noise * rng.choice((-1.0, 1.0), x.noise.shape) for n, x in found.items()}
+            above |= {name: np.zeros(()) for name in self._assumed}
+            moved = self._jax.to_numpy(self._total(self._moved, inputs, above))
+            noise = {name: x + moved[name] ** 2 / DRAWS for name, x in noise.items()}
+        return {name: Answer(x.right, np.sqrt(noise[name])) for name, x in found.items()}
 
     def by_arrays(
         self,
@@ -154,7 +172,7 @@ class Walk:
             else value
             for name, value in right.items()
         }
-        steps = self.answers(inputs, held)
+        steps = _noisy(self.answers(inputs, held), whole)
         misshaped = {n for n in order if np.shape(got[n]) != right[n].shape}
         follows = self._readers(inputs, held, steps, misshaped - {*asked[-1:]})
         lines, above = [], dict(right)  # what comes after a tensor says nothing about it
@@ -192,11 +210,21 @@ class Walk:
             tensors=tensors,
             gradients=gradients,
             paths=paths,
-            formulas=self._formulas(name, tensors, gradients),
+            formulas=Later(partial(self._formulas, name, tensors, gradients)),
             rule=rule,
             upstream=() if free else tuple(n for n in gradients if n not in self._assumed),
             tensor=name,
         )
+
+
+class Later(Iterable[Formula]):
+    """Right formulas, made when they are first looked at: a right rule needs none."""
+
+    def __init__(self, make: Callable[[], tuple[Formula, ...]]) -> None:
+        self._make = cache(make)
+
+    def __iter__(self) -> Iterator[Formula]:
+        return iter(self._make())
 
 
 @dataclass(frozen=True)
@@ -276,6 +304,16 @@ def _right_by_luck(cause: Cause) -> Cause:
         f"gradients from above {cause.sentence}",
         hint="Which property of this loss makes it right? Would it be right under another?",
     )
+
+
+def _noisy(steps: Mapping[str, Answer], whole: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return steps that may round as the whole pass does: what came from above was rounded, too."""
+    return {
+        name: step._replace(noise=np.maximum(step.noise, whole[name].noise))
+        if name in whole
+        else step
+        for name, step in steps.items()
+    }
 
 
 def _random(tensors: Arrays, assumed: Iterable[str]) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from jax import lax
 
 from parity.frameworks.jaxpr_noise import cost, yardstick
 from parity.judge.noise import BOUND, SEEDS, Cost, plan, sigma
+from tests.shared.sampled import few
 
 
 @jax.custom_vjp
@@ -129,7 +130,7 @@ def test_what_is_rematerialised_has_the_noise_of_what_is_not(x):
         np.testing.assert_array_equal(again, kept)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", few(FUNCTIONS, every=3))
 def test_without_noise_it_is_the_function_and_with_noise_it_is_near(name, x):
     function = FUNCTIONS[name]
 

@@ -16,6 +16,7 @@ from parity.frameworks.jaxpr_paths import paths, totals
 from parity.judge.noise import BOUND, sigma
 from parity.makemore.network_walk import diagnosis_batch, network
 from tests.shared import stepwise
+from tests.shared.sampled import few
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((5, 7)), RNG.standard_normal((7, 7))
@@ -56,7 +57,7 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", few(FUNCTIONS, every=3))
 def test_the_terms_add_up_to_the_gradient(name: str) -> None:
     function = FUNCTIONS[name]
     inputs = {"x": X, "w": W, "i": np.array([0, 2, 2])}

@@ -14,6 +14,7 @@ from parity.frameworks import torch_noise, torch_side
 from parity.frameworks.torch_noise import yardstick
 from parity.judge import noise
 from parity.judge.noise import BOUND, sigma
+from tests.shared.sampled import few
 
 torch.manual_seed(0)
 LSTM = nn.LSTM(4, 3, num_layers=2, bidirectional=True, dtype=torch.float64)
@@ -145,7 +146,7 @@ def arrays(value):
     return [leaf.detach().resolve_conj().numpy() for leaf in tree_leaves(value)]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", few(FUNCTIONS, every=3))
 def test_quiet_it_is_the_function_and_noisy_it_is_near(name, x):
     function = differentiated(FUNCTIONS[name])
     plain, single = arrays(function(x)), arrays(function(x.float()))

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from parity.__main__ import main
+from parity.learn import telling
 from parity.learn.course import FRAMEWORKS, course
 from parity.learn.judging import judged
 from parity.learn.selfcheck import checked
@@ -24,7 +25,8 @@ def check(tmp_path):
         file = tmp_path / "mine.py"
         file.write_text(EXERCISES[name].text(framework, bodies))
         found = judged(EXERCISES[name], file, framework, seconds)
-        return {one.step.gradient: (one.status, " ".join(one.said)) for one in found}
+        run.printed = {one.step.gradient: one.printed for one in found}
+        return {one.name or one.step.gradient: (one.status, " ".join(one.said)) for one in found}
 
     return run
 
@@ -37,8 +39,9 @@ def bodies(name, framework, other=False):
 
 
 def test_every_one_of_the_26_gradients_has_its_place():
-    own = [step.gradient for e in course() if e.network and not e.fused for step in e.steps]
-    assert sorted(own) == sorted(ROWS)
+    single = [step for e in course() if e.network and not e.fused for step in e.steps]
+    assert sorted(step.gradient for step in single if not step.gives) == sorted(ROWS)
+    assert [step.gives for step in single if step.gives] == ["gradients", "parameters"]
     for exercise in course():
         for step in exercise.steps:
             assert len(step.hints) == 2
@@ -50,7 +53,8 @@ def test_solutions_are_right_both_ways_and_stubs_are_unwritten(name, framework, 
     assert {status for status, _ in check(name, framework, {}).values()} == {"unwritten"}
     for other in (False, True):
         found = check(name, framework, bodies(name, framework, other))
-        assert found == dict.fromkeys(found, ("right", ""))
+        assert {status for status, _ in found.values()} == {"right"}
+        assert [said for _, said in found.values() if said and " steps with it, " not in said] == []
 
 
 WRONG = {
@@ -82,9 +86,35 @@ def test_a_mistake_is_named_and_only_there(name, gradient, body, check):
     assert {status for status, _ in found.values()} <= {"right"}
 
 
+def test_in_the_whole_network_each_line_at_fault_is_red_and_what_follows_is_not(check):
+    (step,) = EXERCISES["11-whole-network"].steps
+    two = next(wrong for wrong in step.wrong if len(wrong.named) == 2)
+    found = check("11-whole-network", "torch", {"backward": two.body["torch"]})
+    assert {name for name, (status, _) in found.items() if status == "wrong"} == {*two.named}
+    assert {*ROWS} == {*found}
+    assert found["norm_logits"] == ("follows", "")
+    assert "counts_sum" in found["counts"][1]
+    assert "(n-1)/n" in found["bndiff2"][1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("return {", "return 1, {", "returns a tuple, not a dict of arrays by name"),
+        ('"W1":', '"w1":', "step returns no W1; it has to be there by name"),
+        ("b2 - lr * db2", "0.5", "returns a float as b2, not an array of jax's"),
+    ],
+)
+@pytest.mark.full
+def test_what_a_function_of_many_gives_is_said(old, new, said, check):
+    (step,) = EXERCISES["12-jit-and-train"].steps
+    body = step.solution["jax"].replace(old, new)
+    assert check("12-jit-and-train", "jax", {"step": body})["step"] == ("wrong", f"mine.py: {said}")
+
+
 MISBEHAVIOUR = {
     "bngain": ("import numpy; return numpy.ones((1, 7))", "returns a numpy.ndarray, not an array"),
-    "bnbias": ("print('hello'); return dhpreact.sum(0, keepdim=True)", ""),
+    "bnbias": ("print('hello\\n\\33[1m' * 999); return dhpreact.sum(0, keepdim=True)", ""),
     "bnraw": (
         "dhpreact *= bngain; return dhpreact",
         "Changes what it was given: the gradient of hpreact differs",
@@ -102,12 +132,11 @@ MISBEHAVIOUR = {
 
 
 def test_what_goes_wrong_is_one_sentence_and_stops_nothing(check):
-    found = check(
-        "08-batchnorm-steps",
-        "torch",
-        {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()},
-        seconds=6.0,
-    )
+    bodies = {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()}
+    found = check("08-batchnorm-steps", "torch", bodies, seconds=6.0)
+    printed = telling.printed(check.printed["bnbias"])
+    assert printed == ["| hello", *["| \ufffd[1mhello"] * (telling.LINES - 1), "| ..."]
+    assert {name for name, text in check.printed.items() if text} == {"bnbias"}
     assert found.pop("bnbias") == ("right", "")
     for gradient, (status, said) in found.items():
         assert status == "wrong"
@@ -127,7 +156,7 @@ def test_every_known_mistake_fails_and_is_named(framework):
     found = [checked(exercise, framework) for exercise in course()]
     assert [fault for one in found for fault in one.faults] == []
     mistakes = sum(one.mistakes for one in found)
-    assert mistakes >= 68
+    assert mistakes >= 78
     assert sum(one.named for one in found) == mistakes
 
 
@@ -141,7 +170,7 @@ def test_grading_counts_gradients_and_takes_what_is_there(tmp_path, capsys):
     held.file(twice).write_text(twice.text("jax", bodies(twice.name, "jax") | {"x": "return da"}))
     capsys.readouterr()
     assert main(["learn", "grade", str(folder), "--json", str(out)]) == 1
-    assert capsys.readouterr().out.startswith("  1 of 38  ")
+    assert capsys.readouterr().out.startswith("  1 of 40  ")
     (grade,) = json.loads(out.read_text())
     (wrong,) = (one for one in grade["exercises"][1]["gradients"] if one["status"] == "wrong")
     assert wrong["gradient"] == "x"

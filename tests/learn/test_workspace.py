@@ -42,9 +42,10 @@ def test_one_exercise_from_the_first_look_to_its_solution(here, capsys):
     assert len(hints(first, first.steps[3], "jax")) == 4
     for number in (1, 2):
         assert f"dscaled, hint {number} of 4: " in said(capsys, "hint")[1]
-    solve(here, first, b="return dy.sum(1)")
+    solve(here, first, b="print('seen', dy.shape)\nreturn dy.sum(1)")
     code, text = said(capsys, "check", "shapes")
     assert code == 1
+    assert text.count("      | seen (5, 3)\n") == 1
     assert "db                wrong" in text
     assert "summed over axis 1" in text
     solve(here, first)
@@ -73,9 +74,9 @@ def test_what_cannot_be_done_is_one_sentence(here, capsys, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("framework", ["torch", "jax"])
-def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework):
-    """By the real command; in each a mistake is made first."""
+@pytest.mark.parametrize(("framework", "slips"), [("torch", True), ("jax", False)])
+def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework, slips):
+    """By the real command: by solutions alone, and with a mistake made first in each."""
 
     def parity(*words):
         leader, follower = pty.openpty()
@@ -96,15 +97,19 @@ def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework):
     folder = tmp_path / "all"
     for exercise in course():
         slip = exercise.steps[-1]
-        last = slip.solution[framework].strip().split("\n")[-1]
-        wrong = slip.solution[framework].strip().replace(last, f"{last} * 1.5")
-        solve(folder, exercise, framework, **{slip.gradient: wrong})
-        code, shown = parity("check")
-        assert code == 1, shown
-        assert f"d{slip.gradient}" in shown
-        assert shown.count("wrong") == 1
+        right = slip.solution[framework].strip()
+        last = right.split("\n")[-1]
+        wrong = (
+            slip.wrong[0].body[framework] if slip.gives else right.replace(last, f"{last} * 1.5")
+        )
+        if slips:
+            solve(folder, exercise, framework, **{slip.gradient: wrong})
+            code, shown = parity("check")
+            assert code == 1, shown
+            assert slip.function in shown or slip.gives
+            assert shown.count(" wrong") >= 1
         solve(folder, exercise, framework)
         code, shown = parity("check")
         assert code == 0, shown
-    assert "All exercises are solved" in shown
+    assert shown.endswith("All exercises are solved: the whole backward pass is yours.\r\n")
     assert len(json.loads((folder / STATE).read_text())["solved"]) == len(course())

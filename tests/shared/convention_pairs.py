@@ -315,6 +315,13 @@ case(
     "epsilon (in|out)side",
 )
 case(
+    "an accumulator that starts at 0.1, and an eps inside the root",
+    lambda g, h: g / jnp.sqrt(0.1 + g * g + h * h + 1e-7),
+    lambda g, h: g / ((g * g + h * h).sqrt() + 1e-10),
+    {k: (6,) for k in "gh"},
+    r"(?=.*0\.1)(?=.*1e-7)(?=.*1e-10)",
+)
+case(
     "weight decay, coupled or not",
     lambda p, g, m: (p - 0.1 * (0.9 * m + (g + 0.01 * p)), 0.9 * m + (g + 0.01 * p)),
     lambda p, g, m: (p - 0.1 * (0.9 * m + g) - 0.1 * 0.01 * p, 0.9 * m + g),

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 
-def few(cases: Iterable[Any], *always: Any) -> list[Any]:
-    """Return the cases as parameters: those in ``always`` as they are, the others marked full."""
+def few(cases: Iterable[Any], *always: Any, every: int = 0) -> list[Any]:
+    """Return the cases as parameters: all but ``always`` and each ``every``-th are marked full."""
     cases = [*cases]
-    assert {*always} <= {*cases}, "a case that does not exist is never run"
+    assert all(x in cases for x in always), "a case that does not exist is never run"
     full = pytest.mark.full
     return [
-        x if x in always else pytest.param(*(x if isinstance(x, tuple) else (x,)), marks=full)
-        for x in cases
+        x
+        if x in always or (every and i % every == 0)
+        else pytest.param(*(x if type(x) is tuple else (x,)), marks=full)
+        for i, x in enumerate(cases)
     ]

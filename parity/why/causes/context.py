@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,7 +29,7 @@ class Context:
     """Right gradients of other tensors, under the names of those tensors."""
     paths: Arrays = field(default_factory=dict)
     """Terms that add up to the reference, one for each use of the tensor."""
-    formulas: tuple[Formula, ...] = ()
+    formulas: Iterable[Formula] = ()
     """Right rules as source, whose edits are searched."""
     rule: Callable[[Arrays, Arrays], np.ndarray] | None = None
     """The rule that gave ``got``, as a function of ``tensors`` and ``gradients``."""

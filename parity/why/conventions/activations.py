@@ -83,13 +83,13 @@ def _name(rerun: Rerun, side: str, table: Any, x: Any, y: Any) -> str:
     """Return the activation that makes ``y`` of ``x``; nothing where it is none."""
     if x is None or y is None or getattr(x, "shape", ()) != getattr(y, "shape", None):
         return ""
-    to_numpy = rerun.legs.corners[side].side.to_numpy
-    before, after = to_numpy({"x": x, "y": y}).values()
+    api = rerun.legs.corners[side].side
+    before, after = api.to_numpy({"x": x, "y": y}).values()
     floats = {before.dtype.kind, after.dtype.kind} == {"f"}
     if not floats or before.size < 2 or np.array_equal(before, after):
         return ""
     for name, function in table.items():
-        if np.allclose(to_numpy({"y": function(x)})["y"], after, CLOSE, CLOSE):
+        if np.allclose(api.to_numpy({"y": api.quickly(function)(x)})["y"], after, CLOSE, CLOSE):
             return str(name)
     return ""
 

@@ -249,7 +249,7 @@ class _Search:
                 if self.budget.spent():
                     self.stopped = self.stopped or what
                 return
-            whole = change if self.base is None else self.base + change
+            whole = self._on_base(change)
             if whole is None or self._named_already(change):
                 continue
             self.counts[what] = self.counts.get(what, 0) + 1
@@ -258,6 +258,12 @@ class _Search:
                 self._confirm({change.side: whole})
             elif helping and self.base is None and out is not None:
                 self.helped.append((_apart(out, other), change))
+
+    def _on_base(self, change: Change) -> Change | None:
+        """Return a change on top of the first one, if that is of the same side."""
+        if self.base is None or self.base.side != change.side:
+            return change
+        return self.base + change
 
     def _named_already(self, change: Change) -> bool:
         return bool(change.key) and (change.key in self.keys or change.key[:-1] in self.keys)
@@ -334,8 +340,7 @@ class _Search:
         opposite = self.rerun.other(parameter.side)
 
         def run(value: float) -> Arrays | None:
-            change = parameter.change(value)
-            whole = change if self.base is None else self.base + change
+            whole = self._on_base(parameter.change(value))
             return None if whole is None else self._forward(whole)
 
         value = solve(run, self.reference[opposite], float(parameter.value))
@@ -377,9 +382,11 @@ class _Search:
             if self.found or self._spent():
                 return
             self.counts[what] = self.counts.get(what, 0) + 1
-            first, second = (self._forward(change) for change in changes)
-            if self.rerun.distance(0, first, second, 0) <= BOUND:
-                self._confirm(dict(zip(without, changes, strict=True)))
+            both = {side: self._on_base(c) for side, c in zip(without, changes, strict=True)}
+            if None not in both.values():
+                first, second = map(self._forward, both.values())
+                if self.rerun.distance(0, first, second, 0) <= BOUND:
+                    self._confirm(both)
 
     def _two_constants(self) -> None:
         """Solve for two constants of one side together."""
@@ -423,10 +430,12 @@ class _Search:
     def _second(self) -> None:
         """Try a second change on top of those that brought the sides nearer."""
         limit = _apart(*self.reference.values()) - np.log(1.1)
-        nearer = [item for item in self.helped if item[0] < limit]
-        for _, change in sorted(nearer, key=lambda item: item[0])[:BASES]:
+        nearer = {far: change for far, change in reversed(self.helped) if far < limit}
+        for _, change in sorted(nearer.items())[:BASES]:  # one of those that come as near
             self.base = change
             self._single()
+            if not self.found:
+                self._neutral()
             if self.found:
                 return
 
