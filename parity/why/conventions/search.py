@@ -382,11 +382,10 @@ class _Search:
             if self.found or self._spent():
                 return
             self.counts[what] = self.counts.get(what, 0) + 1
-            both = {side: self._on_base(c) for side, c in zip(without, changes, strict=True)}
-            if None not in both.values():
-                first, second = map(self._forward, both.values())
-                if self.rerun.distance(0, first, second, 0) <= BOUND:
-                    self._confirm(both)
+            both = {c.side: whole for c in changes if (whole := self._on_base(c)) is not None}
+            first, second = (self._forward(change) for change in both.values())
+            if self.rerun.distance(0, first, second, 0) <= BOUND:
+                self._confirm(both)
 
     def _two_constants(self) -> None:
         """Solve for two constants of one side together."""
