@@ -52,6 +52,12 @@ def round_alike_everywhere() -> None:
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity: Any = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
     """Print on; a reader of standard output who has seen enough (`| head`) is no error."""
