@@ -19,6 +19,7 @@ from parity.commands.explain import explain
 from parity.commands.learn import app as learn
 from parity.commands.match import match
 from parity.commands.notebook import notebook
+from parity.commands.recover import recover
 from parity.commands.reproduce import reproduce
 from parity.commands.sample import sample
 from parity.commands.selftest import selftest
@@ -30,18 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    check,
-    match,
-    notebook,
-    train,
-    sweep,
-    evaluate,
-    sample,
-    reproduce,
-    selftest,
-    explain,
-):
+of_the_notebook = (notebook, train, sweep, evaluate, sample, reproduce, recover)
+for command in (check, match, *of_the_notebook, selftest, explain):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(learn, name="learn")
 

@@ -35,6 +35,7 @@ RunFrameworkOption = Annotated[
 ]
 NamesOption = Annotated[Path | None, typer.Option(help="A file of names, one a line.")]
 JSONOption = Annotated[Path | None, typer.Option(help="Write the whole result here.")]
+HTMLOption = Annotated[Path | None, typer.Option(help="Write a page to look at here.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
@@ -49,6 +50,12 @@ def round_alike_everywhere() -> None:
     os.environ.setdefault("PJRT_NPROC", "1")
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    affinity: Any = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextmanager

@@ -6,11 +6,11 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from parity.commands.options import NamesOption, readers_may_leave, round_alike_everywhere
+from parity.commands.options import NamesOption, cores, readers_may_leave, round_alike_everywhere
 
 
 class Preset(StrEnum):
@@ -104,14 +104,8 @@ def _meet(coordinator: str | None, processes: int | None, this: int | None) -> N
     from parity.errors import UsageError
     from parity.frameworks import jax_devices
 
-    jax_devices.use_cores(_cores())
+    jax_devices.use_cores(cores())
     if coordinator:
         jax_devices.join(coordinator, processes, this)
     elif (processes, this) != (None, None):
         raise UsageError("--num-processes and --process-id need --coordinator HOST:PORT")
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    affinity: Any = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -77,7 +77,7 @@ class Devices:
         self.count = devices.size
         self.kind = devices[0].platform
         self.first_process = jax.process_index() == 0
-        mesh = Mesh(devices, ("members",))
+        self.mesh = mesh = Mesh(devices, ("members",))
         self._parts, self._whole = NamedSharding(mesh, P("members")), NamedSharding(mesh, P())
 
     def padded(self, members: int) -> int:

@@ -5,6 +5,8 @@ Both frameworks are fed these arrays; neither draws anything itself.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from parity.makemore.data import Split
@@ -42,9 +44,13 @@ def initial_params(
     b1 = generator.randn(hidden) * np.float32(0.1)
     W2 = generator.randn(hidden, vocab) * np.float32(0.1)
     b2 = generator.randn(vocab) * np.float32(0.1)
-    bngain = unseeded.randn(1, hidden) * np.float32(0.1) + np.float32(1.0)
-    bnbias = unseeded.randn(1, hidden) * np.float32(0.1)
+    bngain, bnbias = gain_and_bias(unseeded.randn(1, hidden), unseeded.randn(1, hidden))
     return dict(zip(NAMES, (C, W1, b1, W2, b2, bngain, bnbias), strict=True))
+
+
+def gain_and_bias(first: Any, second: Any) -> tuple[Any, Any]:
+    """Return (bngain, bnbias) of two draws of normals."""
+    return first * np.float32(0.1) + np.float32(1.0), second * np.float32(0.1)
 
 
 def minibatch(generator: Generator, split: Split, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -96,6 +96,11 @@ class Generator:
         return values[:size].astype(np.float32)
 
 
+def spent(size: int) -> int:
+    """How many words `Generator.randn` of ``size`` values spends, 16 or more."""
+    return size if size % _BLOCK == 0 else size + _BLOCK
+
+
 def _size(shape: tuple[int, ...]) -> int:
     """How many elements ``shape`` holds; ValueError if a length is negative."""
     if any(length < 0 for length in shape):

@@ -136,3 +136,35 @@ def test_the_notebooks_200000_steps(side):
             ours = side.to_numpy(evaluate.split_loss(params, statistics, X, Y))
             gap = ulps(np.array([ours]), np.array([published], np.float32))[0]
             assert gap <= 2, (name, float(ours))  # torch's AVX-512 kernels: 1 on some CPUs
+
+
+@pytest.mark.full
+@each_side
+def test_members_together_are_members_alone(side):
+    """Two networks, two orders, two rates, with room for more steps than are taken."""
+    twin, evaluate = (import_module(f"{side.TWIN}.{name}") for name in ("train", "evaluate"))
+    starts, generator = [start(hidden=20, skip=skip)[0] for skip in (0, 40)], Generator(5)
+    params_type = import_module(f"{side.TWIN}.params").Params
+    ix = np.stack([indices(generator, 7) for _ in starts])
+    lr = np.stack([np.full(7, rate, np.float32) for rate in (0.1, 0.2)])
+    split = load().test
+    with side.exactly(FLOAT32):
+        X, Y = side.from_numpy((split.X, split.Y))
+        ix %= len(split.Y)
+        members = params_type(
+            *side.from_numpy(tuple(np.stack(p) for p in zip(*starts, strict=True)))
+        )
+        together, losses = twin.train_members(members, X, Y, *side.from_numpy((ix, lr)), 5)
+        found = side.to_numpy(tuple(together)), side.to_numpy(losses)[:, :5]
+        final = side.to_numpy(evaluate.member_losses(together, ((X, Y), (X[:50], Y[:50]))))
+        for member, params in enumerate(starts):
+            own = side.from_numpy((ix[member, :5], lr[member, :5]))
+            alone, own_losses = twin.train_steps(params_type(*side.from_numpy(params)), X, Y, *own)
+            expected = side.to_numpy(tuple(alone)), side.to_numpy(own_losses)
+            statistics = evaluate.calibrate(alone, X)
+            for place, part in enumerate(((X, Y), (X[:50], Y[:50]))):
+                loss = side.to_numpy(evaluate.split_loss(alone, statistics, *part))
+                assert abs(final[member, place] - loss) < 1e-5
+            pairs = [*zip((p[member] for p in found[0]), expected[0], strict=True)]
+            for ours, theirs in (*pairs, (found[1][member], expected[1])):
+                assert np.abs(ours - theirs).max() <= (0 if side is jax_side else 1e-5)

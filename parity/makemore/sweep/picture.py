@@ -68,12 +68,13 @@ def _distribution(axes: Any, losses: Mapping[str, np.ndarray], colour: str) -> N
 
 
 def _described(panels: Any, sweep: Sweep, count: int) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     width = curve.window(sweep.steps)
     panels[0].set_title(f"loss of {len(sweep.members()):,} members: median, half, all")
     panels[0].set_xlabel("step")
     panels[0].set_ylabel(f"log10 of the loss, mean of {width:,} steps")
+    panels[0].xaxis.set_major_locator(MaxNLocator(4))
     panels[0].xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     if count > 1 and panels[0].lines:
         panels[0].legend(fontsize="small", frameon=False)

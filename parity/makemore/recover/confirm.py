@@ -1,0 +1,78 @@
+"""Survivors of a search held against every other loss that was printed, the cheapest first.
+
+Between the figure that was searched for and training other draws may have come: runs of the cell
+that initialises, thrown away. How many is tried, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from parity.makemore import recipe
+from parity.makemore.data import Dataset
+from parity.makemore.published import Run
+from parity.makemore.recover.states import Search
+from parity.makemore.recover.target import fits, of_step_0
+from parity.makemore.seeds import spent
+from parity.makemore.sweep.waves import train_wave
+from parity.makemore.training import Arrays, Config
+
+RERUNS = 20
+"""As often the initialising cell may have been run in vain."""
+
+CHUNK = 2000
+GROWN = 1e-5
+"""Error of a printed loss after training: a float32's last digit, grown (docs/reproduction.md)."""
+
+State = tuple[int, int]
+"""(global seed, words passed before training's draws)."""
+
+
+def beginnings(run: Run, known: int | None) -> list[int]:
+    """Return at which words training's draws may begin: ``known``, or after so many reruns."""
+    if known is not None:
+        return [known]
+    before = 0
+    if run.exercise_1 is not None:
+        before = run.exercise_1.global_skip + 2 * spent(run.exercise_1.n_hidden)
+    cell = 2 * spent(run.training.n_hidden)
+    return [before + cell * runs for runs in range(RERUNS + 1)]
+
+
+def at_step_0(run: Run, dataset: Dataset, devices: Any, states: Sequence[State]) -> list[State]:
+    """Return the states that print the loss of step 0; all if none is published."""
+    target = of_step_0(run, dataset, 0)
+    if target is None:
+        return [*states]
+    search = Search(target, devices)
+    kept = []
+    for skip in sorted({skip for _, skip in states}):
+        seeds = [seed for seed, own in states if own == skip]
+        kept += [(seed, skip) for seed in search.exactly(seeds, skip)]
+    return kept
+
+
+def in_training(
+    run: Run, dataset: Dataset, devices: Any, states: Sequence[State]
+) -> Iterator[tuple[int, list[State]]]:
+    """Yield (step, states left) after each printed loss, training those that are left together."""
+    left = [*states]
+    start: tuple[int, Arrays] | None = None
+    for step in sorted(set(run.losses) - {0}):
+        if not left:
+            return
+        members = [_config(run.training, state, step + 1) for state in left]
+        *_, part = train_wave(devices, members, dataset, CHUNK, start)
+        rows = np.flatnonzero(fits(run.losses[step], part.losses[:, -1], GROWN))
+        left = [left[row] for row in rows]
+        start = part.step, {name: part.params[name][rows] for name in recipe.NAMES}
+        yield step, left
+
+
+def _config(config: Config, state: State, steps: int) -> Config:
+    seed, skip = state
+    return replace(config, framework="jax", global_seed=seed, global_skip=skip, steps=steps)

@@ -1,0 +1,110 @@
+"""The search for a seed: the same words, a known seed found, a wrong digit refused, and resumed."""
+
+import json
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from parity.__main__ import main
+from parity.frameworks import jax_states
+from parity.makemore.published import NOTEBOOK, read
+from parity.makemore.recover.run import with_seed
+from parity.makemore.seeds import Generator, spent
+
+SEEDS = (0, 1, 3847735602, 2**32 - 1)
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 128), (500, 300)])
+def test_words_are_those_of_the_generator(first, count):
+    found = np.asarray(jax_states.words(jnp.array(SEEDS, jnp.uint32), first, count))
+    for seed, words in zip(SEEDS, found.T, strict=True):
+        generator = Generator(seed)
+        generator.skip(first)
+        assert np.array_equal(words, generator.words(count))
+
+
+@pytest.mark.parametrize("size", [16, 40])
+def test_normals_are_nearly_those_of_the_generator(size):
+    assert jax_states.spent(size) == spent(size)
+    words = jax_states.words(jnp.array(SEEDS, jnp.uint32), 0, spent(size))
+    for seed, normals in zip(SEEDS, np.asarray(jax_states.normals(words, size)), strict=True):
+        generator = Generator(seed)
+        assert np.abs(normals - generator.randn(size)).max() < 1e-6
+        assert generator.words_used == spent(size)
+
+
+def lost(folder, **changed):
+    """Write the notebook's run file without its seeds, and with only the first losses."""
+    text = re.sub(r"(?m)^global_(seed|skip).*\n", "", NOTEBOOK.read_text(encoding="utf-8"))
+    text = re.sub(r"(?ms)^30000 = .*?(?=^\[final)", "", text)
+    for figure, other in changed.values():
+        assert figure in text
+        text = text.replace(figure, other)
+    path = folder / "lost.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def around(reach):
+    return f"{3847735602 - reach // 3}..{3847735602 + reach - reach // 3}"
+
+
+@pytest.mark.full
+def test_the_notebooks_seed_is_found_and_a_wrong_digit_is_refused(tmp_path, capsys):
+    out = tmp_path / "found.toml"
+    words = ["--out", str(out), "--seeds", around(2**17)]
+    assert main(["recover", str(lost(tmp_path)), *words]) == 0
+    assert "global seed 3847735602, training's draws from word 2288" in capsys.readouterr().out
+    assert not (tmp_path / "found.toml.search").exists()
+    found, published = read(out), read(NOTEBOOK)
+    assert found.training == published.training
+    assert found.exercise_1 == published.exercise_1
+
+    out.unlink()
+    assert main(["recover", str(lost(tmp_path, step=("2.1927", "2.1937"))), *words]) == 1
+    assert "none of these prints this" in capsys.readouterr().out
+    wrong = lost(tmp_path, first=("3.3360559940338135", "3.3361559940338135"))
+    assert main(["recover", str(wrong), *words]) == 1
+    assert "none of these prints this" in capsys.readouterr().out
+    assert not out.exists()
+
+
+@pytest.mark.full
+def test_it_goes_on_where_it_was_and_refuses_another_search(tmp_path, capsys):
+    """From a file that says all is searched but the seed's own place, the seed is found."""
+    path, out = lost(tmp_path), tmp_path / "found.toml"
+    path.write_text(re.sub(r"(?ms)^\[losses\].*?(?=^\[final)", "", path.read_text()))
+    first, last = 3847735602 - 2**31, 3847735602 + 2
+    kept = tmp_path / "found.toml.search"
+    question = {"run": path.read_text(), "seeds": [first, last]}
+    state = {"question": question, "next": last - 7, "survivors": [9]}
+    kept.write_text(json.dumps(state))
+    words = ["recover", str(path), "--out", str(out)]
+    assert main([*words, "--seeds", f"{first}..{last}"]) == 1
+    said = capsys.readouterr().out
+    assert "2 of 2,147,483,651 print 3.3360559940338135" in said
+    assert "states print all of this" in said  # nothing says after how many runs of the cell
+
+    kept.write_text(json.dumps(state | {"question": question | {"seeds": [0, 1]}}))
+    assert main([*words, "--seeds", f"{first}..{last}"]) == 2
+    assert "is of another search; delete it" in capsys.readouterr().err
+
+
+def test_what_cannot_be_searched_is_one_sentence(tmp_path, capsys):
+    for words, sentence in (
+        ([str(NOTEBOOK)], "has its global_seed; leave it out"),
+        ([str(lost(tmp_path)), "--seeds", "5"], "write it as 0..4294967295"),
+        ([str(lost(tmp_path)), "--seeds", "5..4294967296"], "are no states"),
+    ):
+        assert main(["recover", *words, "--out", str(tmp_path / "out.toml")]) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_the_seed_is_written_where_it_belongs():
+    text = 'title = "a"\n[exercise-1]\nloss = 3.0\n[losses]\n0 = "3.9"\n'
+    assert with_seed(text, 5, 7) == (
+        'title = "a"\n[exercise-1]\nglobal_seed = 5\nloss = 3.0\n[losses]\n0 = "3.9"\n\n'
+        "[training]\nglobal_seed = 5\nglobal_skip = 7\n"
+    )
