@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -101,6 +103,9 @@ def watch(name: NameArgument = None, folder: FolderOption = HERE) -> int:
 
     held = workspace.opened(folder)
     chosen = workspace.named(name) if name else held.next()
+    if chosen is None:
+        _finished()
+        return 0
     seen, spare = -1.0, Started(held.framework)
     try:
         while chosen is not None:
@@ -111,16 +116,15 @@ def watch(name: NameArgument = None, folder: FolderOption = HERE) -> int:
                 continue
             seen = changed
             held, fine = _checked(held, chosen, started=spare)
-            spare = Started(held.framework)  # the next answer does not wait for it
             if fine:
                 _how_far(held)
                 chosen, seen = (None if name else held.next()), -1.0
-            if chosen is not None:
+            if chosen is not None:  # the next answer waits for no framework
+                spare = Started(held.framework)
+                Thread(target=import_module, args=("torch",), daemon=True).start()
                 print(f"\nwaiting for {held.file(chosen).name} to be saved\n", flush=True)
     finally:
         spare.end()
-    if not name:
-        _finished()
     return 0
 
 

@@ -37,7 +37,7 @@ class Started:
     """A process that has no file yet: it loads its framework, which takes longest."""
 
     def __init__(self, framework: str) -> None:
-        self.framework = framework
+        self.ended = False
         self.folder = tempfile.TemporaryDirectory(prefix="parity-learn-")
         root = str(Path(__file__).parents[2])
         path = os.pathsep.join(x for x in (root, os.environ.get("PYTHONPATH", "")) if x)
@@ -52,7 +52,10 @@ class Started:
         )
 
     def end(self) -> None:
-        """End it, and what it has started."""
+        """End it, and what it has started; once, for its number may be another's then."""
+        if self.ended:
+            return
+        self.ended = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()

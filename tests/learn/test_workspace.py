@@ -49,7 +49,7 @@ def test_one_exercise_from_the_first_look_to_its_solution(here, capsys):
     assert "db                wrong" in text
     assert "summed over axis 1" in text
     solve(here, first)
-    code, text = said(capsys, "check")
+    code, text = said(capsys, "watch", "1")  # ends with the exercise
     assert code == 0
     assert f"next: {second.title}" in text
     assert "def ds(x, dscaled)" in said(capsys, "solution")[1]
