@@ -9,9 +9,11 @@ import pytest
 
 from parity.__main__ import main
 from parity.frameworks import jax_states
+from parity.makemore.data import load
 from parity.makemore.published import NOTEBOOK, read
 from parity.makemore.recover.run import with_seed
 from parity.makemore.seeds import Generator, spent
+from parity.makemore.training import Config, train
 
 SEEDS = (0, 1, 3847735602, 2**32 - 1)
 
@@ -69,6 +71,25 @@ def test_the_notebooks_seed_is_found_and_a_wrong_digit_is_refused(tmp_path, caps
     assert main(["recover", str(wrong), *words]) == 1
     assert "none of these prints this" in capsys.readouterr().out
     assert not out.exists()
+
+
+@pytest.mark.full
+def test_a_run_without_exercise_1_is_found_by_its_losses(tmp_path, capsys):
+    """An invented run of 24 units, whose stream had passed 40 words."""
+    size = {"n_hidden": 24, "batch_size": 9, "steps": 31, "global_skip": 40}
+    config = Config(**size, global_seed=5_000_123)
+    *_, chunk = train(config, load())
+    text = "[training]\n" + "".join(f"{key} = {value}\n" for key, value in size.items())
+    text += f'[losses]\n0 = "{chunk.losses[0]:.4f}"\n30 = "{chunk.losses[30]:.4f}"\n'
+    path, out = tmp_path / "lost.toml", tmp_path / "found.toml"
+    path.write_text(text)
+    words = ["recover", str(path), "--out", str(out)]
+    assert main([*words, "--seeds", "5000000..5000500"]) == 0
+    assert read(out).training == config
+    assert main([*words, "--seeds", "5000200..5000500"]) == 1
+    path.write_text('[training]\nsteps = 9\n[losses]\n3 = "2.0000"\n')
+    assert main(words) == 2
+    assert "it publishes no loss before training" in capsys.readouterr().err
 
 
 @pytest.mark.full
