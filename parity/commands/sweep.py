@@ -81,8 +81,6 @@ def sweep(
     if "seeds" in given:
         given = given - {"seeds"} | {"global_seed"}
     given &= {*vars(asked)}
-    if preset and (names or given - {"global_seed", "global_skip", "steps"}):
-        raise UsageError("--preset notebook is the notebook's recipe; give --seeds alone with it")
     round_alike_everywhere()
     _meet(coordinator, num_processes, process_id)
     lines = run.run(out, asked, names, chunk, given if resume else None, preset is not None)

@@ -132,7 +132,7 @@ def test_what_cannot_be_swept_is_one_sentence(tmp_path, words, capsys):
         (["--seed", "1,1..2"], "--seed names a value twice"),
         (["--seed", "9..8"], "--seed is 0; give 1 or more"),
         (["--process-id", "1"], "need --coordinator HOST:PORT"),
-        (["--preset", "notebook"], "give --seeds alone with it"),
+        (["--preset", "notebook"], "give no other option than --seeds with it"),
     ):
         capsys.readouterr()
         target = out if "--resume" in more or sentence.startswith("holds") else tmp_path / "other"

@@ -42,7 +42,7 @@ def run(
     with folder.locked() if devices.first_process else nullcontext():
         try:
             sweep, about, place, arrays = devices.agreed(
-                lambda: _begun(folder, asked, names, given)
+                lambda: _begun(folder, asked, names, given, preset)
             )
             width = curve.window(sweep.steps)
             dataset = words.again(about, names, sweep.block_size, out)
@@ -63,11 +63,12 @@ def run(
 
 
 def _begun(
-    folder: SweepFolder, asked: Sweep, names: Path | None, given: set[str] | None
+    folder: SweepFolder, asked: Sweep, names: Path | None, given: set[str] | None, preset: bool
 ) -> tuple[Sweep, dict[str, Any], Place, Arrays]:
     """Begin the folder, or take from it what it holds: the sweep, its words, how far it is."""
     if not folder.holds_a_sweep():
         asked.members()
+        _require_notebook(preset, asked, names)
         folder.begin(asked, words.about(load(names, asked.block_size), names))
     elif given is None:
         raise UsageError(
@@ -80,7 +81,16 @@ def _begun(
                 f"{folder.path} is swept with another {option(name)}; leave the option out to "
                 "resume it, or give another --out"
             )
+    _require_notebook(preset, sweep, about["file"])
     return sweep, about, *folder.resume()
+
+
+def _require_notebook(preset: bool, sweep: Sweep, names: object) -> None:
+    if preset and not (sweep.of_the_notebook and names is None):
+        raise UsageError(
+            "--preset notebook is for the notebook's recipe on its own names; "
+            "leave it out, or give no other option than --seeds with it"
+        )
 
 
 def _greeting(sweep: Sweep, devices: Any, place: Place) -> str:
@@ -127,13 +137,14 @@ class _Work:
             self._save(
                 Place(number, part.step),
                 params | {DIVERGED: diverged},
-                _windows(wave, part, diverged, self.width),
+                _windows(wave, part, self.width),
                 [_line(wave[i], configs[i], diverged[i], {}) for i in settled],
             )
             speed = (part.step - first) * len(wave) / (time.monotonic() - began)
             well = part.losses[diverged < 0, -1]
             mean = f"mean loss {well.mean():.4f}" if well.size else "all have diverged"
             advance(f"step {part.step:,}, {mean}, {speed:,.0f} member-steps/s", part.losses.size)
+        advance(f"evaluating {len(wave):,} members", 0)
         self._finish(number, wave, params, diverged)
 
     def _finish(self, number: int, wave: range, params: Arrays, diverged: np.ndarray) -> None:
@@ -166,7 +177,7 @@ def _first_not_finite(part: WaveChunk) -> np.ndarray:
     return np.where(ill.any(1), first, -1)
 
 
-def _windows(wave: range, part: WaveChunk, diverged: np.ndarray, width: int) -> list[str]:
+def _windows(wave: range, part: WaveChunk, width: int) -> list[str]:
     """Return a line for each window and member: the loss at its first step, and the mean.
 
     The windows in which a member diverges, and those after it, have none.
