@@ -48,7 +48,7 @@ def sweep(
     block_size: Annotated[int, typer.Option(help="Letters of context.")] = 3,
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 2288,
     names: NamesOption = None,
-    chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 4000,
+    chunk: Annotated[int, typer.Option(help="Steps between checkpoints, at most.")] = 4000,
     coordinator: Annotated[
         str | None,
         typer.Option(help="HOST:PORT of process 0, or 'auto' on a cluster that JAX knows."),

@@ -18,8 +18,8 @@ from jax.sharding import PartitionSpec as P
 
 from parity.errors import LostProcessError, UsageError
 
-HEARTBEAT = 20
-"""Seconds without a sign of life after which a process counts as gone."""
+HEARTBEAT = 50
+"""Seconds without a sign of life after which a process counts as gone, though it has not died."""
 
 MEET = 60
 """Seconds within which all processes must have come."""

@@ -18,12 +18,9 @@ from parity.makemore.data import Dataset, load
 from parity.makemore.sweep import picture, summary
 from parity.makemore.sweep.axes import AXES, Sweep
 from parity.makemore.sweep.folder import DIVERGED, Place, SweepFolder
-from parity.makemore.sweep.waves import WaveChunk, final_losses, train_wave
+from parity.makemore.sweep.waves import WaveChunk, final_losses, steps_at_once, train_wave
 from parity.makemore.training import Arrays, Config
 from parity.progress import Advance, progress
-
-CHUNK = 4000
-"""Steps between two checkpoints; changes no digit."""
 
 
 def run(
@@ -44,11 +41,10 @@ def run(
             sweep, about, place, arrays = devices.agreed(
                 lambda: _begun(folder, asked, names, given, preset)
             )
-            width = curve.window(sweep.steps)
             dataset = words.again(about, names, sweep.block_size, out)
             if devices.first_process:
                 yield _greeting(sweep, devices, place)
-            work = _Work(devices, folder, sweep, dataset, max(width, chunk // width * width))
+            work = _Work(devices, folder, sweep, dataset, chunk)
             work.train(place, arrays)
         except LostProcessError as error:
             raise LostProcessError(
@@ -127,11 +123,10 @@ class _Work:
         diverged = params[DIVERGED] if step else np.full(len(wave), -1)
         began, first = time.monotonic(), step
         configs = [self.members[member] for member in wave]
-        for part in train_wave(
-            self.devices, configs, self.dataset, self.chunk, start if step else None
-        ):
+        chunk = steps_at_once(self.devices, len(wave), self.chunk, self.width)
+        for part in train_wave(self.devices, configs, self.dataset, chunk, start if step else None):
             ill = _first_not_finite(part)
-            settled = np.flatnonzero((diverged < 0) & (ill >= 0))
+            settled = [i for i in ill.argsort(kind="stable") if diverged[i] < 0 <= ill[i]]
             diverged = np.where(diverged < 0, ill, diverged)
             params = part.params
             self._save(
