@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from parity.checking.models import explained, opened, put_right
+from parity.checking.models import explained, opened, put_right, stepped
 from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
@@ -112,7 +112,13 @@ def _checked(
         except Exception as error:  # the verdicts stand, whatever the search for reasons meets
             said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said
-    return Report(options, (section,), tuple(notes), CHECK_SCHEMA, peak_mb())
+    sections = [section]
+    if models is not None and legs is not None and problems:
+        with telling(told, "training both models"):
+            first = next(iter(problems.values()))[0]
+            more, said = stepped(models, section, legs, first, options.dtypes)
+        sections, notes = [section, *more], [*notes, *said]
+    return Report(options, tuple(sections), tuple(notes), CHECK_SCHEMA, peak_mb())
 
 
 def _cannot_compare(

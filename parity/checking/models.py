@@ -14,6 +14,7 @@ from parity.models.conversion import SECONDS, wrongly_converted
 from parity.models.match import Weights
 from parity.models.modules import parts
 from parity.models.sides import Whole, is_of_models, whole, with_weights
+from parity.models.training import trained
 from parity.models.use import by_use
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
@@ -71,6 +72,20 @@ def explained(
     found = parts(models, legs, section.rows, values)
     notes = _notes(models.weights, models, bool(failed))
     return replace(section, modules=tuple(found)), notes
+
+
+def stepped(
+    models: Whole, section: Section, legs: Legs, problem: Exact, dtypes: Sequence[str]
+) -> tuple[tuple[Section, ...], list[str]]:
+    """Return the section of training beside what was checked, where two optimizers are given."""
+    if models.given.optimizer is None:
+        return (), []
+    if not all(row.verdict.passes for row in section.rows):
+        return (), ["nothing was trained: what is checked first has to agree"]
+    steps = models.given.steps
+    rows = trained(models, legs, problem, dtypes)
+    title = f"trained for {steps} step{'s' * (steps > 1)}"
+    return (Section(title, rows, (), steps=steps),), []
 
 
 def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:

@@ -5,7 +5,7 @@ Looks only at what failed; changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
 
 from parity.judge.cause import Cause, Kind
@@ -48,7 +48,8 @@ def reasoned(
         with telling(told, "looking for what is done otherwise there"):
             known = _inside(legs, found, own, budget)
         with telling(told, "looking for what restores parity") as say:
-            section, said = _explained(section, legs, own, say, budget, known)
+            lines = {line for place in (found.places() if found else ()) for line in place.lines}
+            section, said = _explained(section, legs, own, say, budget, known, lines)
         notes += said
     with telling(told, "looking for the cause of a wrong gradient"):
         section = _diagnosed(section, legs, problems)
@@ -82,8 +83,9 @@ def _explained(
     told: Callable[[str], None],
     budget: Budget,
     known: Sequence[Cause],
+    lines: Set[str],
 ) -> tuple[Section, list[str]]:
-    found = explain(legs, problems, told, budget, known)
+    found = explain(legs, problems, told, budget, known, lines)
     if not found.causes:
         said = f"no change that was tried restores parity ({found.tried})"
         return section, [said] if found.tried else []

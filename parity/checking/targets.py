@@ -15,9 +15,10 @@ from typing import Any
 
 from parity.checking.check import check
 from parity.errors import UsageError
-from parity.files import check_writable, write_json
+from parity.files import check_writable, write_atomically, write_json
 from parity.pairs.finding import Found, search
 from parity.progress import progress
+from parity.show.page import page
 from parity.show.report import CHECK_SCHEMA, Report
 from parity.why.budget import SECONDS
 
@@ -35,6 +36,7 @@ class Request:
     dtypes: Sequence[str] = ("float32", "float64")
     strict: bool = False
     json: Path | None = None
+    html: Path | None = None
     verbose: bool = False
     budget: float = SECONDS
     """Seconds in which reasons are looked for, a pair."""
@@ -60,8 +62,8 @@ def run(request: Request, console: Any) -> int:
     """Check every pair of the targets; return the exit code: the worst of all pairs."""
     from rich.text import Text
 
-    if request.json is not None:
-        check_writable(request.json)
+    for path in filter(None, (request.json, request.html)):
+        check_writable(path)
     found, unread = search(request.targets, request.keyword)
     outcome = Outcome({}, {}, unread, {})
     for where, error in unread.items():
@@ -77,6 +79,9 @@ def run(request: Request, console: Any) -> int:
     console.print(Text(_tally(outcome, len(failed))))
     if request.json is not None:
         write_json(request.json, _plain(request, outcome))
+    if request.html is not None:
+        title = f"parity check {' '.join(request.targets)}"
+        write_atomically(request.html, page(title, outcome.reports, _errors(outcome)))
     return 2 if outcome.broken or outcome.unread else int(bool(failed))
 
 
@@ -150,5 +155,9 @@ def _plain(request: Request, outcome: Outcome) -> dict[str, Any]:
             {"target": outcome.targets[name]} | report.as_dict()
             for name, report in outcome.reports.items()
         ],
-        "errors": {name: str(error) for name, error in (outcome.unread | outcome.broken).items()},
+        "errors": _errors(outcome),
     }
+
+
+def _errors(outcome: Outcome) -> dict[str, str]:
+    return {name: str(error) for name, error in (outcome.unread | outcome.broken).items()}

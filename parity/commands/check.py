@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from parity.commands.notebook import notebook
-from parity.commands.options import DType, console, readers_may_leave
+from parity.commands.options import DType, HTMLOption, console, readers_may_leave
 from parity.why.budget import SECONDS
 
 
@@ -42,6 +42,7 @@ def check(
         float, typer.Option(min=0, help="Seconds to look for reasons in, for each pair that fails.")
     ] = SECONDS,
     json: Annotated[Path | None, typer.Option(help="Write the whole report here.")] = None,
+    html: HTMLOption = None,
     verbose: Annotated[bool, typer.Option(help="Details of pairs that agree, too.")] = False,
 ) -> int:
     """Check every Pair of files, folders or modules; without one, the notebook's exercises."""
@@ -53,10 +54,10 @@ def check(
         numbers = range(seed, seed + seeds)
         code = 0
         with readers_may_leave():
-            asked = Request(targets, k, numbers, dtypes, strict, json, verbose, budget)
+            asked = Request(targets, k, numbers, dtypes, strict, json, html, verbose, budget)
             code = run(asked, console())
         return code
     if k or seed or seeds > 1 or not {*dtypes} <= {*DType}:
         raise UsageError("-k, --seeds, --seed and half precision need a FILE.py to check")
     both = DType.both if len(dtypes) == 2 else DType(dtypes[0])
-    return notebook(dtype=both, json=json, verbose=verbose, strict=strict)
+    return notebook(dtype=both, json=json, html=html, verbose=verbose, strict=strict)

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from parity.commands.options import DType, JSONOption, NamesOption, console, readers_may_leave
+from parity.commands.options import (
+    DType,
+    HTMLOption,
+    JSONOption,
+    NamesOption,
+    console,
+    readers_may_leave,
+)
 
 
 class Exercise(StrEnum):
@@ -33,6 +40,7 @@ def notebook(
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 0,
     names: NamesOption = None,
     json: JSONOption = None,
+    html: HTMLOption = None,
     verbose: Annotated[bool, typer.Option(help="Forward tensors and all pairs too.")] = False,
     strict: Annotated[bool, typer.Option(help="Fail on lost accuracy too.")] = False,
 ) -> int:
@@ -55,12 +63,14 @@ def notebook(
         exercises=tuple(int(e) for e in dict.fromkeys(exercise or "123")),
     )
     dataset = load(names)  # what is wrong with a file is said before anything starts
-    if json is not None:
-        check_writable(json)
+    for path in filter(None, (json, html)):
+        check_writable(path)
     with progress("compiling for both frameworks", turns(options)) as advance:
         report = run(options, dataset, advance)
     if json is not None:
         report.write_json(json)
+    if html is not None:
+        report.write_html(html)
     with readers_may_leave():
         report.show(console(), verbose)
     return report.exit_code(strict)

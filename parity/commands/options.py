@@ -35,6 +35,7 @@ RunFrameworkOption = Annotated[
 ]
 NamesOption = Annotated[Path | None, typer.Option(help="A file of names, one a line.")]
 JSONOption = Annotated[Path | None, typer.Option(help="Write the whole result here.")]
+HTMLOption = Annotated[Path | None, typer.Option(help="Write a page to look at here.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 

@@ -64,8 +64,15 @@ def of_leaves(tree: Any, apply: Apply, function: Any, skipped: int = 0) -> Opene
 
         return apply(jax.tree.unflatten(structure, [leaf(name) for name in names]), args, kwargs)
 
+    def part(leaves: Mapping[str, Any]) -> Any:
+        found = jax.tree.unflatten(structure, [leaves.get(name) for name in names])
+        alone = isinstance(found, Mapping) and len(jax.tree.leaves(found.get("params"))) == len(
+            leaves
+        )
+        return found["params"] if alone else found  # flax's optimizers see no other collection
+
     positional, keywords = parameters(function)
-    return Opened(tensors, call, positional[skipped:], keywords)
+    return Opened(tensors, call, positional[skipped:], keywords, tree=part)
 
 
 def _is_floating(x: Any) -> bool:

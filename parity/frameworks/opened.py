@@ -29,6 +29,10 @@ class Opened:
     """What can be given by name alone."""
     buffers: frozenset[str] = frozenset()
     """Names of the tensors that are no parameters."""
+    still: frozenset[str] = frozenset()
+    """Names of the tensors that no optimizer moves: buffers, and what needs no gradient."""
+    tree: Callable[[Mapping[str, Any]], Any] = dict
+    """{name: tensor} -> the tree that an optimizer is given: without what is left out."""
     shared: dict[str, str] = field(default_factory=dict)
     """{other name: first name} of shared tensors."""
     modules: dict[str, str] = field(default_factory=dict)

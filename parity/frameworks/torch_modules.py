@@ -40,8 +40,9 @@ def opened(module: torch.nn.Module) -> Opened:
         positional,
         keywords,
         frozenset(buffers),
-        shared,
-        {name: type(part).__name__ for name, part in module.named_modules()},
+        frozenset(name for name, x in tensors.items() if not x.requires_grad),
+        shared=shared,
+        modules={name: type(part).__name__ for name, part in module.named_modules()},
     )
 
 

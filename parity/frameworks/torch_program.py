@@ -26,12 +26,15 @@ from parity.frameworks.torch_operations import Opening, name_of, written
 from parity.frameworks.torch_windows import window_of
 
 NO_CONSTANTS = frozenset(
-    """C HxW N bins copy device dim dim0 dim1 dtype end group groups half_to_float implicit index k
-    keepdim layout length m memory_format minlength n name non_blocking num_classes num_samples
-    output_size pin_memory repeats requires_grad self_is_result size sparse_grad start step steps
-    storage_offset stride train training transposed""".split()
+    """C HxW N bins chunks copy device dim dim0 dim1 downscale_factor dtype embed_dim end group
+    groups half_to_float hidden_size implicit index k keepdim layout length m memory_format
+    minlength n n_fft name non_blocking num_classes num_groups num_head num_heads num_layers
+    num_samples output_size pin_memory proj_size repeats requires_grad sections self_is_result
+    size sparse_grad split_size start step steps storage_offset stride train training transposed
+    upscale_factor
+    """.split()
 )
-"""Arguments that say where numbers stand or how they are held."""
+"""Arguments that say where numbers stand or how they are held: 0 of them may end the process."""
 UNNAMED = frozenset("exponent fill_value other s self".split())
 """Arguments whose name says nothing: their role is read from the operation."""
 TRACED = False

@@ -37,6 +37,30 @@ class Distance(NamedTuple):
     worst: tuple[int, ...]
 
 
+class Entry(NamedTuple):
+    """One element that is far off."""
+
+    at: tuple[int, ...]
+    value: str
+    """As it is written: real, complex or narrow."""
+    reference: str
+    sigmas: float
+
+
+class Spread(NamedTuple):
+    """How an array's elements lie about its reference: how many at which distance."""
+
+    counts: tuple[int, ...]
+    """Elements below 2**(FIRST + i) sigmas and not below half of it; all above in the last."""
+    worst: tuple[Entry, ...]
+    """The farthest few."""
+
+
+FIRST, BINS = -6, 24
+"""All below 2**FIRST sigmas are one bin, and so are those of 2**(FIRST + BINS - 2) and more."""
+FARTHEST = 3
+
+
 def is_float(dtype: np.dtype) -> bool:
     """Return whether a dtype is floating point, real or complex; bfloat16 is unknown to NumPy."""
     return dtype.kind in "fc" or dtype.name == "bfloat16"
@@ -119,12 +143,32 @@ def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Dis
     the same infinity, or NaN, in both is skipped (the caller says so), and so is one whose sigma is
     not finite.
     """
+    ratio = _ratio(value, reference, sigma)
+    return Distance(float(ratio.max(initial=0.0)), _worst(ratio))
+
+
+def spread(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Spread:
+    """Return at which distances the elements are, as `distance` has them, and the farthest few."""
+    ratio = _ratio(value, reference, sigma)
+    with np.errstate(divide="ignore"):
+        powers = np.nan_to_num(np.floor(np.log2(ratio)) + 1 - FIRST, neginf=0, posinf=BINS)
+    counts = np.bincount(np.clip(powers, 0, BINS - 1).astype(int).ravel(), minlength=BINS)
+    flat, most = ratio.ravel(), min(FARTHEST, ratio.size)
+    order = np.argpartition(-flat, most - 1)[:most] if most else np.zeros(0, int)
+    entries = []
+    for place in sorted(order.tolist(), key=lambda place: -flat[place]):
+        at = tuple(int(i) for i in np.unravel_index(place, ratio.shape))
+        entries.append(Entry(at, f"{value[at]:.9g}", f"{reference[at]:.9g}", float(flat[place])))
+    return Spread(tuple(counts.tolist()), tuple(entries))
+
+
+def _ratio(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", over="ignore"):
         ratio = np.abs(wide(value) - reference) / sigma
     finite = np.isfinite(value) & np.isfinite(reference)
     same = (value == reference) | (np.isnan(value) & np.isnan(reference))
-    ratio = np.where(finite, np.nan_to_num(ratio, nan=0.0), np.where(same, 0.0, np.inf))
-    return Distance(float(ratio.max(initial=0.0)), _worst(ratio))
+    found: np.ndarray = np.where(finite, np.nan_to_num(ratio, nan=0.0), np.where(same, 0.0, np.inf))
+    return found
 
 
 def _worst(array: np.ndarray) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from parity.judge.compare import Distance, compare, distance, rms, structure, wide
+from parity.judge.compare import Distance, compare, distance, rms, spread, structure, wide
 from parity.judge.noise import BOUND, U0, roundoff, sigma
 from parity.judge.power import smallest_fault
 from parity.judge.verdict import Row, Verdict
@@ -80,7 +80,9 @@ def judge(
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
     power, here = smallest_fault(reference, fine), smallest_fault(reference, yard)
-    return Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
+    row = Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
+    spreads = {corner: spread(v, reference, own[corner]) for corner, v in corners.items()}
+    return replace(row, spreads=spreads)
 
 
 Finding = tuple[Verdict, str, tuple[str, ...]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from parity.judge.cause import Cause
-from parity.judge.compare import Difference, Distance
+from parity.judge.compare import Difference, Distance, Spread
 
 
 class Verdict(StrEnum):
@@ -68,6 +68,8 @@ class Row:
     """A `Status`: where the difference starts; empty where that is not known."""
     meant: bool = False
     """True where the odd corners may be what was meant: they detach on purpose."""
+    spreads: Mapping[str, Spread] = field(default_factory=dict)
+    """How each corner's elements lie about the reference."""
 
     @property
     def vacuous(self) -> bool:

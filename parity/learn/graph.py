@@ -13,32 +13,32 @@ LEFT, RIGHT = 50, 206
 
 def graph(tensors: Mapping[str, Tensor], order: Sequence[str]) -> str:
     """Return the graph; a link a tensor, in ``order``, which is that of the tab key as well."""
-    places = _places(tensors, order)
+    at = places(tensors, order)
     edges = [
-        _edge(name, reader, places, len(tensor.read_by) > 1)
+        _edge(name, reader, at, len(tensor.read_by) > 1)
         for name, tensor in tensors.items()
         for reader in tensor.read_by
     ]
-    nodes = [_node(tensors[name], places[name]) for name in order]
-    height = max(y for _, y in places.values()) + ROW
+    nodes = [_node(tensors[name], at[name]) for name in order]
+    height = max(y for _, y in at.values()) + ROW
     return (
         f'<svg viewBox="0 0 {RIGHT + WIDTH + 4} {height}" role="group" aria-label="Graph of the '
-        f'tensors">\n{"".join(edges)}\n{_loss(places["loss"])}{"".join(nodes)}</svg>'
+        f'tensors">\n{"".join(edges)}\n{_loss(at["loss"])}{"".join(nodes)}</svg>'
     )
 
 
-def _places(tensors: Mapping[str, Tensor], order: Sequence[str]) -> dict[str, tuple[int, int]]:
+def places(tensors: Mapping[str, Tensor], order: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return where each tensor stands: computed ones below their readers, parameters beside."""
     column = ["loss", *(name for name in order if tensors[name].forward)]
-    places = {name: (LEFT, 8 + ROW * row) for row, name in enumerate(column)}
+    found = {name: (LEFT, 8 + ROW * row) for row, name in enumerate(column)}
     for name, tensor in tensors.items():
         if not tensor.forward:
-            _, y = places[tensor.read_by[0]]
-            taken = {place for place in places.values() if place[0] == RIGHT}
+            _, y = found[tensor.read_by[0]]
+            taken = {place for place in found.values() if place[0] == RIGHT}
             while (RIGHT, y) in taken:
                 y += ROW
-            places[name] = RIGHT, y
-    return places
+            found[name] = RIGHT, y
+    return found
 
 
 def _edge(name: str, reader: str, places: Mapping[str, tuple[int, int]], two: bool) -> str:

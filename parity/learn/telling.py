@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_letters, digits
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import numpy as np
 from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Status
 from parity.learn.child import PRINTED
+from parity.makemore.exercises import ROWS
 from parity.why.walk import Line
 
 MOST = 2
 """Causes that are told of one gradient: two candidates are both named."""
+
+LETTERS = f"{ascii_letters}{digits}_"
 
 LINES, WIDEST = 20, 160
 """What is shown of a learner's prints."""
@@ -51,7 +55,7 @@ def why(line: Line) -> list[str]:
 
 
 def _cause(cause: Cause) -> list[str]:
-    said = f"{cause.sentence[:1].upper()}{cause.sentence[1:]}."
+    said = f"{sentence(cause.sentence)}."
     hinted = cause.hint and cause.kind is not Kind.UNKNOWN  # which speaks of a case not shown here
     return [said, f"  {cause.hint}"] if hinted else [said]
 
@@ -61,6 +65,13 @@ def printed(text: str) -> list[str]:
     lines = "".join(x if x.isprintable() or x in "\n\t" else "\ufffd" for x in text).splitlines()
     shown = [f"| {x[:WIDEST]}{'...' if len(x) > WIDEST else ''}" for x in lines[:LINES]]
     return [*shown, "| ..."] if len(lines) > LINES or len(text) >= PRINTED else shown
+
+
+def sentence(text: str) -> str:
+    """Return words with a capital letter, unless a tensor's name comes first."""
+    first = text[: len(text) - len(text.lstrip(LETTERS))]
+    names = first in ROWS or "_" in first or len(first) == 1
+    return text if names else f"{text[:1].upper()}{text[1:]}"
 
 
 def summary(lines: Sequence[Line], rows: Sequence[str]) -> str:

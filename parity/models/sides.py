@@ -65,10 +65,31 @@ def is_of_models(pair: Pair) -> bool:
         )
     if not is_module and isinstance(pair.jax, Model | tuple):
         raise UsageError("jax= is a model and torch= is not; give the torch.nn.Module")
-    asked = [name for name in ("pick", "weights") if getattr(pair, name) not in (None, "values")]
+    asked = [name for name in OWN if getattr(pair, name) not in (None, "values")]
     if asked and not (is_module and is_model):
         raise UsageError(f"{asked[0]}= is for two models; give a torch.nn.Module and a JAX model")
+    for name in ("loss", "optimizer"):
+        _require_two(name, getattr(pair, name))
+    if pair.targets is not None and pair.loss is None:
+        raise UsageError("targets= are for a loss; give loss=(JAX's, torch's)")
     return is_module and is_model
+
+
+OWN = ("pick", "weights", "loss", "targets", "optimizer")
+"""What is asked of two models alone."""
+
+
+def _require_two(name: str, given: Any) -> None:
+    """Raise UsageError unless what is given for both sides is a tuple of two."""
+    if given is None:
+        return
+    what = {
+        "loss": "functions of what the model returns",
+        "optimizer": "optimizers: an optax transformation, and a function of a torch module",
+    }[name]
+    two = isinstance(given, tuple) and len(given) == 2 and callable(given[1])
+    if not two or not (callable(given[0]) if name == "loss" else hasattr(given[0], "update")):
+        raise UsageError(f"{name}= is (JAX's, torch's): two {what}")
 
 
 def whole(pair: Pair) -> Whole:
@@ -87,12 +108,16 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
     """Return the pair of functions that these weights make of two models."""
     inside = {name for name in torch.buffers if not weights.of(name)}
     given = tuple(name for name in torch.tensors if name not in inside)
-    names = _input_names(pair, torch)
-    labels = [f"input {name}" if name in torch.tensors else name for name in names]
+    names, targets = _input_names(pair, torch), tuple(map(str, pair.targets or ()))
+    count = len(names) + len(targets)
+    taken = {*torch.tensors}
+    labels = [f"input {name}" if name in taken else name for name in names]
+    labels += [f"target {name}" if name in {*taken, *labels} else name for name in targets]
 
     def inputs(rng: np.random.Generator) -> dict[str, Any]:
         own = pair.inputs(rng) if callable(pair.inputs) else pair.inputs
         values = [*own.values()] if isinstance(own, dict) else [*own]
+        values += (pair.targets or {}).values()
         tensors = {
             name: Constant(x) if name in torch.buffers else x
             for name, x in torch.tensors.items()
@@ -102,21 +127,26 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
 
     by_name = names if _are_named(pair) else ()
 
+    def outcome(side: int, model: Opened, tensors: Mapping[str, Any], own: Sequence[Any]) -> Any:
+        out = _picked(pair.pick, _called(model, tensors, own[: len(names)], by_name))
+        if pair.loss is None:
+            return out
+        return {"loss": pair.loss[side](out, **dict(zip(targets, own[len(names) :], strict=True)))}
+
     def of_torch(*args: Any) -> Any:
-        tensors = dict(zip(given, args[len(names) :], strict=True))
-        return _picked(pair.pick, _called(torch, tensors, args[: len(names)], by_name))
+        tensors = dict(zip(given, args[count:], strict=True))
+        return outcome(1, torch, tensors, args[:count])
 
     def run(leaves: Mapping[str, Any], own: Sequence[Any]) -> Any:
-        return _picked(pair.pick, _called(jax, leaves, own, by_name))
+        return outcome(0, jax, leaves, own)
 
     def of_jax(*args: Any) -> Any:
-        tensors = dict(zip(given, args[len(names) :], strict=True))
+        tensors = dict(zip(given, args[count:], strict=True))
         leaves = {leaf: match.layout.of(tensors) for leaf, match in weights.matches.items()}
-        return run(leaves, args[: len(names)])
+        return run(leaves, args[:count])
 
-    functions = replace(
-        pair, jax=of_jax, torch=of_torch, inputs=inputs, pick=None, weights="values"
-    )
+    plain: dict[str, Any] = dict.fromkeys(OWN) | {"weights": "values"}
+    functions = replace(pair, jax=of_jax, torch=of_torch, inputs=inputs, **plain)
     return Whole(torch, jax, weights, functions, pair, run)
 
 

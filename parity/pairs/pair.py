@@ -77,6 +77,16 @@ class Pair:
     weights: Any = "values"
     """Of models: how their weights are matched: "values"; "structure", for models initialised
     apart, which takes torch's; or what goes where, {torch's name: JAX's path}, or a file of it."""
+    loss: Any = None
+    """Of models: (JAX's, torch's) function of what the model returns, and of ``targets`` by name;
+    random cotangents unless given."""
+    targets: Any = None
+    """Of models: {name: array or shape}, which the loss takes beside the output."""
+    optimizer: Any = None
+    """Of models: (an optax transformation, torch's: a function of a module that returns an
+    optimizer). Both sides are trained, if all gradients agree."""
+    steps: int = 5
+    """In which the two optimizers train."""
 
     def __post_init__(self) -> None:
         for side, function in self.sides.items():

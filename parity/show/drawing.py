@@ -65,11 +65,13 @@ def draw(
 
     verdict_lines = [Text(line, style=COLOURS[verdict]) for line in said]
     for section in sections:
+        if section.steps and all(row.verdict.passes for row in section.rows) and not verbose:
+            continue
         console.print(Text(section.title, style="bold"))
         for loss in _losses(section):
             console.print(Text(loss))
         if section.exercise is None:  # one function: what came of it stands first
-            for line in verdict_lines:
+            for line in verdict_lines if section is sections[0] else ():
                 console.print(line)
             _of_one_function(console, section, verbose)
         else:

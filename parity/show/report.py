@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parity.errors import ParityError
-from parity.files import write_json
+from parity.files import write_atomically, write_json
 from parity.judge.cause import Kind
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Row, Status, Verdict
 from parity.show.drawing import draw
+from parity.show.page import fragment, page
 from parity.show.section import Section, plain
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Report:
         """Return what was compared and how far it is, or what fails first."""
         gradients = [(s.exercise, row) for s in self.sections for row in s.gradients]
         counted = gradients or [(s.exercise, row) for s in self.sections for row in s.forward]
+        steps = max(section.steps for section in self.sections)
         noun = "gradient" if gradients else "output"
         tensors = len({(exercise, row.name) for exercise, row in counted})
         if self.verdict.passes:
@@ -100,6 +102,7 @@ class Report:
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
             dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
             said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            said += f", and parameters over {steps} steps of training" if steps else ""
             first = next(row for row in self.rows if row.verdict is self.verdict)
             if first.reason:
                 return f"{said}; {first.name}: {first.reason}"
@@ -128,6 +131,12 @@ class Report:
         bad = [(part, row) for part, row in self._labelled() if not row.verdict.passes]
         return next((b for b in bad if b[1].place != Status.INHERITED), bad[0])
 
+    @property
+    def _in_training(self) -> bool:
+        """Whether all agrees until the two models are trained."""
+        failed = [s for s in self.sections if any(not row.verdict.passes for row in s.rows)]
+        return bool(failed) and all(section.steps for section in failed)
+
     def _labelled(self) -> Iterator[tuple[str, Row]]:
         for section in self.sections:
             yield from (("", row) for row in section.forward)
@@ -146,6 +155,8 @@ class Report:
             return f"fault: undecided; {side} {does} on purpose, and who is meant is unknown"
         if blamed:
             return f"fault: {blamed}"
+        if odd and self._in_training:
+            return "fault: the two optimizers, which part; all outputs and gradients agree"
         if odd:
             return "fault: undecided; nothing says which side is wrong"
         causes = {cause.kind for row in self.rows for cause in row.causes}
@@ -169,18 +180,29 @@ class Report:
                 'next: name what is inside both functions, parity.name(x, "h"): the first that '
                 "differs is said"
             )
+        if self._in_training:
+            return (
+                "next: compare what the two were made with: rate, decay, epsilon, momentum, order"
+            )
         if first.verdict is Verdict.DIFFERENT and not first.odd:
             return "next: try other inputs, such as another --seed"
         return ""
 
     def show(self, console: Console, verbose: bool = False) -> None:
         """Print the tables and the verdict line; ``verbose`` adds forwards and all pairs."""
-        said = [self.summary()]
-        if not self.verdict.passes:
-            said += filter(None, (self.fault(), self.advice()))
-        draw(console, self.sections, self.verdict, said, self._noted(), verbose)
+        draw(console, self.sections, self.verdict, self.said(), self.noted(), verbose)
 
-    def _noted(self) -> tuple[str, ...]:
+    def said(self) -> list[str]:
+        """Return what stands first: the verdict line, whose fault it is, what to do."""
+        more = () if self.verdict.passes else (self.fault(), self.advice())
+        return [self.summary(), *filter(None, more)]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return fragment(self, self._name)
+
+    def noted(self) -> tuple[str, ...]:
+        """Return the notes, and what was not tested."""
         if not self.vacuous:
             return self.notes
         untested = f"zeros would pass for the gradient of {', '.join(self.vacuous)}"
@@ -206,3 +228,11 @@ class Report:
     def write_json(self, path: Path) -> None:
         """Write `as_dict` to ``path``, whole or not at all."""
         write_json(path, self.as_dict())
+
+    def write_html(self, path: Path) -> None:
+        """Write a page to look at, which needs nothing else, whole or not at all."""
+        write_atomically(path, page(self._name, {self._name: self}, {}))
+
+    @property
+    def _name(self) -> str:
+        return str(getattr(self.options, "pair", "The notebook's gradients"))

@@ -37,6 +37,8 @@ class Section:
     """Where each side of a pair goes on in another float."""
     modules: tuple[Part, ...] = ()
     """Of two whole models: torch's modules, the whole first."""
+    steps: int = 0
+    """In which two optimizers trained two models; the rows are then parameters on the way."""
 
     @property
     def paths(self) -> dict[str, str]:
@@ -72,6 +74,8 @@ class Section:
             own = {"converted": [_converted(one) for one in self.converted]}
         if self.modules:
             own["modules"] = [_part(part) for part in self.modules]
+        if self.steps:
+            own["steps"] = self.steps
         return own | {
             "title": self.title,
             "losses": {

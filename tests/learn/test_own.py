@@ -103,6 +103,11 @@ def test_what_cannot_be_judged_is_one_sentence(complete, capsys):
     assert "not judged: C, W1" in capsys.readouterr().out
 
 
+def test_a_tensors_name_keeps_its_small_letter(complete, capsys):
+    namespace = complete | {"dprobs": complete["dlogprobs"] * complete["probs"]}
+    assert "\n    probs^2 times the right value" in said_of("probs", namespace, capsys)
+
+
 def script(tmp_path, text, name="mine.py"):
     path = tmp_path / name
     path.write_text(text)

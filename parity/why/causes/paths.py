@@ -106,7 +106,7 @@ def _said(path: str, label: str, number: float) -> str:
         return f"the path through {path} is added twice"
     if number == -1:
         return f"the path through {path} has the wrong sign"
-    return f"the path through {path} is exactly {label} of what it should be"
+    return f"the path through {path} is exactly {label} times what it should be"
 
 
 def _hint(terms: Mapping[str, np.ndarray], values: list[float]) -> str:

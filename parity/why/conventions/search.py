@@ -9,7 +9,7 @@ a function is called decides nothing. Nothing here runs where two sides agree.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice, product
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from parity.why.conventions import proposals
 from parity.why.conventions.activations import swapped
 from parity.why.conventions.change import Change, Problem
 from parity.why.conventions.dead_rows import where_nothing_passes
+from parity.why.conventions.near import is_near, near
 from parity.why.conventions.parameters import (
     EPSILONS,
     NEUTRAL,
@@ -85,11 +86,13 @@ def explain(
     told: Callable[[str], None] = lambda what: None,
     budget: Budget | None = None,
     known: Sequence[Cause] = (),
+    lines: Set[str] = frozenset(),
 ) -> Explanation:
     """Return the changes that restore parity between a pair's two functions, on all problems.
 
     Nothing where the two agree in float64 or there is but one. ``told`` hears how long searches go.
-    Where causes are ``known``, only what is quickly tried is said beside them.
+    Where causes are ``known``, only what is quickly tried is said beside them. ``lines`` are those
+    at which the two part, where that is known: what is there is tried first.
     """
     if len(legs.pair.sides) < 2:
         return Explanation((), "")
@@ -106,7 +109,7 @@ def explain(
         if clear:
             search.brief(any(LAYOUTS & {*cause.key.split()} for cause in clear))
         else:
-            search.run()
+            search.run(lines)
     found = (*known, *search.found) if clear else (*search.found, *known)
     return Explanation((*search.facts, *found), search.tried())
 
@@ -146,11 +149,13 @@ class _Search:
         self.work = 0
         self.numbers = sum(x.size for x in rerun.problems[0].values)
 
-    def run(self) -> None:
+    def run(self, lines: Set[str]) -> None:
         """Try everything, cheapest first; more than one change only where no single one will do."""
         self._unused()
         if self._whole:
             return
+        if not self.found and lines:
+            self._near(lines)
         if not self.found:
             self._single()
         for stage in (self._missing, self._neutral, self._two_constants, self._second):
@@ -203,6 +208,32 @@ class _Search:
                 self.base = nearest[1]
                 self._single()
                 self.base = None
+
+    def _near(self, lines: Set[str]) -> None:
+        """Try single changes inside the functions, at these lines alone."""
+        rerun = self.rerun
+        own = {
+            side: [p for p in known if is_near(p.place, lines)]
+            for side, known in self.parameters.items()
+        }
+        places = {
+            side: [p for p in inserted(rerun, side) if is_near(p.place, lines)]
+            for side in self.sides
+        }
+        constants = proposals.substituted(rerun, self.parameters, self.sides)
+        stages = {
+            "constants of one side put into the other": near(constants, lines),
+            "operations done the other way": near(proposals.otherwise(rerun, self.sides), lines),
+            "outputs scaled, shifted or rearranged": self._outputs(),
+            "constants solved for": self._solved(own),
+            "operations put in or left out": near(
+                proposals.put_or_left_out(rerun, self.sides), lines
+            ),
+            "missing factors and shifts": self._solved(places),
+        }
+        for what, changes in stages.items():
+            if not self.found:
+                self._try(what, changes)
 
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
