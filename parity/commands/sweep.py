@@ -48,7 +48,7 @@ def sweep(
     block_size: Annotated[int, typer.Option(help="Letters of context.")] = 3,
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 2288,
     names: NamesOption = None,
-    chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 4000,
+    chunk: Annotated[int, typer.Option(help="Steps between checkpoints, at most.")] = 4000,
     coordinator: Annotated[
         str | None,
         typer.Option(help="HOST:PORT of process 0, or 'auto' on a cluster that JAX knows."),
@@ -81,8 +81,6 @@ def sweep(
     if "seeds" in given:
         given = given - {"seeds"} | {"global_seed"}
     given &= {*vars(asked)}
-    if preset and (names or given - {"global_seed", "global_skip", "steps"}):
-        raise UsageError("--preset notebook is the notebook's recipe; give --seeds alone with it")
     round_alike_everywhere()
     _meet(coordinator, num_processes, process_id)
     lines = run.run(out, asked, names, chunk, given if resume else None, preset is not None)

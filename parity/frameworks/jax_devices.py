@@ -18,8 +18,8 @@ from jax.sharding import PartitionSpec as P
 
 from parity.errors import LostProcessError, UsageError
 
-HEARTBEAT = 20
-"""Seconds without a sign of life after which a process counts as gone."""
+HEARTBEAT = 50
+"""Seconds without a sign of life after which a process counts as gone, though it has not died."""
 
 MEET = 60
 """Seconds within which all processes must have come."""
@@ -73,11 +73,11 @@ class Devices:
     """All devices in one row. A row of members is spread over it in equal parts."""
 
     def __init__(self) -> None:
-        devices = np.array(jax.devices())
-        self.count = devices.size
-        self.kind = devices[0].platform
+        devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+        self.count, self.kind = len(devices), devices[0].platform
         self.first_process = jax.process_index() == 0
-        self.mesh = mesh = Mesh(devices, ("members",))
+        self._local = [i for i, d in enumerate(devices) if d.process_index == jax.process_index()]
+        self.mesh = mesh = Mesh(np.array(devices), ("members",))
         self._parts, self._whole = NamedSharding(mesh, P("members")), NamedSharding(mesh, P())
 
     def padded(self, members: int) -> int:
@@ -86,8 +86,8 @@ class Devices:
 
     def mine(self, members: int) -> range:
         """Return those of a (padded) row of members that this process holds."""
-        each = members // jax.process_count()
-        return range(each * jax.process_index(), each * (jax.process_index() + 1))
+        each = members // self.count
+        return range(each * self._local[0], each * (self._local[-1] + 1))
 
     def spread(self, own: Any) -> Any:
         """Return arrays over all members, made of the parts that each process holds."""

@@ -9,9 +9,12 @@ import pytest
 
 from parity.__main__ import main
 from parity.frameworks import jax_states
+from parity.makemore.data import load
 from parity.makemore.published import NOTEBOOK, read
 from parity.makemore.recover.run import with_seed
+from parity.makemore.recover.target import EXACT, fits
 from parity.makemore.seeds import Generator, spent
+from parity.makemore.training import Config, train
 
 SEEDS = (0, 1, 3847735602, 2**32 - 1)
 
@@ -35,6 +38,21 @@ def test_normals_are_nearly_those_of_the_generator(size):
         assert generator.words_used == spent(size)
 
 
+@pytest.mark.parametrize(
+    ("published", "ours", "fit"),
+    [
+        ("3.3361", 3.33605, True),
+        ("3.3361", 3.336049, False),
+        ("3.3361", 3.3361501, True),  # its own error
+        ("3.3361", 3.336153, False),
+        (3.3360559940338135, 3.3360565, True),
+        (3.3360559940338135, 3.3360575, False),
+    ],
+)
+def test_a_loss_fits_a_published_one(published, ours, fit):
+    assert fits(published, ours, EXACT) == fit
+
+
 def lost(folder, **changed):
     """Write the notebook's run file without its seeds, and with only the first losses."""
     text = re.sub(r"(?m)^global_(seed|skip).*\n", "", NOTEBOOK.read_text(encoding="utf-8"))
@@ -54,7 +72,7 @@ def around(reach):
 @pytest.mark.full
 def test_the_notebooks_seed_is_found_and_a_wrong_digit_is_refused(tmp_path, capsys):
     out = tmp_path / "found.toml"
-    words = ["--out", str(out), "--seeds", around(2**17)]
+    words = ["--out", str(out), "--seeds", around(2**16)]
     assert main(["recover", str(lost(tmp_path)), *words]) == 0
     assert "global seed 3847735602, training's draws from word 2288" in capsys.readouterr().out
     assert not (tmp_path / "found.toml.search").exists()
@@ -63,12 +81,29 @@ def test_the_notebooks_seed_is_found_and_a_wrong_digit_is_refused(tmp_path, caps
     assert found.exercise_1 == published.exercise_1
 
     out.unlink()
-    assert main(["recover", str(lost(tmp_path, step=("2.1927", "2.1937"))), *words]) == 1
-    assert "none of these prints this" in capsys.readouterr().out
     wrong = lost(tmp_path, first=("3.3360559940338135", "3.3361559940338135"))
     assert main(["recover", str(wrong), *words]) == 1
     assert "none of these prints this" in capsys.readouterr().out
     assert not out.exists()
+
+
+@pytest.mark.full
+def test_a_run_without_exercise_1_is_found_by_its_losses(tmp_path, capsys):
+    """An invented run of 24 units, whose stream had passed 40 words."""
+    size = {"n_hidden": 24, "batch_size": 9, "steps": 31, "global_skip": 40}
+    config = Config(**size, global_seed=5_000_123)
+    *_, chunk = train(config, load())
+    text = "[training]\n" + "".join(f"{key} = {value}\n" for key, value in size.items())
+    text += f'[losses]\n0 = "{chunk.losses[0]:.4f}"\n30 = "{chunk.losses[30]:.4f}"\n'
+    path, out = tmp_path / "lost.toml", tmp_path / "found.toml"
+    path.write_text(text)
+    words = ["recover", str(path), "--out", str(out)]
+    assert main([*words, "--seeds", "5000000..5000500"]) == 0
+    assert read(out).training == config
+    assert main([*words, "--seeds", "5000200..5000500"]) == 1
+    path.write_text('[training]\nsteps = 9\n[losses]\n3 = "2.0000"\n')
+    assert main(words) == 2
+    assert "it publishes no loss before training" in capsys.readouterr().err
 
 
 @pytest.mark.full

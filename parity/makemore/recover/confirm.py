@@ -33,21 +33,21 @@ State = tuple[int, int]
 
 
 def beginnings(run: Run, known: int | None) -> list[int]:
-    """Return at which words training's draws may begin: ``known``, or after so many reruns."""
-    if known is not None:
-        return [known]
-    before = 0
-    if run.exercise_1 is not None:
-        before = run.exercise_1.global_skip + 2 * spent(run.exercise_1.n_hidden)
+    """Return where training may begin to draw: ``known``, or after Exercise 1 and reruns.
+
+    Where there is no Exercise 1, what is searched for says it already, and by default it is 0.
+    """
+    if known is not None or run.exercise_1 is None:
+        return [known or 0]
+    before = run.exercise_1.global_skip + 2 * spent(run.exercise_1.n_hidden)
     cell = 2 * spent(run.training.n_hidden)
     return [before + cell * runs for runs in range(RERUNS + 1)]
 
 
 def at_step_0(run: Run, dataset: Dataset, devices: Any, states: Sequence[State]) -> list[State]:
-    """Return the states that print the loss of step 0; all if none is published."""
+    """Return the states that print the loss of step 0, which is published."""
     target = of_step_0(run, dataset, 0)
-    if target is None:
-        return [*states]
+    assert target is not None
     search = Search(target, devices)
     kept = []
     for skip in sorted({skip for _, skip in states}):

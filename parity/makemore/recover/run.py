@@ -6,16 +6,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from parity.errors import UsageError
 from parity.files import check_writable, write_atomically
 from parity.makemore import published
-from parity.makemore.data import Dataset
-from parity.makemore.published import Run
 from parity.makemore.recover.confirm import State, at_step_0, beginnings, in_training
 from parity.makemore.recover.states import Kept, Search, searched
-from parity.makemore.recover.target import Target, of_exercise_1, of_step_0, require_long
+from parity.makemore.recover.target import of_exercise_1, of_step_0, require_long
 from parity.progress import progress
 
 STATES = 2**32
@@ -29,12 +26,17 @@ def run(path: Path, out: Path, first: int, last: int) -> Iterator[tuple[str, int
     from parity.frameworks.jax_devices import Devices
 
     found = published.read(path)
-    given = _given(path)
+    skip = _given_skip(path)
     if not 0 <= first <= last < STATES:
         raise UsageError(f"--seeds {first}..{last} are no states; give 0..{STATES - 1} or fewer")
     check_writable(out)
     dataset, devices = found.dataset(), Devices()
-    target = _target(found, dataset)
+    target = of_exercise_1(found, dataset) or of_step_0(found, dataset, skip or 0)
+    if target is None:
+        raise UsageError(
+            "it publishes no loss before training; a search needs that of [exercise-1] or of step 0"
+        )
+    require_long(target.hidden)
     search = Search(target, devices)
     kept = Kept(
         out.with_name(out.name + ".search"),
@@ -51,13 +53,10 @@ def run(path: Path, out: Path, first: int, last: int) -> Iterator[tuple[str, int
         for by, survivors in searched(search, first, last, kept):
             advance(f"{len(survivors):,} fit", by)
     yield f"{len(survivors):,} of {count:,} print {target.published}", None
-    states = [(s, skip) for skip in beginnings(found, given.get("training")) for s in survivors]
-    if target.name != "the loss of step 0":
+    states = [(seed, begins) for begins in beginnings(found, skip) for seed in survivors]
+    if found.exercise_1 is not None and 0 in found.losses:
         states = at_step_0(found, dataset, devices, states)
-        if 0 in found.losses:
-            yield f"{len(states):,} of them print {found.losses[0]} at step 0", None
-    else:
-        states = [state for state in states if state[1] == target.skip]
+        yield f"{len(states):,} of them print {found.losses[0]} at step 0", None
     for step, some in in_training(found, dataset, devices, states):
         yield f"{len(some):,} print {found.losses[step]} at step {step:,}", None
         states = some
@@ -65,26 +64,13 @@ def run(path: Path, out: Path, first: int, last: int) -> Iterator[tuple[str, int
     kept.path.unlink(missing_ok=True)
 
 
-def _target(run: Run, dataset: Dataset) -> Target:
-    """Return the figure that is searched for: the cheapest that no training precedes."""
-    target = of_exercise_1(run, dataset) or of_step_0(run, dataset, run.training.global_skip)
-    if target is None:
-        raise UsageError(
-            "it publishes no loss before training; a search needs that of [exercise-1] or of step 0"
-        )
-    require_long(target.hidden)
-    return target
-
-
-def _given(path: Path) -> dict[str, Any]:
-    """Return the global_skip of training if the file says it; UsageError if it says the seed."""
+def _given_skip(path: Path) -> int | None:
+    """Return training's global_skip if the file says it; UsageError if it says a global seed."""
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     for table in ("exercise-1", "training"):
         if "global_seed" in content.get(table, {}):
-            raise UsageError(
-                f"{path}: [{table}] has its global_seed; leave it out to search for it"
-            )
-    return {"training": content.get("training", {}).get("global_skip")}
+            raise UsageError(f"{path}: [{table}] has its global_seed; leave it out to search")
+    return content.get("training", {}).get("global_skip")
 
 
 def _ended(path: Path, out: Path, states: Sequence[State], count: int) -> tuple[str, int]:

@@ -35,6 +35,12 @@ class Sweep:
     block_size: int = Config.block_size
     global_skip: int = Config.global_skip
 
+    @property
+    def of_the_notebook(self) -> bool:
+        """Whether the members are draws of the notebook, as far as they go."""
+        free = ("global_seed", "global_skip", "steps")
+        return Sweep(**{name: getattr(self, name) for name in free}) == self
+
     def members(self) -> list[Config]:
         """Return every combination, in order; UsageError for one that cannot be run."""
         for name in AXES:

@@ -18,12 +18,9 @@ from parity.makemore.data import Dataset, load
 from parity.makemore.sweep import picture, summary
 from parity.makemore.sweep.axes import AXES, Sweep
 from parity.makemore.sweep.folder import DIVERGED, Place, SweepFolder
-from parity.makemore.sweep.waves import WaveChunk, final_losses, train_wave
+from parity.makemore.sweep.waves import WaveChunk, final_losses, steps_at_once, train_wave
 from parity.makemore.training import Arrays, Config
 from parity.progress import Advance, progress
-
-CHUNK = 4000
-"""Steps between two checkpoints; changes no digit."""
 
 
 def run(
@@ -42,13 +39,12 @@ def run(
     with folder.locked() if devices.first_process else nullcontext():
         try:
             sweep, about, place, arrays = devices.agreed(
-                lambda: _begun(folder, asked, names, given)
+                lambda: _begun(folder, asked, names, given, preset)
             )
-            width = curve.window(sweep.steps)
             dataset = words.again(about, names, sweep.block_size, out)
             if devices.first_process:
                 yield _greeting(sweep, devices, place)
-            work = _Work(devices, folder, sweep, dataset, max(width, chunk // width * width))
+            work = _Work(devices, folder, sweep, dataset, chunk)
             work.train(place, arrays)
         except LostProcessError as error:
             raise LostProcessError(
@@ -63,11 +59,12 @@ def run(
 
 
 def _begun(
-    folder: SweepFolder, asked: Sweep, names: Path | None, given: set[str] | None
+    folder: SweepFolder, asked: Sweep, names: Path | None, given: set[str] | None, preset: bool
 ) -> tuple[Sweep, dict[str, Any], Place, Arrays]:
     """Begin the folder, or take from it what it holds: the sweep, its words, how far it is."""
     if not folder.holds_a_sweep():
         asked.members()
+        _require_notebook(preset, asked, names)
         folder.begin(asked, words.about(load(names, asked.block_size), names))
     elif given is None:
         raise UsageError(
@@ -80,7 +77,16 @@ def _begun(
                 f"{folder.path} is swept with another {option(name)}; leave the option out to "
                 "resume it, or give another --out"
             )
+    _require_notebook(preset, sweep, about["file"])
     return sweep, about, *folder.resume()
+
+
+def _require_notebook(preset: bool, sweep: Sweep, names: object) -> None:
+    if preset and not (sweep.of_the_notebook and names is None):
+        raise UsageError(
+            "--preset notebook is for the notebook's recipe on its own names; "
+            "leave it out, or give no other option than --seeds with it"
+        )
 
 
 def _greeting(sweep: Sweep, devices: Any, place: Place) -> str:
@@ -117,23 +123,23 @@ class _Work:
         diverged = params[DIVERGED] if step else np.full(len(wave), -1)
         began, first = time.monotonic(), step
         configs = [self.members[member] for member in wave]
-        for part in train_wave(
-            self.devices, configs, self.dataset, self.chunk, start if step else None
-        ):
+        chunk = steps_at_once(self.devices, len(wave), self.chunk, self.width)
+        for part in train_wave(self.devices, configs, self.dataset, chunk, start if step else None):
             ill = _first_not_finite(part)
-            settled = np.flatnonzero((diverged < 0) & (ill >= 0))
+            settled = [i for i in ill.argsort(kind="stable") if diverged[i] < 0 <= ill[i]]
             diverged = np.where(diverged < 0, ill, diverged)
             params = part.params
             self._save(
                 Place(number, part.step),
                 params | {DIVERGED: diverged},
-                _windows(wave, part, diverged, self.width),
+                _windows(wave, part, self.width),
                 [_line(wave[i], configs[i], diverged[i], {}) for i in settled],
             )
             speed = (part.step - first) * len(wave) / (time.monotonic() - began)
             well = part.losses[diverged < 0, -1]
             mean = f"mean loss {well.mean():.4f}" if well.size else "all have diverged"
             advance(f"step {part.step:,}, {mean}, {speed:,.0f} member-steps/s", part.losses.size)
+        advance(f"evaluating {len(wave):,} members", 0)
         self._finish(number, wave, params, diverged)
 
     def _finish(self, number: int, wave: range, params: Arrays, diverged: np.ndarray) -> None:
@@ -166,7 +172,7 @@ def _first_not_finite(part: WaveChunk) -> np.ndarray:
     return np.where(ill.any(1), first, -1)
 
 
-def _windows(wave: range, part: WaveChunk, diverged: np.ndarray, width: int) -> list[str]:
+def _windows(wave: range, part: WaveChunk, width: int) -> list[str]:
     """Return a line for each window and member: the loss at its first step, and the mean.
 
     The windows in which a member diverges, and those after it, have none.

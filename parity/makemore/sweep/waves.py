@@ -18,6 +18,15 @@ from parity.makemore.evaluation import SPLITS
 from parity.makemore.seeds import Generator
 from parity.makemore.training import Arrays, Config, initial, rates
 
+AT_ONCE = 250_000
+"""Member-steps of a device between two checkpoints, about: ten seconds of a processor's core.
+
+So memory for minibatches is bounded, and that another process is gone is noticed soon.
+"""
+
+EVALUATED = 32
+"""Members of a device that are evaluated in one call; as long again."""
+
 
 class WaveChunk(NamedTuple):
     """Where a wave stands after some more steps. Every array has an axis of members in front."""
@@ -56,6 +65,12 @@ class Orders:
         for row, key in zip(ix, self._of_member, strict=True):
             row[:steps] = drawn[key]
         return ix
+
+
+def steps_at_once(devices: Any, members: int, most: int, width: int) -> int:
+    """Return the steps of a chunk: whole windows of ``width``, ``most`` if that is not too long."""
+    of_a_device = devices.padded(members) // devices.count
+    return max(width, min(most, AT_ONCE // of_a_device) // width * width)
 
 
 def train_wave(
@@ -107,15 +122,18 @@ def final_losses(devices: Any, params: Arrays, dataset: Dataset) -> dict[str, np
     from jax_impl.params import Params
     from parity.frameworks.jax_side import exactly
 
-    members = len(params["C"])
-    rows = [min(i, members - 1) for i in _own(devices, members)]
+    found = []
     with exactly(FLOAT32):
         splits = devices.everywhere(
             tuple(tuple(x.astype(np.int32) for x in getattr(dataset, name)) for name in SPLITS)
         )
-        spread = Params(*devices.spread(tuple(params[name][rows] for name in recipe.NAMES)))
-        losses = devices.collected(member_losses(spread, splits))[:members]
-    return dict(zip(SPLITS, losses.T, strict=True))
+        for start in range(0, len(params["C"]), EVALUATED * devices.count):
+            some = {n: params[n][start : start + EVALUATED * devices.count] for n in recipe.NAMES}
+            members = len(some["C"])
+            rows = [min(i, members - 1) for i in _own(devices, members)]
+            spread = Params(*devices.spread(tuple(some[name][rows] for name in recipe.NAMES)))
+            found.append(devices.collected(member_losses(spread, splits))[:members])
+    return dict(zip(SPLITS, np.concatenate(found).T, strict=True))
 
 
 def _own(devices: Any, members: int) -> range:
