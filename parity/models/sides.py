@@ -70,6 +70,8 @@ def is_of_models(pair: Pair) -> bool:
         raise UsageError(f"{asked[0]}= is for two models; give a torch.nn.Module and a JAX model")
     for name in ("loss", "optimizer"):
         _require_two(name, getattr(pair, name))
+    if pair.steps < 1:
+        raise UsageError(f"steps={pair.steps}: give 1 or more")
     if pair.targets is not None and pair.loss is None:
         raise UsageError("targets= are for a loss; give loss=(JAX's, torch's)")
     return is_module and is_model

@@ -81,7 +81,7 @@ def _along(
         )
         row = judge(name, dtype, corners, wide, wide["jax"], measured[match.leaf])
         if not row.verdict.passes:
-            said = _numbers(wide["jax"], wide["torch"])
+            said = row.reason if row.odd else _numbers(wide["jax"], wide["torch"])
             return at, replace(row, name=f"{name} after step {at + 1}", reason=said)
         rows.append(row)
     return len(noise), worst_of(rows)

@@ -135,6 +135,8 @@ def test_a_check_says_it_and_trains_nothing_where_gradients_differ():
 def test_what_makes_no_sense_is_said():
     with pytest.raises(UsageError, match=r"optimizer= is \(JAX's, torch's\)"):
         is_of_models(models(optax.sgd(0.1)))
+    with pytest.raises(UsageError, match=r"steps=0: give 1 or more"):
+        is_of_models(models((optax.sgd(0.1), decayed), steps=0))
     with pytest.raises(UsageError, match=r"targets= are for a loss"):
         is_of_models(parity.Pair(**{**vars(models(None)), "loss": None}))
     with pytest.raises(UsageError, match=r"loss= is for two models"):

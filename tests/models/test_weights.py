@@ -230,6 +230,15 @@ def rearranged(rng, count):
                 x = tensors[name][way].reshape(into).transpose(order)
                 x = np.flip(x, 0) if turned else x
                 leaves[f"n{i}_{k}/kernel"] = x.reshape(-1, *x.shape[cut:])
+    if len(pairs[0][1]) > 3 and rng.random() < 0.5:  # joined
+        together = [name for name, x in pairs[0][1].items() if x.ndim == 2]
+        for one in together:
+            for other in together:
+                a, b = (pairs[0][1].get(name) for name in (one, other))
+                if one < other and a is not None and b is not None and a.shape[1] == b.shape[1]:
+                    for _, leaves in pairs:
+                        leaves[one] = np.concatenate([leaves[one], leaves.pop(other)])
+                    return pairs
     return pairs
 
 

@@ -229,6 +229,7 @@ class _Search:
             "operations put in or left out": near(
                 proposals.put_or_left_out(rerun, self.sides), lines
             ),
+            "arrays put together otherwise": near(proposals.put_together(rerun, self.sides), lines),
             "missing factors and shifts": self._solved(places),
         }
         for what, changes in stages.items():
