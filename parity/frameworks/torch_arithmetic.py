@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -32,30 +32,6 @@ class Arithmetic:
         """Return the two middle elements along an axis, in order."""
         ordered, size = torch.sort(x, axis).values, x.shape[axis]
         return ordered.select(axis, (size - 1) // 2), ordered.select(axis, size // 2)
-
-    activations: Mapping[str, Callable[[Any], Any]] = {
-        "relu": F.relu,
-        "tanh": torch.tanh,
-        "sigmoid": torch.sigmoid,
-        "silu": F.silu,
-        "gelu": F.gelu,
-        "gelu, its tanh approximation": lambda x: F.gelu(x, approximate="tanh"),
-        "x sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
-        "elu": F.elu,
-        "selu": F.selu,
-        "leaky_relu of slope 0.01": F.leaky_relu,
-        "leaky_relu of slope 0.2": lambda x: F.leaky_relu(x, 0.2),
-        "softplus": lambda x: F.softplus(x, threshold=1e6),
-        "softsign": F.softsign,
-        "mish": F.mish,
-        "hardtanh": F.hardtanh,
-        "hardswish": F.hardswish,
-        "hardsigmoid": F.hardsigmoid,
-        "relu6": F.relu6,
-        "the square of relu": lambda x: torch.square(F.relu(x)),
-        "log sigmoid": F.logsigmoid,
-    }
-    """What is often put for one another, of one number each."""
 
     @staticmethod
     def padded(x: Any, widths: Sequence[tuple[int, int]], mode: str) -> Any:

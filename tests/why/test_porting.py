@@ -122,7 +122,7 @@ NAMED = {
     },
     "gelu for silu": (
         Pair(jax=two_layers(jax.nn.silu), torch=two_layers(F.gelu), inputs=LAYERS),
-        "torch side has silu for gelu",
+        "jax has silu .*, torch gelu",
     ),
     "an activation by hand": (
         Pair(
@@ -130,7 +130,7 @@ NAMED = {
             torch=two_layers(lambda h: h * torch.sigmoid(1.702 * h)),
             inputs=LAYERS,
         ),
-        r"jax side has x sigmoid\(1.702 x\) for relu",
+        r"jax has relu .*, torch x sigmoid\(1.702 x\)",
     ),
     "the axes of three inputs": (
         Pair(

@@ -98,7 +98,7 @@ NAMED = {
     "a hard activation": (
         perceptron(jax.nn.sigmoid), perceptron(F.hardsigmoid),
         {"x": (4, 3), "w": (3, 5), "v": (5, 2)},
-        "sigmoid for hardsigmoid|hardsigmoid for sigmoid|hard_sigmoid",
+        "jax has sigmoid .*, torch hardsigmoid",
     ),
     "gates of four inputs": (
         lstm(jnp, jax.nn.sigmoid, lambda y: jnp.split(y, 4, -1), (0, 1, 2, 3)),

@@ -65,18 +65,6 @@ def corrections(program: Program, whole: Sequence[int]) -> list[int]:
     return found
 
 
-def conjugated(program: Program, values: Mapping[int, Any]) -> Iterator[Alternative]:
-    """Yield every complex array of a program, conjugated; ``values`` are those of its run."""
-    for _, operation in program.walk():
-        made = values.get(operation.outputs[0]) if operation.outputs else None
-        if "complex" in str(getattr(made, "dtype", "")):
-            yield Alternative("a complex array conjugated", operation, _around(operation, _conj))
-
-
-def _conj(x: Any) -> Any:
-    return x.conj()
-
-
 def put_in(
     program: Program, names: Sequence[str], masks: Sequence[str], square: Sequence[str], m: Any
 ) -> Iterator[Put]:

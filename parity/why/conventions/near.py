@@ -24,8 +24,9 @@ T = TypeVar("T", bound=Said)
 
 
 def is_near(words: str, lines: Set[str]) -> bool:
-    """Return whether words name one of the lines; of all where no line is known."""
-    return not lines or not lines.isdisjoint(LINE.findall(words))
+    """Return whether words name one of the lines, or no line: that may be anywhere."""
+    named = LINE.findall(words)
+    return not lines or not named or not lines.isdisjoint(named)
 
 
 def near(changes: Iterable[T], lines: Set[str]) -> Iterator[T]:

@@ -16,8 +16,7 @@ from parity.frameworks.programs import Edit, Operation, Program
 from parity.pairs.legs import Arrays
 from parity.why.conventions.alternatives import Alternative, alternatives
 from parity.why.conventions.change import Change
-from parity.why.conventions.joining import joined
-from parity.why.conventions.lacking import conjugated, corrections, left_out, put_in
+from parity.why.conventions.lacking import corrections, left_out, put_in
 from parity.why.conventions.layouts import Layout, rearranged, regrouped, scaled, shifted
 from parity.why.conventions.options import options
 from parity.why.conventions.parameters import Parameter, numbers, others
@@ -111,17 +110,6 @@ def uncorrected(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
                 said = f"the {side} side corrects no bias: it does not divide by 1 - b^step"
                 edits = dict.fromkeys(places, FIRST)
                 yield Change(side, said, number, edits=edits, key=(side, said))
-
-
-def put_together(rerun: Rerun, sides: Sequence[str]) -> Iterator[Change]:
-    """Yield what is put together in another order, and what is complex conjugated."""
-    for side in sides:
-        for number, program in enumerate(rerun.programs(side)):
-            values = rerun.values(side, number)
-            for found in (*joined(program, values), *conjugated(program, values)):
-                said = f"the {side} side has {found.words}{_at(found.operation)}"
-                edits = {found.operation.place: found.edit}
-                yield Change(side, said, number, edits=edits, key=(side, "together", said))
 
 
 def _whole(rerun: Rerun, program: Program) -> list[int]:

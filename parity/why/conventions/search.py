@@ -22,7 +22,6 @@ from parity.pairs.legs import LARGE, Arrays, Legs
 from parity.progress import QUIET
 from parity.why.budget import Budget
 from parity.why.conventions import proposals
-from parity.why.conventions.activations import swapped
 from parity.why.conventions.change import Change, Problem
 from parity.why.conventions.dead_rows import where_nothing_passes
 from parity.why.conventions.near import is_near, near
@@ -174,8 +173,6 @@ class _Search:
         if self._whole:
             return
         self._inside(self.sides)
-        if not self.found:
-            self._try("activations exchanged", swapped(self.rerun, self.sides))
         if laid_out and not self.found:
             self._rearranged()
         self._dead_rows()
@@ -229,7 +226,6 @@ class _Search:
             "operations put in or left out": near(
                 proposals.put_or_left_out(rerun, self.sides), lines
             ),
-            "arrays put together otherwise": near(proposals.put_together(rerun, self.sides), lines),
             "missing factors and shifts": self._solved(places),
         }
         for what, changes in stages.items():
@@ -241,8 +237,6 @@ class _Search:
         rerun, parameters = self.rerun, self.parameters
         sides = self.sides if self.base is None else (self.base.side,)
         self._inside(sides)
-        if not self.found:
-            self._try("activations exchanged", swapped(rerun, sides))
         self._try("outputs scaled, shifted or rearranged", self._outputs())
         if not self.found:
             own = {side: parameters[side] for side in sides}
@@ -256,8 +250,6 @@ class _Search:
         self._try("rows left out", proposals.rows_left_out(rerun, parameters, sides))
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
-        if self.base is None and not self.found:
-            self._try("arrays put together otherwise", proposals.put_together(rerun, sides))
 
     def _inside(self, sides: Sequence[str]) -> None:
         """Try the other side's constants, operations done the other way, a step's correction."""

@@ -1,4 +1,4 @@
-"""Numbers that stand elsewhere: reshaped without a transposition, split otherwise, tiled.
+"""Numbers that stand elsewhere: reshaped without a transposition, split or joined otherwise, tiled.
 
 What is read in a region is taken from where its numbers were made, in every other way in which the
 shapes of both sides allow it.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from parity.frameworks.recordings import Made
+from parity.judge.cause import enumerated
 from parity.where.parting import Side
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground, near
@@ -20,6 +21,9 @@ from parity.why.inside.points import Point, points
 from parity.why.inside.ways import Way, repeating, told
 from parity.why.inside.words import at, called
 
+JOINING = frozenset("cat concatenate stack".split())
+MOST_PARTS = 4
+"""Parts that are put together in every order."""
 MOST_AXES = 6
 MOST = 800
 """Ways of one chain that are tried."""
@@ -29,9 +33,42 @@ LARGEST = 200_000
 def moves(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads, arranged otherwise; alike chains together, then each."""
     every = [*points(ground)]
+    yield from _joined(ground)
     yield from _repeats(ground, every)
     ends = [p for p in every if p.index is not None and not p.operations[0].moves]
     yield from _arranged(ground, [*ends, *(p for p in every if p not in ends)])
+
+
+def _joined(ground: Ground) -> Iterator[Edit]:
+    """Yield what the region is made of put together in another order."""
+    recording = ground.one.recording
+    roots = [r for p in ground.all for n in ground.operation(p).inputs
+             for r in _roots(ground.one, n)]  # fmt: skip
+    makers = [recording.makers[n] for n in dict.fromkeys(roots) if n in recording.makers]
+    for place in dict.fromkeys((*ground.places, *makers)):
+        operation = ground.operation(place)
+        count = len(operation.inputs)
+        if operation.kind not in JOINING or not 1 < count <= MOST_PARTS:
+            continue
+        parts = [called(ground.one, n) for n in operation.inputs]
+        theirs = [o for o in ground.other.recording.operations
+                  if o.kind in JOINING and len(o.inputs) == count]  # fmt: skip
+        for order in [*permutations(range(count))][1:]:
+            said = (
+                f"{ground.left} puts {enumerated(parts)} together{at(operation)}, "
+                f"{ground.right} {enumerated([parts[i] for i in order])}{at(*theirs[:1])}"
+            )
+            for group in ground.turns(place):
+                yield Edit(said, {p: _in_order(ground.operation(p), order) for p in group})
+
+
+def _in_order(operation: Made, order: Sequence[int]) -> Step:
+    def step(read: Any, values: Values) -> Any:
+        if operation.apply is None:
+            raise ValueError("cannot be run again")
+        return operation.apply([read[i] for i in order])[0]
+
+    return step
 
 
 def _repeats(ground: Ground, every: Sequence[Point]) -> Iterator[Edit]:
