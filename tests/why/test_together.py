@@ -135,7 +135,8 @@ TOGETHER = {
     "waves in the other order": (
         waved(jnp, lambda parts: jnp.concatenate(parts, -1)),
         waved(torch, lambda parts: torch.cat(parts[::-1], -1)),
-        {"x": (3, 8), "w": (3, 4)}, "jax puts .*sin.* and .*cos.* together .*, torch .*cos.* and .*sin",
+        {"x": (3, 8), "w": (3, 4)},
+        "jax puts .*sin.* and .*cos.* together .*, torch .*cos.* and .*sin",
     ),
     "a cell's input and state": (
         lambda x, h, w: jnp.tanh(jnp.concatenate([x, h], 1) @ w),
