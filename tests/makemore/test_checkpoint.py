@@ -89,7 +89,7 @@ def survive(tmp_path: Path, framework: str, chunk: int, steps: int, kills: int) 
 
 
 def test_killed_at_every_point_and_resumed(tmp_path):
-    survive(tmp_path, "jax", chunk=7, steps=40, kills=2)
+    survive(tmp_path, "jax", chunk=7, steps=40, kills=1)
 
 
 @pytest.mark.full

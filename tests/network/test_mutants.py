@@ -296,7 +296,7 @@ def own_line(case: Case, mutant: Mutant) -> None:
     assert set(red) <= {mutant.index}, f"{mutant}: {red}"
 
 
-@each_side
+@pytest.mark.parametrize("side", few(SIDES, torch_side), ids=lambda side: side.TWIN)
 def test_one_mistake_is_one_red_line(side: ModuleType) -> None:
     for case in (cases(side, "backward")[0], cases(side, "backward")[2]):
         with side.exactly(FLOAT64):

@@ -15,10 +15,11 @@ from parity import Pair, check, name
 from parity.frameworks import jax_taps, torch_taps
 from parity.trial.trial import Trial
 from parity.where.named_walk import walk
+from tests.shared.sampled import few
 
 LAYERS = 10
 INPUTS = {"x": (5, 4), "w": (4, 4)}
-TEN = [pytest.param(i, marks=[] if i == 4 else pytest.mark.full) for i in range(LAYERS)]
+TEN = few(range(LAYERS), 4)
 
 
 class Spoiled(torch.autograd.Function):

@@ -300,7 +300,7 @@ def test_a_right_pass_is_right() -> None:
     assert len(lines) == 26
 
 
-@pytest.mark.parametrize("tensor", few(ORDER, "logprobs", "logits", "bndiff", "C"))
+@pytest.mark.parametrize("tensor", few(ORDER, "logits", "bndiff"))
 def test_a_fault_is_placed_where_it_starts(tensor: str) -> None:
     def faulty(v: Values, xp: Any) -> Any:
         return RIGHT[tensor](v, xp) + 0.01 * torch.cos(
@@ -343,7 +343,7 @@ def pairs(count: int) -> list[tuple[Mistake, Mistake]]:
 PAIRS = pairs(20)
 
 
-@pytest.mark.parametrize(("one", "other"), few(PAIRS, *PAIRS[:2]), ids=lambda mistake: mistake.id)
+@pytest.mark.parametrize(("one", "other"), few(PAIRS, PAIRS[0]), ids=lambda mistake: mistake.id)
 def test_two_mistakes_are_both_placed_and_named_as_if_alone(one: Mistake, other: Mistake) -> None:
     pair = one, other
     lines = walk_pass(backward(*pair), diagnosis_batch(1))
