@@ -211,6 +211,12 @@ FURTHER = {
         {"x": (4, 3), "w": (3, 3)},
         r"the maximum.*the mean",
     ),
+    "momentum looked ahead": (  # in the first turn what was added up is the gradient itself
+        lambda p, grads: _descended(p, jnp.zeros(3), grads, ahead=True),
+        lambda p, grads: _descended(p, torch.zeros(3), grads, ahead=False),
+        {"p": (3,), "grads": (4, 3)},
+        r"jax reads what add makes .*torch reads what add makes",
+    ),
     "a weight untransposed": (
         lambda x, w, v: jnp.sin(jnp.tanh(x @ w) @ v),
         lambda x, w, v: torch.sin(torch.tanh(x @ w.T) @ v),
@@ -218,6 +224,14 @@ FURTHER = {
         r"only torch has w transposed",
     ),
 }
+
+
+def _descended(p, momentum, grads, ahead):
+    for g in grads:
+        momentum = g + 0.9 * momentum
+        step = g + 0.9 * momentum if ahead else momentum
+        p = p - 0.1 * step
+    return p
 
 
 def _scanned(turn, x):

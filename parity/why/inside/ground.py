@@ -169,10 +169,15 @@ class Ground:
 
     def of_ours(self, number: int, places: Sequence[int]) -> list[Step] | None:
         """Return what gives one of the first side's values at each operation; None if too late."""
+        numbers = self.turn_by_turn(number, places)
+        return None if numbers is None else [_ours(n) for n in numbers]
+
+    def turn_by_turn(self, number: int, places: Sequence[int]) -> list[int] | None:
+        """Return the values that one stands for at each operation; None if they come too late."""
         makers = self.one.recording.makers
         for numbers in self._series(number, len(places)):
             if all(makers.get(n, -1) < p for n, p in zip(numbers, places, strict=True)):
-                return [_ours(n) for n in numbers]
+                return numbers
         return None
 
     def _series(self, number: int, count: int) -> Iterator[list[int]]:

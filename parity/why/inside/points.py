@@ -50,14 +50,15 @@ def _made(operation: Made, put: Put) -> Step:
 
 def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
     """Yield what is read and made in a region, and read of what it makes."""
-    reading = ground.reading if ground.mine.read or not ground.mine.operations else []
-    for place in (*ground.places, *reading):
+    whole = ground.mine.read or not ground.mine.operations
+    for place in (*ground.places, *ground.reading):
         for i, number in enumerate(ground.operation(place).inputs):
-            for group in ground.turns(place):
-                yield _point(ground, group, i, number)
+            if whole or place in ground.places or number in ground.mine.outputs:
+                for group in ground.turns(place):
+                    yield _point(ground, group, i, number)
     together = [
         _point(ground, [place], i, n)
-        for place in reading
+        for place in (ground.reading if whole else ())
         for i, n in enumerate(ground.operation(place).inputs)
         if n in ground.mine.outputs
     ]

@@ -33,23 +33,31 @@ def _read(ground: Ground) -> Iterator[Edit]:
         for number, (u, reader) in own.items():
             if np.shape(ground.value(number)) != shape or number == point.number:
                 continue
-            sources = ground.of_ours(number, point.places)
-            if sources is not None:
-                own_line, theirs = at(point.operations[0]), called(ground.other, u)
+            numbers = ground.turn_by_turn(number, point.places)
+            if numbers is not None:
+                own_line, theirs = at(point.operations[0]), _called(ground, numbers, u)
                 line = "" if at(reader) in theirs else at(reader)
                 said = (
                     f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
                     f"{own_line} where {ground.right} reads {theirs}{line}"
                 )
-                yield point.edit(said, [_instead(s) for s in sources])
+                yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _called(ground: Ground, numbers: Sequence[int], first: int) -> str:
+    """Return what the second side reads; at a loop's first turn that may be an input, a start."""
+    known = ground.one.prints[numbers[-1]]
+    if len(numbers) == 1 or known is None:
+        return called(ground.other, first)
+    return called(ground.other, next(iter(ground.other.index.find(known)), first))
 
 
 def _what(point: Point) -> str:
     return point.operations[0].inside or point.operations[0].kind
 
 
-def _instead(source: Step) -> Put:
-    return lambda x, values: source((), values)
+def _instead(number: int) -> Put:
+    return lambda x, values: values.ours(number)
 
 
 def _theirs(ground: Ground) -> dict[int, Any]:
