@@ -172,7 +172,8 @@ class Walk:
             else value
             for name, value in right.items()
         }
-        steps = _noisy(self.answers(inputs, held), whole)
+        steps = self.answers(inputs, held)
+        allowed = _noisy(steps, whole)
         misshaped = {n for n in order if np.shape(got[n]) != right[n].shape}
         follows = self._readers(inputs, held, steps, misshaped - {*asked[-1:]})
         lines, above = [], dict(right)  # what comes after a tensor says nothing about it
@@ -183,7 +184,7 @@ class Walk:
                 lines.append(Line(name, Status.INHERITED, sigmas=np.inf))
             elif name in asked:
                 bench = Bench(self, inputs, tensors, dict(above), held, steps)
-                lines.append(bench.judge_array(name, np.asarray(got[name])))
+                lines.append(bench.judge_array(name, np.asarray(got[name]), allowed[name]))
             above[name] = held[name]
         return lines
 
@@ -245,9 +246,12 @@ class Bench:
         """The answers by path."""
         return self.walk.paths(self.inputs, self.held)
 
-    def judge_array(self, name: str, value: np.ndarray) -> Line:
-        """Judge a finished gradient that is not right in the whole pass by its own step."""
-        far = _far_of(value, self.answers[name])
+    def judge_array(self, name: str, value: np.ndarray, allowed: Answer) -> Line:
+        """Judge a finished gradient that is not right in the whole pass by its own step.
+
+        It may round as ``allowed``; why it is wrong is told by how the step itself rounds.
+        """
+        far = _far_of(value, allowed)
         if far <= BOUND:
             return Line(name, Status.INHERITED, sigmas=far)
         context = self.walk.context(name, self, FLOAT64)
