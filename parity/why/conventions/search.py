@@ -407,6 +407,8 @@ class _Search:
                 return
             self.counts[what] = self.counts.get(what, 0) + 1
             both = {c.side: whole for c in changes if (whole := self._on_base(c)) is not None}
+            if len(both) < len(changes):
+                continue
             first, second = (self._forward(change) for change in both.values())
             if self.rerun.distance(0, first, second, 0) <= BOUND:
                 self._confirm(both)
