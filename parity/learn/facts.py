@@ -18,7 +18,8 @@ from parity.makemore import network_walk, notebook
 from parity.makemore.data import load
 from parity.makemore.exercises import CHUNKED, ROWS
 from parity.progress import Advance
-from parity.why.walk import Bench, judge_rule
+from parity.why.rule_walk import judge_rule
+from parity.why.walk import Bench
 
 CORNERS = {
     "torch": "torch, by hand",

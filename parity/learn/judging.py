@@ -24,8 +24,9 @@ from parity.learn.submission import CALL, FailureError, Remote, Started, Submiss
 from parity.learn.telling import why
 from parity.learn.whole import given, whole
 from parity.makemore import network_walk
+from parity.why.rule_walk import judge_rule
 from parity.why.variants import Formula
-from parity.why.walk import Bench, Walk, judge_rule
+from parity.why.walk import Bench, Walk
 
 SEED = 4
 

@@ -17,7 +17,7 @@ from parity.judge.cause import enumerated
 from parity.makemore.exercises import ROWS
 from parity.makemore.network_walk import network
 from parity.makemore.recipe import NAMES
-from parity.why.walk import Answer, Line
+from parity.why.answers import Answer, Line
 
 INPUTS = (*NAMES, "Xb", "Yb")
 """What the right gradients are computed from."""

@@ -12,7 +12,7 @@ from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Status
 from parity.learn.child import PRINTED
 from parity.makemore.exercises import ROWS
-from parity.why.walk import Line
+from parity.why.answers import Line
 
 MOST = 2
 """Causes that are told of one gradient: two candidates are both named."""

@@ -20,10 +20,12 @@ from parity.judge.compare import FLOAT64
 from parity.makemore import recipe
 from parity.makemore.exercises import CHUNKED, EXERCISES, ROWS, Exercise
 from parity.pairs.legs import call
+from parity.why.answers import Line
 from parity.why.causes.context import Arrays
 from parity.why.edits import needed, parse, statements, targets
+from parity.why.rule_walk import Rule, judge_rule
 from parity.why.variants import Formula
-from parity.why.walk import Bench, Line, Rule, Walk, judge_rule
+from parity.why.walk import Bench, Walk
 
 LETTERS = (3, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0)
 """How often each letter of the diagnosis batch is read."""

@@ -24,7 +24,7 @@ from parity.pairs.legs import Arrays, Outcome, call
 from parity.progress import Advance
 from parity.show.report import Report
 from parity.show.section import Section
-from parity.why.walk import Line
+from parity.why.answers import Line
 
 TRAINING = 4
 """The exercise that trains; the others compare gradients of one batch at a time."""

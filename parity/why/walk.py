@@ -9,48 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from parity.judge.cause import Cause, Kind
-from parity.judge.compare import FLOAT64, distance
-from parity.judge.noise import BOUND, sigma
+from parity.judge.compare import FLOAT64
+from parity.judge.noise import BOUND
 from parity.judge.verdict import Status
+from parity.why.answers import Answer, Line, cast, far_of
 from parity.why.causes.context import Arrays, Context
 from parity.why.diagnosis import diagnose
 from parity.why.variants import Formula
 
-BEHAVIOUR = (Kind.RAISES, Kind.IMPURE, Kind.NOT_TRACEABLE)
-"""What is wrong with a rule whatever it computes."""
-
 DRAWS = 2
 """How often the rounding from above is drawn."""
-
-Rule = Callable[[Mapping[str, Any]], Any]
-"""One gradient as a function of the tensors by name and of their gradients as d + name."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One judged step of a backward pass."""
-
-    tensor: str
-    status: Status
-    causes: tuple[Cause, ...] = ()
-    """Why, where it is introduced here. For a step that is right: what only a probe can see."""
-    sigmas: float = 0.0
-    """How far the value is from what it should be, given what came from above."""
-
-
-class Answer(NamedTuple):
-    """What one gradient should be, and its rounding noise in units of the roundoff."""
-
-    right: np.ndarray
-    noise: np.ndarray
 
 
 class Walk:
@@ -160,7 +134,7 @@ class Walk:
         whole = whole or self.whole(inputs)
         order = [name for name in order if name in got]
         asked = [name for name in order if only is None or name in only]
-        fine = {n: far for n in asked if (far := _far_of(got[n], whole[n])) <= BOUND}
+        fine = {n: far for n in asked if (far := far_of(got[n], whole[n])) <= BOUND}
         if len(fine) == len(asked):
             return [Line(name, Status.RIGHT, sigmas=far) for name, far in fine.items()]
         tensors = self.forward(inputs)
@@ -201,8 +175,8 @@ class Walk:
     def context(self, name: str, bench: Bench, dtype: np.dtype, rule: Any = None) -> Context:
         """Return all that is known about one tensor's step, in ``dtype``."""
         answer = bench.answers[name]
-        tensors = _cast(bench.tensors, dtype)
-        gradients = _cast({k: v for k, v in bench.above.items() if k != name}, dtype)
+        tensors = cast(bench.tensors, dtype)
+        gradients = cast({k: v for k, v in bench.above.items() if k != name}, dtype)
         paths, ends = without_end(bench.paths[name])
         free = ends <= self._assumed  # nothing comes from above but a 1
         return Context(
@@ -251,63 +225,12 @@ class Bench:
 
         It may round as ``allowed``; why it is wrong is told by how the step itself rounds.
         """
-        far = _far_of(value, allowed)
+        far = far_of(value, allowed)
         if far <= BOUND:
             return Line(name, Status.INHERITED, sigmas=far)
         context = self.walk.context(name, self, FLOAT64)
         causes = diagnose(value, self.answers[name].right, context)
         return Line(name, Status.INTRODUCED, tuple(causes), far)
-
-    def far(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> float:
-        """Return how far a rule is from right, in sigmas; infinitely far where it fails."""
-        given = _cast(self.tensors, dtype), _cast(self.above, dtype)
-        try:
-            return _far(_numeric(rule, side, dtype)(*given), self.answers[name], dtype)
-        except Exception:  # `diagnose` says what it raises
-            return np.inf
-
-    def causes(self, name: str, rule: Rule, side: ModuleType, dtype: np.dtype) -> tuple[Cause, ...]:
-        """Return what is wrong with a rule, here and under compilation."""
-        numeric = _numeric(rule, side, dtype)
-        context = self.walk.context(name, self, dtype, numeric)
-        try:
-            tensors, gradients = (
-                {k: v.copy() for k, v in held.items()}
-                for held in (context.tensors, context.gradients)
-            )
-            value = numeric(tensors, gradients)
-        except Exception:
-            value = np.full((), np.nan)
-        causes = diagnose(value, self.answers[name].right, context)
-        return tuple(causes) or tuple(_untraceable(rule, side, dtype, context))
-
-
-def judge_rule(
-    name: str, rule: Rule, side: ModuleType, dtype: np.dtype, bench: Bench, probe: Bench
-) -> Line:
-    """Judge a rule on ``bench`` in ``dtype``; name its causes on ``probe`` in float64.
-
-    A rule that is right on ``bench`` may still have causes: what the probe alone can see.
-    """
-    far = bench.far(name, rule, side, dtype)
-    causes = probe.causes(name, rule, side, FLOAT64)
-    known = causes and all(cause.kind is not Kind.UNKNOWN for cause in causes)
-    if far <= BOUND and causes and not known:
-        causes = (_right_by_luck(causes[0]),)
-    elif far > BOUND and not known:
-        causes = bench.causes(name, rule, side, dtype) or causes
-    behaves = not any(cause.kind in BEHAVIOUR for cause in causes)
-    status = Status.RIGHT if far <= BOUND and behaves else Status.INTRODUCED
-    return Line(name, status, causes, far)
-
-
-def _right_by_luck(cause: Cause) -> Cause:
-    return replace(
-        cause,
-        sentence="right for this result, though not as a rule of this step alone: under other "
-        f"gradients from above {cause.sentence}",
-        hint="Which property of this loss makes it right? Would it be right under another?",
-    )
 
 
 def _noisy(steps: Mapping[str, Answer], whole: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -341,55 +264,3 @@ def without_end(
     straight = {end: f"{end} (straight)"}
     cut = {label.removesuffix(f" > {end}"): term for label, term in terms.items()}
     return {straight.get(label, label): term for label, term in cut.items()}, ends
-
-
-def _far_of(value: Any, answer: Answer) -> float:
-    """Return how far a finished gradient is from right, in sigmas of its own dtype."""
-    value = np.asarray(value)
-    return _far(value, answer, value.dtype if value.dtype.kind == "f" else FLOAT64)
-
-
-def _far(value: np.ndarray, answer: Answer, dtype: np.dtype) -> float:
-    if value.shape != answer.right.shape or value.dtype.kind != "f":
-        return np.inf
-    noise = np.maximum(answer.noise, np.abs(answer.right))  # what a step is given is rounded too
-    return distance(value, answer.right, sigma(noise, dtype)).sigmas
-
-
-def _cast(arrays: Arrays, dtype: np.dtype) -> dict[str, np.ndarray]:
-    return {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in arrays.items()}
-
-
-def _numeric(rule: Rule, side: ModuleType, dtype: np.dtype) -> Callable[[Arrays, Arrays], Any]:
-    """Return a rule of framework arrays as one of NumPy arrays, which it may change as well."""
-
-    def run(tensors: Arrays, gradients: Arrays) -> np.ndarray:
-        given = dict(tensors) | {f"d{name}": value for name, value in gradients.items()}
-        with side.exactly(dtype):
-            values = dict(zip(given, side.from_numpy(tuple(given.values())), strict=True))
-            result = rule(values)
-            found: np.ndarray = side.to_numpy(result)
-            for name, held in given.items():
-                np.copyto(held, side.to_numpy(values[name]))
-        return found
-
-    return run
-
-
-def _untraceable(
-    rule: Rule, side: ModuleType, dtype: np.dtype, context: Context
-) -> Iterable[Cause]:
-    """Yield the cause where a rule runs, but not when the framework compiles it."""
-    values = dict(context.tensors) | {f"d{k}": v for k, v in context.gradients.items()}
-    with side.exactly(dtype):
-        given = dict(zip(values, side.from_numpy(tuple(values.values())), strict=True))
-        try:
-            side.compiled(rule)(given)
-        except Exception as error:
-            yield Cause(
-                Kind.NOT_TRACEABLE,
-                type(error).__name__,
-                f"runs, but not compiled: {type(error).__name__}",
-                "Shapes must be known before values. Which line asks for a value too early?",
-                tensor=context.tensor,
-            )

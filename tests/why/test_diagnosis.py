@@ -26,6 +26,7 @@ import torch
 from parity.errors import UsageError
 from parity.frameworks import jax_side, torch_side
 from parity.judge.compare import FLOAT32, FLOAT64
+from parity.judge.verdict import Status
 from parity.makemore.data import load
 from parity.makemore.exercises import ROWS
 from parity.makemore.network_walk import (
@@ -37,11 +38,13 @@ from parity.makemore.network_walk import (
     walk_pass,
 )
 from parity.makemore.notebook import Options, batches
+from parity.why.answers import Line
 from parity.why.causes.context import Context
 from parity.why.causes.fitting import Problem
 from parity.why.diagnosis import Cause, Kind, diagnose
+from parity.why.rule_walk import judge_rule
 from parity.why.variants import Formula
-from parity.why.walk import Bench, Line, Status, judge_rule
+from parity.why.walk import Bench
 from tests.shared import mistakes
 from tests.shared.mistakes import BENIGN, EDIT, LATER, TABLE, UNSEEN, Mistake, Values
 from tests.shared.sampled import few

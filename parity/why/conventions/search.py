@@ -229,8 +229,8 @@ class _Search:
             "missing factors and shifts": self._solved(places),
         }
         for what, changes in stages.items():
-            if not self.found:
-                self._try(what, changes)
+            if not self.found:  # a factor put in is no base: one that is there says it better
+                self._try(what, changes, helping="missing" not in what)
 
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
