@@ -208,42 +208,15 @@ class _Search:
 
     def _near(self, lines: Set[str]) -> None:
         """Try single changes inside the functions, at these lines alone."""
-        rerun = self.rerun
-        own = {
-            side: [p for p in known if is_near(p.place, lines)]
-            for side, known in self.parameters.items()
-        }
-        places = {
-            side: [p for p in inserted(rerun, side) if is_near(p.place, lines)]
-            for side in self.sides
-        }
-        constants = proposals.substituted(rerun, self.parameters, self.sides)
-        stages = {
-            "constants of one side put into the other": near(constants, lines),
-            "operations done the other way": near(proposals.otherwise(rerun, self.sides), lines),
-            "outputs scaled, shifted or rearranged": self._outputs(),
-            "constants solved for": self._solved(own),
-            "operations put in or left out": near(
-                proposals.put_or_left_out(rerun, self.sides), lines
-            ),
-            "missing factors and shifts": self._solved(places),
-        }
-        for what, changes in stages.items():
-            if not self.found:  # a factor put in is no base: one that is there says it better
-                self._try(what, changes, helping="missing" not in what)
+        self._functions(self.sides, lines)
+        if not self.found:
+            self._missing(lines)
 
     def _single(self) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
         rerun, parameters = self.rerun, self.parameters
         sides = self.sides if self.base is None else (self.base.side,)
-        self._inside(sides)
-        self._try("outputs scaled, shifted or rearranged", self._outputs())
-        if not self.found:
-            own = {side: parameters[side] for side in sides}
-            self._try("constants solved for", self._solved(own))
-        if not self.found:
-            changes = proposals.put_or_left_out(rerun, sides)
-            self._try("operations put in or left out", changes)
+        self._functions(sides)
         if self.found:
             return
         self._rearranged()
@@ -251,12 +224,25 @@ class _Search:
         if self.base is None:
             self._try("inputs rescaled", proposals.rescaled(rerun, sides))
 
-    def _inside(self, sides: Sequence[str]) -> None:
+    def _functions(self, sides: Sequence[str], lines: Set[str] = frozenset()) -> None:
+        """Try changes inside the functions and of their outputs, dearer ones if none was found."""
+        self._inside(sides, lines)
+        self._try("outputs scaled, shifted or rearranged", self._outputs())
+        if not self.found:
+            own = {s: [p for p in self.parameters[s] if is_near(p.place, lines)] for s in sides}
+            self._try("constants solved for", self._solved(own))
+        if not self.found:
+            changes = near(proposals.put_or_left_out(self.rerun, sides), lines)
+            self._try("operations put in or left out", changes)
+
+    def _inside(self, sides: Sequence[str], lines: Set[str] = frozenset()) -> None:
         """Try the other side's constants, operations done the other way, a step's correction."""
-        constants = proposals.substituted(self.rerun, self.parameters, sides)
-        self._try("constants of one side put into the other", constants)
-        self._try("operations done the other way", proposals.otherwise(self.rerun, sides))
-        self._try("operations put in or left out", proposals.uncorrected(self.rerun, sides))
+        rerun = self.rerun
+        constants = proposals.substituted(rerun, self.parameters, sides)
+        self._try("constants of one side put into the other", near(constants, lines))
+        self._try("operations done the other way", near(proposals.otherwise(rerun, sides), lines))
+        corrections = near(proposals.uncorrected(rerun, sides), lines)
+        self._try("operations put in or left out", corrections)
 
     def _rearranged(self) -> None:
         """Try inputs held otherwise, one or several alike."""
@@ -386,9 +372,12 @@ class _Search:
 
     # more than one change
 
-    def _missing(self) -> None:
+    def _missing(self, lines: Set[str] = frozenset()) -> None:
         """Look for a factor or a shift that one side does not have at all."""
-        places = {side: [*inserted(self.rerun, side)] for side in self.sides}
+        places = {
+            side: [p for p in inserted(self.rerun, side) if is_near(p.place, lines)]
+            for side in self.sides
+        }
         self._try("missing factors and shifts", self._solved(places), helping=False)
 
     def _neutral(self) -> None:
