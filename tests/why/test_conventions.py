@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 import parity.checking.reasons
 import parity.why.conventions.search
+import parity.why.conventions.tries
 from parity import Pair, check
 from parity.frameworks import jax_program
 from parity.judge.cause import Kind
@@ -126,7 +127,7 @@ def test_a_loop_that_a_change_keeps_from_ending_is_ended(monkeypatch):
 
 
 def test_a_long_search_says_how_it_goes(monkeypatch):
-    monkeypatch.setattr(parity.why.conventions.search, "QUIET", 0.0)
+    monkeypatch.setattr(parity.why.conventions.tries, "QUIET", 0.0)
     heard = []
     check(Pair(jax=jnp.sin, torch=torch.atan, inputs=X), dtypes=["float64"], told=heard.append)
     assert any(re.search(r"looking for what restores parity: \d+ runs so far", x) for x in heard)

@@ -22,7 +22,8 @@ from parity.pairs.pair import Arguments, Pair
 from parity.pairs.structure import MisfitError
 from parity.trial.trial import Trial
 from parity.why.conventions.further import SEED
-from parity.why.conventions.search import convention, explain
+from parity.why.conventions.search import explain
+from parity.why.conventions.tries import convention
 
 Order = tuple[int, ...]
 AXES = 4
