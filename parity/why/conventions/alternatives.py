@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import permutations
 from typing import Any, NamedTuple
 
-from parity.frameworks.programs import Edit, Operation, Program
+from parity.frameworks.programs import UNCHANGED, Edit, Operation, Program
 
 OTHER_COMPARISON = {"gt": "ge", "ge": "gt", "lt": "le", "le": "lt"}
 SAID = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 ROUNDINGS = ("floor", "ceil", "round", "trunc")
+JOINING = frozenset("cat concatenate stack".split())
+MOST_PARTS = 4
+"""Parts that are put together in every order."""
 SMALL = 0.1
 """An added constant up to here may be an epsilon."""
 
@@ -52,6 +56,8 @@ def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tu
         yield _remainder(o, m)
     elif o.kind == "median":
         yield from _median(o, m)
+    elif o.kind in JOINING:
+        yield from _joined(o)
     elif counted := counted_from_end(p, o):
         yield (
             "a negative index out of range for one counted from the end",
@@ -78,6 +84,17 @@ def counted_from_end(p: Program, o: Operation) -> Counted | None:
     if below.inputs[0] != index or index not in added.inputs:
         return None
     return Counted(index, (below, added))
+
+
+def _joined(o: Operation) -> Iterator[tuple[str, Edit]]:
+    count = len(o.inputs)
+    for order in [*permutations(range(count))][1:] if count <= MOST_PARTS else ():
+        words = f"the parts of a concatenation in the order {[*order]}"
+        yield words, _in_order(o, order)
+
+
+def _in_order(o: Operation, order: tuple[int, ...]) -> Edit:
+    return lambda values, x: o.apply([x[i] for i in order], UNCHANGED)[0]
 
 
 def _comparison(o: Operation, m: Any) -> tuple[str, Edit]:
