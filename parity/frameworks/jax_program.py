@@ -63,7 +63,7 @@ def ending(forward: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, An
 
 def compiled(run: Callable[..., Any]) -> Callable[..., Any]:
     """Return ``run`` compiled in little time: what it is given are arguments, constants too."""
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 1})
 
 
 class _Recorder:

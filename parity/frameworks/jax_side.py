@@ -26,18 +26,8 @@ def exactly(dtype: np.dtype) -> Iterator[None]:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``function`` jitted; keep it to compile once a shape.
-
-    In float64, which is run a few times to judge by, XLA's program is the same, but LLVM optimises
-    none of its kernels: that takes half of the time of compiling.
-    """
-    full = jax.jit(function)
-    quick = jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-    def run(*args: Any) -> Any:
-        return (quick if jnp.result_type(float) == np.float64 else full)(*args)
-
-    return run
+    """Return ``function`` jitted; keep it to compile once a shape."""
+    return jax.jit(function)
 
 
 def quickly(function: Callable[..., Any]) -> Callable[..., Any]:

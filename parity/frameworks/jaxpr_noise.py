@@ -111,7 +111,7 @@ class Trace:
                 return _turned(equation, inputs, own)
 
             # optimising costs more than it saves in what runs a few times
-            options = {"xla_backend_optimization_level": 0}
+            options = {"xla_backend_optimization_level": 1}
             self.loops[key] = jax.jit(turned, compiler_options=options)
         found = self.loops[key](inputs, None if noise is None else noise.row)
         if noise is not None:

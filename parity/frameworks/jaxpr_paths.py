@@ -51,7 +51,7 @@ def compiled(function: Function) -> Callable[..., dict[str, dict[str, Any]]]:
 
     The compiler's optimisations cost more than they save in what runs a few times.
     """
-    options = {"xla_backend_optimization_level": 0}
+    options = {"xla_backend_optimization_level": 1}
     return jax.jit(partial(paths, function), compiler_options=options)
 
 
