@@ -128,7 +128,7 @@ TRIANGLES = {
 }
 
 
-@pytest.mark.parametrize("name", few(TRIANGLES, "the other triangle", "not symmetric"))
+@pytest.mark.parametrize("name", few(TRIANGLES, "the other triangle"))
 def test_which_triangle_is_read_is_a_convention(name):
     jax_side, torch_side, inputs = TRIANGLES[name]
     found, report = judged(Pair(jax=jax_side, torch=torch_side, inputs=inputs))
@@ -154,7 +154,7 @@ def masked(rng):
     return {"x": rng.normal(size=(2, 4)), "m": np.array([[1, 1, 0, 1], [1, 0, 0, 1.0]])}
 
 
-@pytest.mark.parametrize("steep", few([1e4, 1e9, 1e12, 1e30], 1e9))
+@pytest.mark.parametrize("steep", few([1e4, 1e9, 1e12, 1e30], 1e4))
 def test_slopes_too_steep_for_differences_blame_nobody(steep):
     found, report = judged(
         Pair(

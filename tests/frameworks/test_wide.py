@@ -12,6 +12,7 @@ from parity.frameworks import jax_side
 from parity.frameworks.jax_wide import widened
 from parity.frameworks.narrowing import meant
 from parity.frameworks.torch_wide import widening
+from tests.shared.sampled import few
 
 X = np.random.default_rng(0).normal(size=(3, 4))
 F32, BF16 = jnp.float32, jnp.bfloat16
@@ -105,7 +106,7 @@ def differentiated(function):
     return run
 
 
-@pytest.mark.parametrize("name", JAX)
+@pytest.mark.parametrize("name", few(JAX, every=3))
 def test_jax_computes_what_is_written_without_narrowing(name):
     narrow, plain = JAX[name]
     with jax_side.exactly(np.dtype(np.float64)):
