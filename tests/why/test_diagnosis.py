@@ -233,7 +233,7 @@ def test_renaming_every_tensor_changes_no_finding(mistake: Mistake) -> None:
     try:
         got = mistake.rule(Values(values), torch).numpy()
     except RuntimeError:
-        pytest.skip("raises")
+        return  # a rule that raises has no numbers to look at
     right = held.answers[mistake.tensor].right
     first, second = diagnose(got, right, context), diagnose(got, right, renamed(context))
     assert [(c.kind, c.evidence) for c in first if "coefficients" not in c.evidence] == [
