@@ -18,6 +18,7 @@ from parity.makemore import network_walk, notebook
 from parity.makemore.data import load
 from parity.makemore.exercises import CHUNKED, ROWS
 from parity.progress import Advance
+from parity.why.answers import cast
 from parity.why.rule_walk import judge_rule
 from parity.why.walk import Bench
 
@@ -58,13 +59,8 @@ def facts(done: Advance = lambda word, by=1: None) -> dict[str, Facts]:
     batch = next(notebook.batches(notebook.Options(), load()))
     judged = notebook.Bench(CHUNKED).judge(batch, (FLOAT32,), 0)
     rows = {row.name: row for row in judged.gradients}
-    bench = network_walk.network().bench(
-        {
-            k: x.astype(np.float64) if x.dtype.kind == "f" else x
-            for k, x in batch.items()
-            if k != "dloss"
-        }
-    )
+    given = {name: x for name, x in batch.items() if name != "dloss"}
+    bench = network_walk.network().bench(cast(given, FLOAT64))
     effects: dict[str, list[Effect]] = {name: [] for name in ROWS}
     for mistake in mistakes().values():
         effects[mistake.step.gradient].append(_effect(mistake, bench))

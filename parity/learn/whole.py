@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from parity.judge.cause import Cause, Kind, enumerated
+from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Step
 from parity.learn.outcome import Judged
@@ -21,6 +22,7 @@ from parity.makemore.exercises import ROWS
 from parity.makemore.recipe import NAMES, minibatch
 from parity.makemore.seeds import Generator
 from parity.makemore.training import Config, initial
+from parity.why.answers import cast
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -92,8 +94,7 @@ def _batch(generator: Generator, split: Split) -> dict[str, np.ndarray]:
 
 
 def _loss(inputs: Arrays) -> float:
-    exact = {n: x.astype(np.float64) if x.dtype.kind == "f" else x for n, x in inputs.items()}
-    return float(network_walk.network().forward(exact)["loss"])
+    return float(network_walk.network().forward(cast(inputs, FLOAT64))["loss"])
 
 
 def given(batch: Arrays, rate: float = RATE) -> dict[str, np.ndarray]:

@@ -127,12 +127,8 @@ def _course(whole: Whole, legs: Legs, problem: Exact) -> _Course:
         drawn = whole.pair.arguments(np.random.default_rng([step, 7]))
         fresh = dict(zip(drawn.names, drawn.leaves, strict=True))
         batches.append(tuple(cast(fresh[name], np.dtype(np.float32)) for name in own))
-    batches = [tuple(_wide(x) for x in batch) for batch in batches]
+    batches = [tuple(cast(x, FLOAT64) for x in batch) for batch in batches]
     return _Course(batches, {n: x for n, x in values.items() if n in whole.torch.tensors}, douts)
-
-
-def _wide(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.float64) if x.dtype.kind == "f" else x
 
 
 class _JaxRun:

@@ -86,9 +86,14 @@ def counted_from_end(p: Program, o: Operation) -> Counted | None:
     return Counted(index, (below, added))
 
 
+def joined_otherwise(kind: str, count: int) -> list[tuple[int, ...]]:
+    """Return every other order of the parts that such an operation puts together."""
+    few = kind in JOINING and count <= MOST_PARTS
+    return [*permutations(range(count))][1:] if few else []
+
+
 def _joined(o: Operation) -> Iterator[tuple[str, Edit]]:
-    count = len(o.inputs)
-    for order in [*permutations(range(count))][1:] if count <= MOST_PARTS else ():
+    for order in joined_otherwise(o.kind, len(o.inputs)):
         words = f"the parts of a concatenation in the order {[*order]}"
         yield words, _in_order(o, order)
 

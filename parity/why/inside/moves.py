@@ -15,15 +15,13 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.judge.cause import enumerated
 from parity.where.parting import Side
+from parity.why.conventions.alternatives import JOINING, joined_otherwise
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground, near
 from parity.why.inside.points import Point, points
 from parity.why.inside.ways import Way, repeating, told
 from parity.why.inside.words import at, called
 
-JOINING = frozenset("cat concatenate stack".split())
-MOST_PARTS = 4
-"""Parts that are put together in every order."""
 MOST_AXES = 6
 MOST = 800
 """Ways of one chain that are tried."""
@@ -47,13 +45,13 @@ def _joined(ground: Ground) -> Iterator[Edit]:
     makers = [recording.makers[n] for n in dict.fromkeys(roots) if n in recording.makers]
     for place in dict.fromkeys((*ground.places, *makers)):
         operation = ground.operation(place)
-        count = len(operation.inputs)
-        if operation.kind not in JOINING or not 1 < count <= MOST_PARTS:
+        orders = joined_otherwise(operation.kind, len(operation.inputs))
+        if not orders:
             continue
         parts = [called(ground.one, n) for n in operation.inputs]
         theirs = [o for o in ground.other.recording.operations
-                  if o.kind in JOINING and len(o.inputs) == count]  # fmt: skip
-        for order in [*permutations(range(count))][1:]:
+                  if o.kind in JOINING and len(o.inputs) == len(parts)]  # fmt: skip
+        for order in orders:
             said = (
                 f"{ground.left} puts {enumerated(parts)} together{at(operation)}, "
                 f"{ground.right} {enumerated([parts[i] for i in order])}{at(*theirs[:1])}"
