@@ -10,25 +10,10 @@ import numpy as np
 
 from parity.learn.graph import ROW, places
 from parity.learn.sources import Tensor
+from parity.makemore.curve import averaged
+from parity.show.sheet import plain, png, sheet
 
 BLUE, RED, GREY, ORANGE = "#1f5fa8", "#c23b22", "#8a8a8a", "#b3480a"
-
-
-def sheet(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
-    """Return a figure and its axes, made without a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
-
-
-def png(figure: Any) -> bytes:
-    """Return a figure as a file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
 
 
 def heat(values: np.ndarray) -> bytes:
@@ -49,16 +34,13 @@ def curves(losses: Mapping[str, np.ndarray], title: str) -> bytes:
     figure, axes = sheet(8, 4)
     styles = ((BLUE, "-"), (GREY, ":"), (RED, "--"))
     for (name, values), (color, style) in zip(losses.items(), styles, strict=False):
-        window = max(1, len(values) // 40)
-        points = values[: len(values) // window * window].astype(np.float64)
-        means = points.reshape(-1, window).mean(1)
-        steps = (np.arange(len(means)) + 0.5) * window
+        steps, means = averaged(values.astype(np.float64), max(1, len(values) // 40))
         axes.plot(steps, means, style, color=color, label=name, linewidth=1.8)
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     axes.legend(frameon=False)
-    plain(axes)
+    plain(axes, grid=0.25)
     return png(figure)
 
 
@@ -97,7 +79,7 @@ def bars(coefficients: Mapping[str, Mapping[str, float]]) -> bytes:
     axes.set_ylabel("times in the gradient")
     axes.margins(y=0.15)
     axes.legend(frameon=False, ncols=len(paths), loc="upper left", bbox_to_anchor=(0, 1.16))
-    plain(axes)
+    plain(axes, grid=0.25)
     return png(figure)
 
 
@@ -141,9 +123,3 @@ def _dots(
     axes.set_title(title, fontsize=10)
     if bar:
         figure.colorbar(shown, ax=axes, shrink=0.9)
-
-
-def plain(axes: Any) -> None:
-    """Take away what carries no information."""
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)

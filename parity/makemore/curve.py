@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
+
+from parity.show.sheet import plain, png, sheet
 
 WINDOW = 1000
 """Steps averaged into one point; fewer in a run too short for 40 points."""
@@ -16,32 +17,31 @@ def window(steps: int) -> int:
     return max(1, min(WINDOW, steps // 40))
 
 
+def averaged(values: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle step and the mean of every ``width`` values; what is left is left out."""
+    means = values[: len(values) // width * width].reshape(-1, width).mean(1)
+    return (np.arange(len(means)) + 0.5) * width, means
+
+
 def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) -> bytes:
     """Return a PNG of every ``losses[i]``, with a line where the learning rate changes.
 
     ``phases`` is [(first step, learning rate)].
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
     width = window(len(losses))
-    whole = len(losses) // width * width
     with np.errstate(divide="ignore"):  # a loss of exactly 0 is off the picture
-        points = np.log10(losses[:whole].astype(np.float64)).reshape(-1, width).mean(1)
-    steps = (np.arange(len(points)) + 0.5) * width
+        steps, points = averaged(np.log10(losses.astype(np.float64)), width)
 
-    figure = Figure(figsize=(8, 4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    figure, axes = sheet(8, 4)
     axes.plot(steps, points, linewidth=1.4, color="#1f5fa8", marker="." * (len(points) < 3))
     axes.set_xlim(0, len(losses))
     axes.set_title(title)
     axes.set_xlabel("step")
     axes.set_ylabel("log10 of the loss" + (f", mean of {width:,} steps" if width > 1 else ""))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain(axes)
     for first, rate in phases:
         if first >= len(losses):
             continue
@@ -56,6 +56,4 @@ def draw(losses: np.ndarray, phases: Sequence[tuple[int, float]], title: str) ->
             va="top",
             color="#555555",
         )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(figure)

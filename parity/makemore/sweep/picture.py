@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from parity.makemore import curve
 from parity.makemore.sweep.axes import Sweep
 from parity.makemore.sweep.summary import Figure, settings
+from parity.show.sheet import plain, png, sheet
 
 COLOURS = ("#1f5fa8", "#c4541d", "#2f7d4f", "#7b4fa3", "#a08000", "#b03060", "#3d8c99", "#555555")
 
@@ -23,16 +23,10 @@ def draw(
     figures: Sequence[Figure],
 ) -> bytes:
     """Return a PNG: one band a setting, one histogram a split, and what was published, if asked."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Canvas
-
     wide = 2 + bool(figures)
-    canvas = Canvas(figsize=(5.2 * wide, 4.2), dpi=130, layout="constrained")
-    FigureCanvasAgg(canvas)
-    panels = canvas.subplots(1, wide)
+    canvas, panels = sheet(5.2 * wide, 4.2, wide, dpi=130)
     for axes in panels:
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        plain(axes)
     of_settings = list(zip(settings(lines), cycle(COLOURS), strict=False))
     for setting, colour in of_settings:
         label = f"{setting.n_hidden} hidden, lr {setting.lr}"
@@ -42,9 +36,7 @@ def draw(
     _described(panels, sweep, len(of_settings))
     if figures:
         _published(panels[2], figures)
-    buffer = io.BytesIO()
-    canvas.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return png(canvas)
 
 
 def _band(axes: Any, curves: Sequence[np.ndarray], width: int, colour: str, label: str) -> None:
