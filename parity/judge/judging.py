@@ -80,9 +80,9 @@ def judge(
     with np.errstate(invalid="ignore"):
         zero = bool(np.all(np.abs(reference) <= BOUND * yard))
     power, here = smallest_fault(reference, fine), smallest_fault(reference, yard)
-    row = Row(name, str(dtype), verdict, reason, odd, distances, pairs, zero, batch, power, here)
     spreads = {corner: spread(v, reference, own[corner]) for corner, v in corners.items()}
-    return replace(row, spreads=spreads)
+    found = distances, pairs, zero, batch, power, here
+    return Row(name, str(dtype), verdict, reason, odd, *found, spreads=spreads)
 
 
 Finding = tuple[Verdict, str, tuple[str, ...]]

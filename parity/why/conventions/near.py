@@ -6,10 +6,13 @@ Of a whole model thousands of changes could be tried, each a run of all of it; t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol, TypeVar
 
 LINE = re.compile(r"[\w.]+:\d+")
+
+Where = Callable[[str], bool]
+"""Whether a change in such words is among those that are tried."""
 
 
 class Said(Protocol):
@@ -29,6 +32,11 @@ def is_near(words: str, lines: Set[str]) -> bool:
     return not lines or not named or not lines.isdisjoint(named)
 
 
-def near(changes: Iterable[T], lines: Set[str]) -> Iterator[T]:
-    """Yield the changes that are at one of the lines."""
-    return (change for change in changes if is_near(change.said, lines))
+def anywhere(words: str) -> bool:
+    """Return True: every change is among those that are tried."""
+    return True
+
+
+def chosen(changes: Iterable[T], where: Where) -> Iterator[T]:
+    """Yield the changes that are there."""
+    return (change for change in changes if where(change.said))

@@ -23,7 +23,7 @@ from parity.why.conventions import proposals
 from parity.why.conventions.change import Problem
 from parity.why.conventions.dead_rows import where_nothing_passes
 from parity.why.conventions.fits import Fits
-from parity.why.conventions.near import is_near, near
+from parity.why.conventions.near import Where, anywhere, chosen, is_near
 from parity.why.conventions.parameters import EPSILONS, NEUTRAL, inserted
 from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.spelling import Spelled
@@ -105,10 +105,15 @@ class _Search:
         if self._whole:
             return
         if not self.tries.found and lines:
-            self._near(lines)
-        if not self.tries.found:
-            self._single()
-        for stage in (self._missing, self._neutral, self.fits.two_constants, self._second):
+            self._near(lambda words: is_near(words, lines))
+
+        def elsewhere(words: str) -> bool:
+            return not lines or not is_near(words, lines)
+
+        for single in (self._single, self._missing):
+            if not self.tries.found:
+                single(elsewhere)
+        for stage in (self._neutral, self.fits.two_constants, self._second):
             if not self.tries.found:
                 stage()
         self._dead_rows()
@@ -149,17 +154,17 @@ class _Search:
                 self._single()
                 self.tries.base = None
 
-    def _near(self, lines: Set[str]) -> None:
-        """Try single changes inside the functions, at these lines alone."""
-        self._functions(self.tries.sides, lines)
+    def _near(self, where: Where) -> None:
+        """Try single changes inside the functions, there alone."""
+        self._functions(self.tries.sides, where)
         if not self.tries.found:
-            self._missing(lines)
+            self._missing(where)
 
-    def _single(self) -> None:
+    def _single(self, where: Where = anywhere) -> None:
         """Try single changes: inside the functions, then of their inputs if none was found."""
         rerun, parameters = self.tries.rerun, self.fits.parameters
         sides = self.tries.sides if self.tries.base is None else (self.tries.base.side,)
-        self._functions(sides)
+        self._functions(sides, where)
         if self.tries.found:
             return
         self._rearranged()
@@ -167,28 +172,26 @@ class _Search:
         if self.tries.base is None:
             self.tries.attempt("inputs rescaled", proposals.rescaled(rerun, sides))
 
-    def _functions(self, sides: Sequence[str], lines: Set[str] = frozenset()) -> None:
+    def _functions(self, sides: Sequence[str], where: Where) -> None:
         """Try changes inside the functions and of their outputs, dearer ones if none was found."""
-        self._inside(sides, lines)
+        self._inside(sides, where)
         self.tries.attempt("outputs scaled, shifted or rearranged", self.fits.outputs())
         if not self.tries.found:
-            own = {
-                s: [p for p in self.fits.parameters[s] if is_near(p.place, lines)] for s in sides
-            }
+            own = {s: [p for p in self.fits.parameters[s] if where(p.place)] for s in sides}
             self.tries.attempt("constants solved for", self.fits.solved(own))
         if not self.tries.found:
-            changes = near(proposals.put_or_left_out(self.tries.rerun, sides), lines)
+            changes = chosen(proposals.put_or_left_out(self.tries.rerun, sides), where)
             self.tries.attempt("operations put in or left out", changes)
 
-    def _inside(self, sides: Sequence[str], lines: Set[str] = frozenset()) -> None:
+    def _inside(self, sides: Sequence[str], where: Where = anywhere) -> None:
         """Try the other side's constants, operations done the other way, a step's correction."""
         rerun = self.tries.rerun
         constants = proposals.substituted(rerun, self.fits.parameters, sides)
-        self.tries.attempt("constants of one side put into the other", near(constants, lines))
+        self.tries.attempt("constants of one side put into the other", chosen(constants, where))
         self.tries.attempt(
-            "operations done the other way", near(proposals.otherwise(rerun, sides), lines)
+            "operations done the other way", chosen(proposals.otherwise(rerun, sides), where)
         )
-        corrections = near(proposals.uncorrected(rerun, sides), lines)
+        corrections = chosen(proposals.uncorrected(rerun, sides), where)
         self.tries.attempt("operations put in or left out", corrections)
 
     def _rearranged(self) -> None:
@@ -198,10 +201,10 @@ class _Search:
         if self.tries.base is None:
             self.tries.attempt("several inputs rearranged alike", together(self.tries.rerun, sides))
 
-    def _missing(self, lines: Set[str] = frozenset()) -> None:
+    def _missing(self, where: Where) -> None:
         """Look for a factor or a shift that one side does not have at all."""
         places = {
-            side: [p for p in inserted(self.tries.rerun, side) if is_near(p.place, lines)]
+            side: [p for p in inserted(self.tries.rerun, side) if where(p.place)]
             for side in self.tries.sides
         }
         self.tries.attempt("missing factors and shifts", self.fits.solved(places), helping=False)
