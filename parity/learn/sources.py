@@ -50,7 +50,7 @@ def tensors() -> dict[str, Tensor]:
             shapes[name],
             {f: forward[f][name] for f in PACKAGES if name in forward[f]},
             {f: _with_own(backward[f], f"d{name}") for f in PACKAGES},
-            tuple(n for n, line in forward["jax"].items() if n != name and name in _read(line)),
+            tuple(n for n, line in forward["jax"].items() if name in _read(line)),
             formulas[name],
         )
         for name in (*NAMES, *computed)

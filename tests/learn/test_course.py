@@ -6,6 +6,7 @@ import pytest
 
 from parity.__main__ import main
 from parity.learn import telling
+from parity.learn.child import PRINTED
 from parity.learn.course import FRAMEWORKS, course
 from parity.learn.judging import judged
 from parity.learn.selfcheck import checked
@@ -137,6 +138,7 @@ def test_what_goes_wrong_is_one_sentence_and_stops_nothing(check):
     printed = telling.printed(check.printed["bnbias"])
     assert printed == ["| hello", *["| \ufffd[1mhello"] * (telling.LINES - 1), "| ..."]
     assert {name for name, text in check.printed.items() if text} == {"bnbias"}
+    assert len(check.printed["bnbias"]) == PRINTED
     assert found.pop("bnbias") == ("right", "")
     for gradient, (status, said) in found.items():
         assert status == "wrong"
