@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from parity.judge.cause import Kind
 from parity.judge.compare import FLOAT64
 from parity.judge.noise import BOUND
 from parity.judge.verdict import Status
@@ -223,13 +224,17 @@ class Bench:
     def judge_array(self, name: str, value: np.ndarray, allowed: Answer) -> Line:
         """Judge a finished gradient that is not right in the whole pass by its own step.
 
-        It may round as ``allowed``; why it is wrong is told by how the step itself rounds.
+        It may round as ``allowed``; why it is wrong is told by how the step itself rounds, and
+        where that names nothing as ``allowed``: what it reads may have been rounded otherwise.
         """
         far = far_of(value, allowed)
         if far <= BOUND:
             return Line(name, Status.INHERITED, sigmas=far)
         context = self.walk.context(name, self, FLOAT64)
-        causes = diagnose(value, self.answers[name].right, context)
+        right = self.answers[name].right
+        causes = diagnose(value, right, context)
+        if all(cause.kind is Kind.UNKNOWN for cause in causes):
+            causes = diagnose(value, right, replace(context, noise=allowed.noise))
         return Line(name, Status.INTRODUCED, tuple(causes), far)
 
 

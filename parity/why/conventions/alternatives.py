@@ -57,7 +57,7 @@ def _of(p: Program, o: Operation, values: dict[int, Any], m: Any) -> Iterator[tu
     elif o.kind == "median":
         yield from _median(o, m)
     elif o.kind in JOINING:
-        yield from _joined(o)
+        yield from _joined(p, o)
     elif counted := counted_from_end(p, o):
         yield (
             "a negative index out of range for one counted from the end",
@@ -92,7 +92,13 @@ def joined_otherwise(kind: str, count: int) -> list[tuple[int, ...]]:
     return [*permutations(range(count))][1:] if few else []
 
 
-def _joined(o: Operation) -> Iterator[tuple[str, Edit]]:
+def _joined(p: Program, o: Operation) -> Iterator[tuple[str, Edit]]:
+    """Yield parts in every other order; two parts of one tensor as it is, which rolling made."""
+    made = [p.producer(slot) for slot in o.inputs]
+    slices = [part.inputs[0] for part in made if part is not None and part.kind == "slice"]
+    if len(made) == 2 and slices == slices[:1] * 2:
+        yield "the tensor as it is, not rolled", lambda values, x: values[slices[0]]
+        return
     for order in joined_otherwise(o.kind, len(o.inputs)):
         words = f"the parts of a concatenation in the order {[*order]}"
         yield words, _in_order(o, order)
