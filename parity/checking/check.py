@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from parity.checking.models import explained, opened, put_right, stepped
+from parity.checking.models import explained, left, opened, put_right, stepped
 from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
@@ -117,7 +117,9 @@ def _checked(
         with telling(told, "training both models"):
             first = next(iter(problems.values()))[0]
             more, said = stepped(models, section, legs, first, options.dtypes)
-        sections, notes = [section, *more], [*notes, *said]
+        with telling(told, "comparing running statistics"):
+            section, kept, also = left(models, section, options.seeds[0], options.dtypes)
+        sections, notes = [section, *kept, *more], [*notes, *also, *said]
     return Report(options, tuple(sections), tuple(notes), CHECK_SCHEMA, peak_mb())
 
 

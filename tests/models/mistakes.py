@@ -97,8 +97,8 @@ MISTAKES = [
     Mistake(
         "resnet",
         "batch norm's epsilon",
-        "self.bn1 = nnx.BatchNorm(outer, rngs=rngs)",
-        "self.bn1 = nnx.BatchNorm(outer, epsilon=1e-3, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, epsilon=1e-3, rngs=rngs)",
         module="layer1.bn1",
         cause=r"eps|0\.001|1e-0?3",
     ),
@@ -300,7 +300,7 @@ MISTAKES = [
     Mistake(
         "resnet",
         "momentum of batch norm",
-        "self.bn1 = nnx.BatchNorm(outer, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)",
         "self.bn1 = nnx.BatchNorm(outer, momentum=0.1, rngs=rngs)",
         module="layer1.bn1",
         cause=r"momentum|\b0\.[19]\b",
