@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import (
     tree_flatten,
     tree_iter,
@@ -24,6 +23,7 @@ from torch.utils._pytree import (
     tree_unflatten,
 )
 
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import (
     NORMALIZATIONS,
     Opening,
@@ -89,7 +89,7 @@ def cost(function: Callable[..., Any], *args: Any) -> Cost:
     return Cost(watch.operations, watch.elements, plain + run, run)
 
 
-def _as_if_first(function: Any, args: Any, mode: TorchDispatchMode, watch: _Watch) -> Any:
+def _as_if_first(function: Any, args: Any, mode: Mode, watch: _Watch) -> Any:
     """Run the function in a mode, then put back what it changed and torch's random state."""
     random_state = torch.get_rng_state()
     try:
@@ -121,7 +121,7 @@ def _shape(x: Any) -> tuple[int, ...]:
     return tuple(x.shape) if isinstance(x, Tensor) else ()
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Mode):
     """The plain run: refuses narrow floats, counts, and remembers what was changed in place."""
 
     def __init__(self) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import decomposition_table
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import (
     tree_iter,
 )
 
+from parity.frameworks.torch_modes import Mode
 from parity.judge.noise import SERIES
 
 # Making, moving, choosing, comparing and changing the sign are exact in every floating format.
@@ -126,7 +126,7 @@ WHOLE = (
 """What is not opened."""
 
 
-class Opening(TorchDispatchMode):
+class Opening(Mode):
     """A mode that opens fused kernels by torch's own table of decompositions."""
 
     def __init__(self) -> None:

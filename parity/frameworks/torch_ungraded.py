@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import written
 
 
-class Ungraded(TorchDispatchMode):
+class Ungraded(Mode):
     """Remembers what was made, or changed, while gradients were switched off."""
 
     def __init__(self) -> None:
