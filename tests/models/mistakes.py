@@ -276,8 +276,8 @@ MISTAKES = [
     Mistake(
         "resnet",
         "stop_gradient left in",
-        "+ short)",
-        "+ jax.lax.stop_gradient(short))",
+        "nnx.silu(self.bn2(self.conv2(x)) + short)",
+        "nnx.silu(self.bn2(self.conv2(x)) + jax.lax.stop_gradient(short))",
         module="layer1",
         cause=r"detaches|stops|stop_gradient",
         also=(("import jax.numpy as jnp", "import jax\nimport jax.numpy as jnp"),),

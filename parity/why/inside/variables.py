@@ -41,7 +41,21 @@ def _read(ground: Ground) -> Iterator[Edit]:
                     f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
                     f"{own_line} where {ground.right} reads {theirs}{line}"
                 )
+                if point.number in ground.twins(u):  # the same numbers: how they lie differs
+                    moved = _moved(ground.value(number), ground.value(point.number))
+                    what = called(ground.one, point.number)
+                    said = f"only {ground.left} has {what} with {moved}{own_line}"
                 yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _moved(x: Any, moved: Any) -> str:
+    """Say how the same numbers lie in another array of that shape."""
+    x, moved = np.asarray(x), np.asarray(moved)
+    for a, b in combinations(range(x.ndim), 2):
+        other = x.swapaxes(a, b)
+        if other.shape == moved.shape and np.array_equal(other, moved):
+            return f"axes {a} and {b} exchanged"
+    return "its elements in another order"
 
 
 def _called(ground: Ground, numbers: Sequence[int], first: int) -> str:
