@@ -122,7 +122,8 @@ Beside = tuple[Section, tuple[Section, ...], list[str]]
 def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:
     said = [*weights.unfed.values(), *models.lacking.values()]
     for name in models.torch.tensors:
-        leaves = [match.leaf for match in weights.of(name) if match.layout.sources() == (name,)]
+        sure = [match for match in weights.of(name) if not match.decided.guess]
+        leaves = [match.leaf for match in sure if match.layout.sources() == (name,)]
         whole = [x for x in leaves if models.jax.tensors[x].size == models.torch.tensors[name].size]
         if len(whole) > 1:
             also = [other for other, first in models.torch.shared.items() if first == name]

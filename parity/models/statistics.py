@@ -74,7 +74,7 @@ def left_behind(whole: Whole, seed: int, dtypes: Sequence[str]) -> tuple[list[Ro
     """
     chosen = tuple(name for name in dtypes if name in ("float32", "float64")) or ("float64",)
     trial = Trial(whole.after, seed, chosen)
-    averages = dict(zip(trial.legs.outputs, whole.averages, strict=True))
+    averages = {f"out[{number}]": match for number, match in enumerate(whole.averages)}
     moved = {name: match for name, match in averages.items() if _is_moved(trial, name, match)}
     found = [row for row in trial.forward() if row.name in moved]
     kept: dict[str, _Kept] = {}

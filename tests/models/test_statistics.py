@@ -131,6 +131,34 @@ def test_what_differs_is_named_and_what_agrees_is_not(case):
     assert [note.partition(":")[0] for note in notes] == ([] if failed or not said else [said])
 
 
+class Many(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm1d(k) for k in range(1, 7))
+
+    def forward(self, x):
+        return torch.cat([norm(x[:, :k]) for k, norm in enumerate(self.norms, 1)], 1)
+
+
+class ManyLinen(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        norms = [fnn.BatchNorm(False, momentum=0.8 if k == 6 else 0.9) for k in range(1, 7)]
+        return jnp.concatenate([norm(x[:, :k]) for k, norm in enumerate(norms, 1)], 1)
+
+
+@pytest.mark.full
+def test_each_of_many_is_compared_with_its_own():
+    x = jnp.ones((7, 6))
+    variables = ManyLinen().init(jax.random.key(0), x)
+    pair = parity.Pair(jax=(ManyLinen(), variables), torch=Many(), inputs={"x": (7, 6)})
+    rows, _ = left_behind(whole(pair), 0, ["float64"])
+    assert len(rows) == 12
+    failed = {row.name.split()[0]: [*row.causes] for row in rows if not row.verdict.passes}
+    assert {*failed} == {"norms.5.running_mean", "norms.5.running_var"}
+    assert all("jax keeps 0.8 and torch 0.9" in cause.sentence for [cause] in failed.values())
+
+
 @pytest.mark.full
 def test_a_check_says_it_and_marks_the_module():
     torch.manual_seed(0)
