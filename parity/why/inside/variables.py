@@ -25,12 +25,11 @@ BACK = 10
 
 def variables(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads with another of its values in the place."""
-    yield from _tables(ground)
     yield from _parts(ground)
     yield from _read(ground)
 
 
-def _tables(ground: Ground) -> Iterator[Edit]:
+def tables(ground: Ground) -> Iterator[Edit]:
     """Yield an array that no input is in, with the second side's in its place."""
     theirs = {u: o for u, o in _theirs(ground).items() if _is_table(ground.other, u)}
     for point in sorted(points(ground, outcomes=False), key=lambda p: p.operations[0].moves):
