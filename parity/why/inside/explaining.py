@@ -27,8 +27,9 @@ from parity.why.inside.kinds import kinds
 from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
+from parity.why.inside.regrouping import regrouped
 from parity.why.inside.steps import extra, missing
-from parity.why.inside.variables import exchanged, variables
+from parity.why.inside.variables import exchanged, tables, variables
 
 Family = Callable[[Ground], Iterator[Edit]]
 FAMILIES: tuple[Family, ...] = (
@@ -40,6 +41,8 @@ FAMILIES: tuple[Family, ...] = (
     missing,
     orders,
     moves,
+    regrouped,
+    tables,
     exchanged,
 )
 SECONDS = 6.0
