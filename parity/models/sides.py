@@ -154,7 +154,9 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
     def of_jax(*args: Any) -> Any:
         return run(leaves_of(args), args[:count])
 
-    averages = tuple(m for m in weights.matches.values() if _is_plain_buffer(m, torch))
+    order = [*torch.tensors]
+    plain_ones = [m for m in weights.matches.values() if _is_plain_buffer(m, torch)]
+    averages = tuple(sorted(plain_ones, key=lambda m: order.index(m.layout.sources()[0])))
 
     def left_by_torch(*args: Any) -> list[Any]:
         tensors = dict(zip(given, args[count:], strict=True))
