@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import (
     tree_flatten,
-    tree_iter,
     tree_leaves,
     tree_unflatten,
 )
 
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import (
     NORMALIZATIONS,
     Opening,
     name_of,
     shapes_alone,
+    tensors_of,
     written,
 )
 from parity.frameworks.torch_rounding import (
@@ -89,7 +89,7 @@ def cost(function: Callable[..., Any], *args: Any) -> Cost:
     return Cost(watch.operations, watch.elements, plain + run, run)
 
 
-def _as_if_first(function: Any, args: Any, mode: TorchDispatchMode, watch: _Watch) -> Any:
+def _as_if_first(function: Any, args: Any, mode: Mode, watch: _Watch) -> Any:
     """Run the function in a mode, then put back what it changed and torch's random state."""
     random_state = torch.get_rng_state()
     try:
@@ -121,7 +121,7 @@ def _shape(x: Any) -> tuple[int, ...]:
     return tuple(x.shape) if isinstance(x, Tensor) else ()
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Mode):
     """The plain run: refuses narrow floats, counts, and remembers what was changed in place."""
 
     def __init__(self) -> None:
@@ -133,13 +133,13 @@ class _Watch(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        inputs = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        inputs = tensors_of(args, kwargs)
         for tensor in written(func, args, kwargs):
             storage = tensor.untyped_storage()
             if storage._cdata not in self.own and storage._cdata not in self.before:
                 self.before[storage._cdata] = storage, storage.clone()
         result = func(*args, **kwargs)
-        outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+        outputs = tensors_of(result)
         self.own |= _storages(outputs) - _storages(inputs)
         self.look_for_narrow(func, outputs)
         self.operations += 1

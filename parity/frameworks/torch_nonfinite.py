@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map_only
 
 from parity.frameworks.nonfinite import Held, Marks, Step, Trace, kinds
 from parity.frameworks.torch_backward import saying_where, standing
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import name_of, written
 from parity.frameworks.torch_side import to_numpy
 
@@ -38,7 +38,7 @@ def traced(
     return mode.trace, tree_map_only(Tensor, mode.marks, found)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Mode):
     """Marks every storage that holds something that is not finite."""
 
     def __init__(self) -> None:

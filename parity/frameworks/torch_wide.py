@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_iter
 
 from parity.frameworks.narrowing import TABLE, Narrowing, is_table, meant
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import name_of, written
 from parity.frameworks.torch_program import users_line
 
@@ -80,7 +81,7 @@ def wide_defaults() -> Iterator[None]:
         torch.set_default_dtype(default)
 
 
-class _Wide(TorchDispatchMode):
+class _Wide(Mode):
     """Puts the wide dtype where a narrow one is asked for or given."""
 
     def __init__(self, seen: dict[Narrowing, None]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from parity.frameworks.torch_modes import Mode
 from parity.frameworks.torch_operations import name_of
 from parity.judge.purpose import Withheld
 
@@ -15,7 +15,7 @@ ONE_TRIANGLE = {"cholesky", "linalg_cholesky_ex", "_linalg_eigh", "linalg_ldl_fa
 """Operations that read one triangle of a matrix, and differentiate it as a symmetric one."""
 
 
-class _Noted(TorchDispatchMode):
+class _Noted(Mode):
     """Notes what is detached, and the padding rows of embeddings."""
 
     def __init__(self) -> None:
