@@ -219,6 +219,7 @@ warnings.warn("a word of warning", UserWarning)
 """
 
 
+@pytest.mark.full
 def test_the_probe_sees_what_it_looks_for(tmp_path: Path) -> None:
     package = tmp_path / "culprit"
     (package / "inner").mkdir(parents=True)

@@ -51,8 +51,8 @@ def test_every_one_of_the_26_gradients_has_its_place():
 @pytest.mark.parametrize(
     ("name", "framework"),
     few(
-        [("05-log-softmax", "jax"), ("09-batchnorm", "torch"), ("12-jit-and-train", "jax")],
-        ("05-log-softmax", "jax"),
+        [("03-twice", "jax"), ("09-batchnorm", "torch"), ("12-jit-and-train", "jax")],
+        ("03-twice", "jax"),
     ),
 )
 def test_solutions_are_right_both_ways_and_stubs_are_unwritten(name, framework, check):
@@ -134,13 +134,13 @@ MISBEHAVIOUR = {
         "asks torch.autograd.grad for the gradient",
     ),
     "bnmeani": ("return torch.zeros(10**10)", "asks for more than 2 GB of memory"),
-    "hprebn": ("while True: pass", "takes over 6 s: does a loop never end?"),
+    "hprebn": ("while True: pass", "takes over 3 s: does a loop never end?"),
 }
 
 
 def test_what_goes_wrong_is_one_sentence_and_stops_nothing(check):
     bodies = {gradient: body for gradient, (body, _) in MISBEHAVIOUR.items()}
-    found = check("08-batchnorm-steps", "torch", bodies, seconds=6.0)
+    found = check("08-batchnorm-steps", "torch", bodies, seconds=3.0)
     printed = telling.printed(check.printed["bnbias"])
     assert printed == ["| hello", *["| \ufffd[1mhello"] * (telling.LINES - 1), "| ..."]
     assert {name for name, text in check.printed.items() if text} == {"bnbias"}

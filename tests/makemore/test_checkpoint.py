@@ -20,6 +20,8 @@ from parity.makemore.checkpoint import Folder
 from tests.shared.dying import POINTS
 
 ROOT = Path(__file__).parents[2]
+WORDS = Path(__file__).with_name("words.txt")
+"""A short list, so that evaluating costs nothing."""
 SMALL = ["--n-hidden", "8", "--batch-size", "5", "--n-embd", "3", "--block-size", "2"]
 
 
@@ -28,7 +30,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def train(out: Path, *words: str) -> list[str]:
-    return ["train", "--out", str(out), *SMALL, *words]
+    names = [] if "--names" in words else ["--names", str(WORDS)]
+    return ["train", "--out", str(out), *SMALL, *names, *words]
 
 
 def killed(point: str, times: int, words: list[str]) -> int:
@@ -230,7 +233,7 @@ def flip(path: Path, place: int) -> None:
 def test_damage_is_one_sentence_and_loses_nothing(finished, damage, sentence, capsys):
     damage(Folder(finished))
     before = contents(finished)
-    assert sentence in refused(["train", "--out", str(finished), "--resume"], capsys)
+    assert sentence in refused(train(finished, "--resume"), capsys)
     assert contents(finished) == before
 
 
@@ -245,7 +248,7 @@ def test_eval_and_sample_refuse_a_damaged_or_absent_model(finished, capsys):
 
 def test_one_process_at_a_time(finished, capsys):
     with Folder(finished).locked():
-        said = refused(["train", "--out", str(finished), "--resume"], capsys)
+        said = refused(train(finished, "--resume"), capsys)
     assert "is being trained by another process" in said
 
 

@@ -63,6 +63,13 @@ def test_all_26_gradients_agree_in_the_notebooks_order(report):
         assert row.sigmas < 8  # measured: below 3; 32 would still pass
 
 
+def test_the_table_has_26_rows(report):
+    lines = report.text().splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("logprobs"))
+    assert [line.split()[0] for line in lines[start : start + 26]] == NOTEBOOK_ORDER
+    assert lines[-1].startswith("rounding: 30 gradients in float32 and float64; farthest ")
+
+
 def test_the_pattern_of_exactness_is_the_notebooks(report):
     """By hand, torch is bit-equal to autograd down to the tanh, whose backward rounds once less.
 

@@ -24,20 +24,14 @@ from parity.makemore.sweep.folder import SweepFolder
 from tests.shared.dying import POINTS
 
 ROOT = Path(__file__).parents[2]
+WORDS = Path(__file__).with_name("words.txt")
+"""A short list, so that evaluating costs nothing."""
 SMALL = ["--batch-size", "5", "--n-embd", "3", "--block-size", "2", "--chunk", "7"]
 AXES = ["--seed", "5,6", "--global-seed", "same,3", "--batch-seed", "same,9"]
 
 
-@pytest.fixture(scope="module")
-def words(tmp_path_factory):
-    """A short list, so that evaluating costs nothing."""
-    path = tmp_path_factory.mktemp("words") / "words.txt"
-    path.write_text("\n".join(f"{a}{b}{c}" for a in "abcde" for b in "klmno" for c in "xyz"))
-    return path
-
-
-def swept(out, words, *more):
-    return ["sweep", "--out", str(out), "--names", str(words), *SMALL, *more]
+def swept(out, *more):
+    return ["sweep", "--out", str(out), "--names", str(WORDS), *SMALL, *more]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -63,7 +57,7 @@ def member(folder: Path, number: int) -> dict[str, object]:
     return SweepFolder(folder).read_members()[number]
 
 
-def trained(out, words, config, *more):
+def trained(out, config, *more):
     """Run `parity train` with a member's seeds; return its parameters."""
     seeds = ["--seed", str(config["seed"]), "--lr", config["lr"]]
     for name in ("global_seed", "batch_seed"):
@@ -71,19 +65,19 @@ def trained(out, words, config, *more):
             seeds += ["--" + name.replace("_", "-"), str(config[name])]
         elif name == "global_seed":
             seeds += ["--global-seed", "same"]
-    train = ["train", "--out", str(out), "--names", str(words), *SMALL, *seeds, *more]
+    train = ["train", "--out", str(out), "--names", str(WORDS), *SMALL, *seeds, *more]
     assert main(train) == 0
     return Folder(out).read_model()[1], Folder(out).losses()
 
 
-def test_a_member_is_the_single_run_with_its_seeds_to_the_bit(tmp_path, words, capsys):
+def test_a_member_is_the_single_run_with_its_seeds_to_the_bit(tmp_path, capsys):
     size = ["--n-hidden", "8", "--steps", "17"]
-    assert main(swept(tmp_path / "sweep", words, *AXES, *size, "--lr", "0.1,0.05@9")) == 0
+    assert main(swept(tmp_path / "sweep", *AXES, *size, "--lr", "0.1,0.05@9")) == 0
     wave = load_file(tmp_path / "sweep" / "wave-0000.safetensors")
     curves = SweepFolder(tmp_path / "sweep").read_curves("loss")
     for number in (3, 6):  # both streams others than the seed's, a mixture
         own = member(tmp_path / "sweep", number)
-        params, losses = trained(tmp_path / f"{number}", words, own, *size)
+        params, losses = trained(tmp_path / f"{number}", own, *size)
         assert all(np.array_equal(wave[name][number], params[name]) for name in recipe.NAMES)
         assert np.array_equal(curves[number][:, 1].astype(np.float32), losses)
     first = wave["W1"]
@@ -91,17 +85,17 @@ def test_a_member_is_the_single_run_with_its_seeds_to_the_bit(tmp_path, words, c
 
 
 @pytest.mark.full
-def test_two_devices_are_one_device_and_the_losses_are_those_of_parity_train(tmp_path, words):
+def test_two_devices_are_one_device_and_the_losses_are_those_of_parity_train(tmp_path):
     more = [*AXES, "--n-hidden", "8,11", "--steps", "50", "--lr", "0.1", "--lr", "0.2"]
-    said = finished(swept(tmp_path / "two", words, *more))
+    said = finished(swept(tmp_path / "two", *more))
     assert "32 members of 50 steps on 2 cpu devices" in said
-    finished(swept(tmp_path / "one", words, *more), cores=1)
+    finished(swept(tmp_path / "one", *more), cores=1)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     own = member(tmp_path / "two", 21)
     seeds = ["--seed", str(own["seed"]), "--lr", own["lr"], "--n-hidden", str(own["n_hidden"])]
     seeds += ["--global-seed", str(own["global_seed"] or "same")]
     seeds += [] if own["batch_seed"] is None else ["--batch-seed", str(own["batch_seed"])]
-    single = ["train", "--out", str(tmp_path / "single"), "--names", str(words), *SMALL]
+    single = ["train", "--out", str(tmp_path / "single"), "--names", str(WORDS), *SMALL]
     finished([*single, *seeds, "--steps", "50"])
     results = json.loads((tmp_path / "single" / "results.json").read_text())
     assert {s: own[s] for s in ("train", "val", "test")} == {
@@ -109,9 +103,9 @@ def test_two_devices_are_one_device_and_the_losses_are_those_of_parity_train(tmp
     }
 
 
-def test_a_member_that_diverges_is_recorded_and_stops_no_other(tmp_path, words, capsys):
+def test_a_member_that_diverges_is_recorded_and_stops_no_other(tmp_path, capsys):
     more = ["--lr", "0.1", "--lr", "0.1,1e30@12", "--n-hidden", "6", "--steps", "30"]
-    assert main(swept(tmp_path / "sweep", words, *more)) == 0
+    assert main(swept(tmp_path / "sweep", *more)) == 0
     well, ill = SweepFolder(tmp_path / "sweep").read_members()
     assert ill["diverged"] == 13
     assert "train" not in ill
@@ -121,9 +115,9 @@ def test_a_member_that_diverges_is_recorded_and_stops_no_other(tmp_path, words, 
     assert (len(curves[0]), len(curves[1])) == (30, 13)
 
 
-def test_what_cannot_be_swept_is_one_sentence(tmp_path, words, capsys):
+def test_what_cannot_be_swept_is_one_sentence(tmp_path, capsys):
     out = tmp_path / "sweep"
-    assert main(swept(out, words, "--n-hidden", "4", "--steps", "7")) == 0
+    assert main(swept(out, "--n-hidden", "4", "--steps", "7")) == 0
     before = contents(out)
     for more, sentence in (
         (["--steps", "7"], "holds a sweep already; add --resume"),
@@ -136,12 +130,12 @@ def test_what_cannot_be_swept_is_one_sentence(tmp_path, words, capsys):
     ):
         capsys.readouterr()
         target = out if "--resume" in more or sentence.startswith("holds") else tmp_path / "other"
-        assert main(swept(target, words, *more)) == 2, more
+        assert main(swept(target, *more)) == 2, more
         said = capsys.readouterr().err.strip()
         assert sentence in said.splitlines()[-1]
     assert contents(out) == before
     (out / "curves.jsonl").write_bytes(before["curves.jsonl"][:-9])
-    assert main(swept(out, words, "--resume", "--n-hidden", "4", "--steps", "7")) == 2
+    assert main(swept(out, "--resume", "--n-hidden", "4", "--steps", "7")) == 2
     assert "curves.jsonl is damaged" in capsys.readouterr().err
 
 
@@ -174,12 +168,12 @@ def test_another_population_is_seen():
 
 
 @pytest.mark.full
-def test_twenty_kills(tmp_path, words):
+def test_twenty_kills(tmp_path):
     more = [*AXES, "--n-hidden", "4,6", "--steps", "110", "--lr", "0.1", "--lr", "0.1,1e30@30"]
-    finished(swept(tmp_path / "whole", words, *more))
+    finished(swept(tmp_path / "whole", *more))
     rng = random.Random(16)
     plans = [(point, rng.randrange(3)) for point in POINTS * 5]
-    command = swept(tmp_path / "killed", words, *more, "--resume")
+    command = swept(tmp_path / "killed", *more, "--resume")
     script = (
         "import json, sys; from tests.shared.dying import deaths\n"
         "print([*deaths(*json.loads(sys.argv[1]))])"
@@ -221,10 +215,10 @@ def processes(command, count=2):
 
 
 @pytest.mark.full
-def test_two_processes_are_one_and_the_death_of_one_is_said(tmp_path, words):
+def test_two_processes_are_one_and_the_death_of_one_is_said(tmp_path):
     out = tmp_path / "killed"
     long = [*AXES, "--n-hidden", "8", "--steps", "6000", "--chunk", "150"]
-    first, second = processes(swept(out, words, *long))
+    first, second = processes(swept(out, *long))
     while not (out / "wave-0000.safetensors").exists() and first.poll() is None:
         time.sleep(0.02)
     second.kill()
@@ -238,10 +232,10 @@ def test_two_processes_are_one_and_the_death_of_one_is_said(tmp_path, words):
     assert f"is kept in {out}; to go on, start all of them again with --resume" in last
     assert "Traceback" not in err
     assert SweepFolder(out).resume()[0].step >= 150
-    both = processes(swept(out, words, *long, "--resume"))
+    both = processes(swept(out, *long, "--resume"))
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert "on 4 cpu devices" in said[0][0]
     assert "members" not in said[1][0]
-    finished(swept(tmp_path / "whole", words, *long), cores=4)
+    finished(swept(tmp_path / "whole", *long), cores=4)
     assert contents(out) == contents(tmp_path / "whole")

@@ -63,7 +63,7 @@ def test_the_largest_difference_of_any_mark_is_shown(monkeypatch):
         return params, losses.at[0].add(0.5 if len(calls) % trajectory.MARKS == 1 else 0.0)
 
     monkeypatch.setattr(jax_impl.train, "train_steps", first_alone)
-    loss = judged().rows[0]
+    loss = judged(20, "float32").rows[0]
     assert loss.batch == 0
     assert loss.odd == ("jax",)
     assert max(pair.maxdiff for pair in loss.pairs) == pytest.approx(0.5, abs=1e-5)

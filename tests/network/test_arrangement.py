@@ -45,7 +45,7 @@ def reference(sizes: Sizes) -> tuple[tuple[np.ndarray, ...], ...]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("sizes", few([PAIR, ONE_LETTER, ODD, TRAINING], ONE_LETTER, ODD), ids=str)
+@pytest.mark.parametrize("sizes", few([PAIR, ONE_LETTER, ODD, TRAINING], ODD), ids=str)
 def test_loss_and_gradients_are_the_defined_ones(sizes: Sizes, dtype: np.dtype) -> None:
     found = call("jax_impl", jax.jit(arranged), cases.network(sizes), dtype)
     wrong = {
@@ -91,7 +91,7 @@ def in_chunks(sizes: Sizes, dtype: np.dtype, steps: int, chunk: int) -> list[np.
         return [*map(np.array, params), np.concatenate(losses)]
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", few(DTYPES, FLOAT32), ids=str)
 @pytest.mark.parametrize("sizes", few([PAIR, TRAINING], TRAINING), ids=str)
 def test_no_chunk_size_changes_a_bit(sizes: Sizes, dtype: np.dtype) -> None:
     whole = in_chunks(sizes, dtype, 60, 60)
@@ -123,7 +123,7 @@ def test_no_steps_change_nothing() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(params, after, strict=True))
 
 
-@pytest.mark.parametrize("sizes", [PAIR, ODD, TRAINING], ids=str)
+@pytest.mark.parametrize("sizes", few([PAIR, ODD, TRAINING], ODD), ids=str)
 def test_it_walks_with_a_scan_over_the_definition(sizes: Sizes) -> None:
     """In float64, where only other mathematics could part them; float32 is in test_trajectory."""
     *walked, losses = in_chunks(sizes, FLOAT64, 60, 60)

@@ -19,7 +19,7 @@ from tests.shared.sampled import few
 
 LAYERS = 10
 INPUTS = {"x": (5, 4), "w": (4, 4)}
-TEN = few(range(LAYERS), 4)
+TEN = few(range(LAYERS))
 
 
 class Spoiled(torch.autograd.Function):
@@ -97,7 +97,6 @@ def test_a_fault_in_a_gradient_is_placed_and_everything_behind_inherits_it(fault
     assert str(step) == f"the gradient of {first} (the step back from h{fault})"
 
 
-@pytest.mark.full
 def test_two_faults_are_both_introduced():
     found = walked(torch_net(forward=2, backward=7))
     introduced = [(s.name, s.gradient) for s in found.steps if s.place == "introduced"]

@@ -243,7 +243,6 @@ NAMED = {
 QUICK = (
     "an axis dropped",
     "no gradient from above",
-    "a slip that no number shows",
     "a path in torch",
     "an array that only the forward pass makes",
     "wrong where an integer repeats",
