@@ -59,7 +59,10 @@ def _resized(program: Program, m: Any) -> Iterator[Alternative]:
 
 def _resizing(operation: Operation, m: Any, rule: str, filtered: bool) -> Edit:
     def edit(values: Mapping[int, Any], x: list[Any]) -> Any:
-        shape = operation.apply(x, UNCHANGED)[0].shape
+        same = operation.apply(x, UNCHANGED)[0]
+        shape = same.shape
+        if filtered and all(new >= old for new, old in zip(shape[2:], x[0].shape[2:], strict=True)):
+            return same  # what grows has nothing to filter: the rule alone would differ
         return m.resized(x[0], shape[2:], rule, filtered)
 
     return edit

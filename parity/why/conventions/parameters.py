@@ -5,6 +5,7 @@ A parameter knows its value and how to change it; `search.py` decides what to tr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,8 @@ NEUTRAL = {
 
 TERMS = {"beta": "bias", "alpha": "product"}
 """Factors of the two terms of one operation, and what the terms are called."""
+OF_TERMS = re.compile(r"b?add(bmm|mm|mv|r|bmv)$")
+"""Operations that have them: a bias and a product."""
 SMOOTH = frozenset(("divisor", "factor", "term", "numerator", "exponent"))
 MOST_WHOLE = 1000
 """Larger whole numbers are not put in place of others: they may be sizes of what is made."""
@@ -54,13 +57,15 @@ class Parameter:
     """Whether the function has no such constant: 1 or 0 stands where one may be missing."""
     discrete: bool = False
     slots: tuple[int, ...] = ()
+    term: str = ""
+    """What it is a factor of, where that is a term of a sum."""
 
     def said(self, value: Any, words: str = "", before: str = "") -> str:
         """Return the change to ``value`` in words, which are other ways to write it and the old."""
         meant = f" = {words}" if words else ""
-        if self.role in TERMS and value in (0, 1):  # of a + b c in one operation
-            what = TERMS[self.role]
-            return f"the {self.side} side {'adds no' if value == 0 else 'adds'} {what}{self.place}"
+        if self.term and value in (0, 1):
+            verb = "adds no" if value == 0 else "adds"
+            return f"the {self.side} side {verb} {self.term}{self.place}"
         if not self.inserted:
             old = written(self.value) + (f" = {before}" if before else "")
             return f"{self.role} = {written(value)}{meant} ({self.side} side has {old}{self.place})"
@@ -115,6 +120,7 @@ def _of_slots(side: str, number: int, members: list[Any], slots: tuple[int, ...]
         partial(_of_slots_alike, side, number, slots),
         discrete=any(c.static or _is_whole(value, what) for c, what, _ in members),
         slots=slots,
+        term=TERMS.get(what, "") if OF_TERMS.match(operation.kind) else "",
     )
 
 

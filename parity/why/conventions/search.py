@@ -21,11 +21,11 @@ from parity.pairs.legs import Legs
 from parity.why.budget import Budget
 from parity.why.conventions import proposals
 from parity.why.conventions.change import Problem
-from parity.why.conventions.dead_rows import where_nothing_passes
 from parity.why.conventions.fits import Fits
 from parity.why.conventions.near import Where, anywhere, chosen, is_near
 from parity.why.conventions.parameters import EPSILONS, NEUTRAL, inserted
 from parity.why.conventions.rerun import Rerun
+from parity.why.conventions.rows import where_a_row_is_ahead, where_nothing_passes
 from parity.why.conventions.spelling import Spelled
 from parity.why.conventions.together import together
 from parity.why.conventions.tries import Tries, apart, convention
@@ -75,8 +75,11 @@ def explain(
         tries = Tries(rerun, told, budget or Budget())
         search = _Search(tries)
         clear = [cause for cause in known if EXCHANGED not in cause.key]
+        laid_out = any(LAYOUTS & {*cause.key.split()} for cause in clear)
+        if (laid_out or not clear) and search.ahead():
+            return Explanation(tuple(search.facts), tries.tried())
         if clear:
-            search.brief(any(LAYOUTS & {*cause.key.split()} for cause in clear))
+            search.brief(laid_out)
         else:
             search.run(lines)
     found = (*known, *tries.found) if clear else (*tries.found, *known)
@@ -117,6 +120,13 @@ class _Search:
             if not self.tries.found:
                 stage()
         self._dead_rows()
+
+    def ahead(self) -> bool:
+        """Say that one side's rows are the other's, one further, if that is all."""
+        said = where_a_row_is_ahead(self.tries.rerun)
+        if said:
+            self.facts.append(replace(convention(said, ""), sentence=said))
+        return bool(said)
 
     def _dead_rows(self) -> None:
         """Say where the sides differ, if that is in rows that a mask empties alone."""

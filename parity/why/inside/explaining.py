@@ -27,6 +27,7 @@ from parity.why.inside.kinds import kinds
 from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
+from parity.why.inside.regrouping import regrouped
 from parity.why.inside.steps import extra, missing
 from parity.why.inside.variables import exchanged, variables
 
@@ -40,6 +41,7 @@ FAMILIES: tuple[Family, ...] = (
     missing,
     orders,
     moves,
+    regrouped,
     exchanged,
 )
 SECONDS = 6.0

@@ -5,7 +5,7 @@ Known by the numbers that it makes; its name decides nothing but the words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from parity.why.inside.words import at, does, placed
 
 LARGEST = 100_000
 """Numbers of an array of which it is asked what reduction made it."""
+SIGNS = {"add": np.subtract, "sub": np.add}
 BACK = 4
 """Operations that a reduction may be made of."""
 
@@ -31,6 +32,7 @@ def kinds(ground: Ground) -> Iterator[Edit]:
     yield from _activations(ground)
     yield from _singles(ground)
     yield from _pairs(ground)
+    yield from _signs(ground)
     yield from _reductions(ground)
 
 
@@ -94,8 +96,7 @@ def _on(i: int, function: Any) -> Step:
 
 
 def _said(ground: Ground, own: str, operation: Made, theirs: str, other: Made) -> str:
-    left, right = f"{ground.left} {own}", f"{ground.right} {theirs}"
-    return f"{placed(left, operation)}, {placed(right, other)}"
+    return _said_of(ground, own, [operation], theirs, [other])
 
 
 def _told(ground: Ground, operation: Made, i: int) -> str:
@@ -131,6 +132,27 @@ def _pairs(ground: Ground) -> Iterator[Edit]:
                 step = _both(BINARY[other.kind], turned)
                 for group in ground.turns(place):
                     yield Edit(said, dict.fromkeys(group, step))
+
+
+def _signs(ground: Ground) -> Iterator[Edit]:
+    """Yield every sum as a difference and the other way round: a rotation turned back."""
+    own = [p for p in ground.places if ground.operation(p).kind in SIGNS]
+    theirs = [o for o in ground.theirs_made if o.kind in SIGNS]
+    if len(own) < 2 or len(own) != len(theirs):
+        return
+    made = [ground.operation(p) for p in own]
+    mine, other = (
+        " and ".join(dict.fromkeys(does(o.kind) for o in each)) for each in (made, theirs)
+    )
+    said = _said_of(ground, mine, made, other, theirs)
+    yield Edit(said, {p: _both(SIGNS[ground.operation(p).kind], False) for p in own})
+
+
+def _said_of(
+    ground: Ground, own: str, made: Sequence[Made], theirs: str, other: Sequence[Made]
+) -> str:
+    left, right = f"{ground.left} {own}", f"{ground.right} {theirs}"
+    return f"{placed(left, *made)}, {placed(right, *other)}"
 
 
 def _both(function: Any, turned: bool) -> Step:

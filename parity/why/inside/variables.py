@@ -8,20 +8,68 @@ from typing import Any
 
 import numpy as np
 
+from parity.frameworks.recordings import Made
+from parity.where.parting import Side
+from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
-from parity.why.inside.ground import Ground
+from parity.why.inside.ground import Ground, near, only
 from parity.why.inside.points import Point, points
-from parity.why.inside.words import at, called
+from parity.why.inside.words import TRANSITIVE, at, called, does, placed
 
 MOST_PARTS = 6
+SHOWN = 3
+"""Numbers of a table that are shown."""
 BACK = 10
 """Steps back from what is read to where it was split."""
 
 
 def variables(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads with another of its values in the place."""
+    yield from _tables(ground)
     yield from _parts(ground)
     yield from _read(ground)
+
+
+def _tables(ground: Ground) -> Iterator[Edit]:
+    """Yield an array that no input is in, with the second side's in its place."""
+    theirs = {u: o for u, o in _theirs(ground).items() if _is_table(ground.other, u)}
+    for point in sorted(points(ground, outcomes=False), key=lambda p: p.operations[0].moves):
+        if not _is_table(ground.one, point.number):
+            continue
+        x = np.asarray(ground.value(point.number))
+        for u, reader in theirs.items():
+            y = np.asarray(ground.other.values[u])
+            if y.shape != x.shape or near(x, y) or (only(x) is not None and only(y) is not None):
+                continue
+            own, other = _using(ground.one, point.operations[0]), _using(ground.other, reader)
+            left, right = f"{ground.left} {_has(own, x)}", f"{ground.right} {_has(other, y)}"
+            said = f"{placed(left, own)}, {placed(right, other)}"
+            yield point.edit(said, [_theirs_instead(u)] * len(point.places))
+
+
+def _is_table(side: Side, number: int) -> bool:
+    """Return whether a value is several numbers, and no input is in it."""
+    x = np.asarray(side.values[number])
+    return side.fixed[number] and x.dtype.kind == "f" and x.size > 1
+
+
+def _using(side: Side, operation: Made) -> Made:
+    """Return what computes with what an operation moves."""
+    recording = side.recording
+    while operation.moves and len(places := recording.readers().get(operation.outputs[0], [])) == 1:
+        operation = recording.operations[places[0]]
+    return operation
+
+
+def _has(reader: Made, x: Any) -> str:
+    flat = np.asarray(x).ravel()
+    some = ", ".join(written(float(v)) for v in flat[:SHOWN])
+    shown = f"[{some}, ...]" if flat.size > SHOWN else f"[{some}]"
+    return does(reader.kind, shown) if reader.kind in TRANSITIVE else f"has {shown}"
+
+
+def _theirs_instead(number: int) -> Put:
+    return lambda x, values: values.theirs(number)
 
 
 def _read(ground: Ground) -> Iterator[Edit]:
