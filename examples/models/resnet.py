@@ -63,12 +63,12 @@ class JaxBlock(nnx.Module):
 
     def __init__(self, inner, outer, stride, rngs):
         self.conv1 = conv(inner, outer, 3, stride, rngs)
-        self.bn1 = nnx.BatchNorm(outer, rngs=rngs)
+        self.bn1 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)
         self.conv2 = conv(outer, outer, 3, 1, rngs)
-        self.bn2 = nnx.BatchNorm(outer, rngs=rngs)
+        self.bn2 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)
         self.short = nnx.data(None)
         if stride > 1:
-            norm = nnx.BatchNorm(outer, rngs=rngs)
+            norm = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)
             self.short = nnx.List([conv(inner, outer, 1, stride, rngs), norm])
 
     def __call__(self, x):
@@ -85,7 +85,7 @@ class JaxResNet(nnx.Module):
     def __init__(self, rngs):
         first, second = CHANNELS
         self.conv1 = conv(3, first, 3, 1, rngs)
-        self.bn1 = nnx.BatchNorm(first, rngs=rngs)
+        self.bn1 = nnx.BatchNorm(first, momentum=0.9, rngs=rngs)
         self.layer1 = JaxBlock(first, first, 1, rngs)
         self.layer2 = JaxBlock(first, second, 2, rngs)
         self.fc = nnx.Linear(second, CLASSES, rngs=rngs)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from parity.checking.models import explained, opened, put_right, stepped
+import numpy as np
+
+from parity.checking.models import explained, left, opened, put_right, stepped
 from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
@@ -91,9 +93,10 @@ def _checked(
             legs, notes, problems[seed] = trial.legs, trial.notes(), trial.solved
             converted |= dict.fromkeys(trial.precision.converted())
         except UsageError as error:
-            raise _hinted(error, pair, seed) from error.__cause__
+            raise _hinted(error, pair, seed, _own(models, pair, seed)) from error.__cause__
         except (MisfitError, ParityError) as error:
-            judged.append(_cannot_compare(error, options.dtypes, pair, seed))
+            own = _own(models, pair, seed)
+            judged.append(_cannot_compare(error, options.dtypes, pair, seed, own))
             break  # what keeps two sides apart does not depend on the numbers
         done(f"seed {seed}")
     section = replace(_section(options.pair, judged), converted=(*converted,))
@@ -117,12 +120,22 @@ def _checked(
         with telling(told, "training both models"):
             first = next(iter(problems.values()))[0]
             more, said = stepped(models, section, legs, first, options.dtypes)
-        sections, notes = [section, *more], [*notes, *said]
+        with telling(told, "comparing running statistics"):
+            section, kept, also = left(models, section, options.seeds[0], options.dtypes)
+        sections, notes = [section, *kept, *more], [*notes, *also, *said]
     return Report(options, tuple(sections), tuple(notes), CHECK_SCHEMA, peak_mb())
 
 
+def _own(models: Whole | None, pair: Pair, seed: int) -> tuple[str, ...]:
+    """Return the inputs of two models that are no weights; nothing of other pairs."""
+    if models is None:
+        return ()
+    names = pair.arguments(np.random.default_rng(seed)).names
+    return tuple(name for name in names if name not in models.torch.tensors)
+
+
 def _cannot_compare(
-    error: Exception, dtypes: tuple[str, ...], pair: Pair, seed: int
+    error: Exception, dtypes: tuple[str, ...], pair: Pair, seed: int, own: tuple[str, ...]
 ) -> tuple[list[Row], list[Row]]:
     """Return the row that says what keeps the two apart, with what would bring them together."""
     if isinstance(error, MisfitError) and error.corner:
@@ -134,14 +147,14 @@ def _cannot_compare(
         return ([row], []) if error.tensor == "gradients" else ([], [row])
     tensor = error.tensor if isinstance(error, MisfitError) else "inputs"
     row = Row(tensor, dtypes[0], Verdict.NOT_COMPARABLE, str(error), batch=seed)
-    return [replace(row, causes=arrangements(pair, seed))], []
+    return [replace(row, causes=arrangements(pair, seed, own))], []
 
 
-def _hinted(error: UsageError, pair: Pair, seed: int) -> UsageError:
+def _hinted(error: UsageError, pair: Pair, seed: int, own: tuple[str, ...]) -> UsageError:
     """Return the error of a function that cannot be called, with the order in which it can be."""
     if error.__cause__ is None:
         return error
-    found = arrangements(pair, seed)
+    found = arrangements(pair, seed, own)
     return UsageError(f"{error}. {found[0].sentence}") if found else error
 
 

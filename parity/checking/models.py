@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from parity.errors import ParityError, UsageError
 from parity.judge.compare import is_float
-from parity.judge.verdict import Verdict
+from parity.judge.verdict import Status, Verdict
 from parity.models.conversion import SECONDS, wrongly_converted
 from parity.models.match import Weights
 from parity.models.modules import parts
 from parity.models.sides import Whole, is_of_models, whole, with_weights
+from parity.models.statistics import are_kept, left_behind
 from parity.models.training import trained
 from parity.models.use import by_use
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
+from parity.pairs.structure import MisfitError
 from parity.show.section import Section
 from parity.trial.exact import Exact
 
@@ -88,10 +91,39 @@ def stepped(
     return (Section(title, rows, (), steps=steps),), []
 
 
+def left(models: Whole, section: Section, seed: int, dtypes: Sequence[str]) -> Beside:
+    """Return the section of running statistics beside what was checked, where torch's are kept.
+
+    The modules whose statistics differ are marked in what was checked.
+    """
+    if not are_kept(models) or not all(row.verdict.passes for row in section.rows):
+        return section, (), []
+    try:
+        rows, notes = left_behind(models, seed, dtypes)
+    except (UsageError, MisfitError, ParityError) as error:  # what was checked stands
+        return section, (), [f"running statistics were not compared: {error}"]
+    if not rows:
+        return section, (), []
+    wrong = {row.name.rpartition(".")[0] for row in rows if not row.verdict.passes}
+    marked = tuple(
+        replace(part, status=str(Status.INTRODUCED))
+        if any(f"{name}.".startswith(f"{part.name}." if part.name else "") for name in wrong)
+        else part
+        for part in section.modules
+    )
+    section = replace(section, modules=marked)
+    return section, (Section("running statistics", tuple(rows), ()),), notes
+
+
+Beside = tuple[Section, tuple[Section, ...], list[str]]
+"""What was checked, sections beside it, and notes."""
+
+
 def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:
     said = [*weights.unfed.values(), *models.lacking.values()]
     for name in models.torch.tensors:
-        leaves = [match.leaf for match in weights.of(name) if match.layout.sources() == (name,)]
+        sure = [match for match in weights.of(name) if not match.decided.guess]
+        leaves = [match.leaf for match in sure if match.layout.sources() == (name,)]
         whole = [x for x in leaves if models.jax.tensors[x].size == models.torch.tensors[name].size]
         if len(whole) > 1:
             also = [other for other, first in models.torch.shared.items() if first == name]

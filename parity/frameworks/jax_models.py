@@ -16,7 +16,7 @@ import numpy as np
 from parity.frameworks.opened import Opened, parameters
 
 Apply = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
-"""(a tree like the model's own, positional inputs, inputs by name) -> outputs"""
+"""(a tree like the model's own, positional inputs, inputs by name) -> (outputs, the tree after)"""
 
 
 def kind(model: Any) -> str:
@@ -54,15 +54,24 @@ def of_leaves(tree: Any, apply: Apply, function: Any, skipped: int = 0) -> Opene
     own = dict(zip(names, (x for _, x in paths), strict=True))
     tensors = {name: np.asarray(x) for name, x in own.items() if _is_floating(x)}
 
-    def call(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def run(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         half = next((x.dtype for x in given.values() if x.dtype.itemsize == 2), None)
 
         def leaf(name: str) -> Any:
             if name in given:
                 return given[name]
+            if name not in tensors and isinstance(own[name], jax.Array):
+                return jax.lax.convert_element_type(own[name], own[name].dtype)  # weak no more
             return own[name].astype(half) if half and name in tensors else own[name]
 
         return apply(jax.tree.unflatten(structure, [leaf(name) for name in names]), args, kwargs)
+
+    def call(*given: Any) -> Any:
+        return run(*given)[0]
+
+    def after(*given: Any) -> dict[str, Any]:
+        left, _ = jax.tree_util.tree_flatten_with_path(run(*given)[1])
+        return {name: x for path, x in left if (name := _path(path)) in tensors}
 
     def part(leaves: Mapping[str, Any]) -> Any:
         found = jax.tree.unflatten(structure, [leaves.get(name) for name in names])
@@ -72,7 +81,7 @@ def of_leaves(tree: Any, apply: Apply, function: Any, skipped: int = 0) -> Opene
         return found["params"] if alone else found  # flax's optimizers see no other collection
 
     positional, keywords = parameters(function)
-    return Opened(tensors, call, positional[skipped:], keywords, tree=part)
+    return Opened(tensors, call, after, positional[skipped:], keywords, tree=part)
 
 
 def _is_floating(x: Any) -> bool:
@@ -99,25 +108,46 @@ def _nnx(model: Any) -> Opened:
     def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         own = jax.tree.map(lambda x: x, state)
         nnx.replace_by_pure_dict(own, tree)
-        return nnx.merge(graph, own)(*args, **kwargs)
+        run = nnx.merge(graph, own)
+        return run(*args, **kwargs), nnx.to_pure_dict(nnx.state(run))
 
     return of_leaves(pure, apply, type(model).__call__, skipped=1)
 
 
 def _linen(model: Any) -> Opened:
     module, variables = model
+    written = [collection for collection in variables if collection != "params"]
 
     def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return module.apply(tree, *args, **kwargs)
+        out, left = module.apply(tree, *args, mutable=written, **kwargs)
+        return out, {**tree, **left}
 
     return of_leaves(variables, apply, type(module).__call__, skipped=1)
 
 
 def _equinox(model: Any) -> Opened:
     def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return tree(*args, **kwargs)
+        return tree(*args, **kwargs), tree
 
     return of_leaves(model, apply, type(model).__call__, skipped=1)
+
+
+def of_function(function: Any, params: Any) -> Opened:
+    """Return a function of parameters and inputs; an equinox State that it returns last is no
+    output, but what is left of the one in ``params``.
+    """
+
+    def is_state(x: Any) -> bool:
+        return _is(x, "equinox.nn", "State")
+
+    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        out = function(tree, *args, **kwargs)
+        if not isinstance(out, tuple) or not out or not is_state(out[-1]):
+            return out, tree
+        left = jax.tree.map(lambda x: out[-1] if is_state(x) else x, tree, is_leaf=is_state)
+        return out[0] if len(out) == 2 else out[:-1], left
+
+    return of_leaves(params, apply, function, skipped=1)
 
 
 def _haiku(model: Any) -> Opened:
@@ -126,6 +156,6 @@ def _haiku(model: Any) -> Opened:
 
     def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         key = (None,) if takes_a_key else ()
-        return transformed.apply(tree, *key, *args, **kwargs)
+        return transformed.apply(tree, *key, *args, **kwargs), tree
 
     return of_leaves(params, apply, transformed.apply, skipped=2 if takes_a_key else 1)

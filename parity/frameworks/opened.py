@@ -23,6 +23,8 @@ class Opened:
     call: Callable[[Mapping[str, Any], Sequence[Any], Mapping[str, Any]], Any]
     """(tensors, positional inputs, inputs by name) -> what the model returns; of tensors that are
     not given it takes its own."""
+    after: Callable[[Mapping[str, Any], Sequence[Any], Mapping[str, Any]], dict[str, Any]]
+    """Given the same -> the buffers, or all leaves, as a run leaves them behind."""
     parameters: tuple[str, ...] = ()
     """The names of its positional inputs."""
     keywords: frozenset[str] = frozenset()

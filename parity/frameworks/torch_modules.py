@@ -26,17 +26,26 @@ def opened(module: torch.nn.Module) -> Opened:
     others = {name: x for name, x in named if not x.is_floating_point()}
     buffers = {name for name, _ in module.named_buffers()} & {*tensors}
 
-    def call(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    def run(given: Mapping[str, Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         half = next((x.dtype for x in given.values() if x.dtype.itemsize == 2), None)
         own = {name: x.to(half) if half else x for name, x in tensors.items() if name not in given}
         written = {name: x.clone() for name, x in (*own.items(), *others.items())}
         copied = {name: x.clone() if name in buffers else x for name, x in given.items()}
-        return torch.func.functional_call(module, written | copied, tuple(args), dict(kwargs))
+        left = written | copied
+        return torch.func.functional_call(module, left, tuple(args), dict(kwargs)), left
+
+    def call(*given: Any) -> Any:
+        return run(*given)[0]
+
+    def after(*given: Any) -> dict[str, Any]:
+        left = run(*given)[1]
+        return {name: left[name] for name in buffers}
 
     positional, keywords = parameters(module.forward)
     return Opened(
         {name: _array(x) for name, x in tensors.items()},
         call,
+        after,
         positional,
         keywords,
         frozenset(buffers),

@@ -182,10 +182,26 @@ def _fed(whole: Whole) -> Iterator[Change]:
             rest = [x for x in made if x != usual]
             options.setdefault(leaf, []).extend((name, x) for x in (usual, *rest) if x)
     if len(options) > 1:
-        yield _feeding(whole, {leaf: found[0] for leaf, found in options.items() if found})
+        yield _feeding(whole, _each_once(weights.unread, options))
     for leaf, found in options.items():
         for option in found:
             yield _feeding(whole, {leaf: option})
+
+
+def _each_once(
+    unread: Mapping[str, str], options: Mapping[str, list[tuple[str, Piece]]]
+) -> dict[str, tuple[str, Piece]]:
+    """Return a tensor for each leaf, no tensor for two while there are others; likest names first.
+
+    Names alone put two leaves in one tensor where a third is called otherwise on both sides.
+    """
+    every = [(leaf, option) for leaf, found in options.items() for option in found]
+    every.sort(key=lambda x: (x[1][0] not in unread, -alike(x[1][0], x[0])))
+    fed: dict[str, tuple[str, Piece]] = {}
+    for leaf, option in every:
+        if leaf not in fed and option[0] not in {name for name, _ in fed.values()}:
+            fed[leaf] = option
+    return {leaf: found[0] for leaf, found in options.items() if found} | fed
 
 
 def _feeding(whole: Whole, fed: Mapping[str, tuple[str, Piece]]) -> Change:

@@ -92,7 +92,7 @@ class _Trials:
 
     def _agrees(self, change: Change, number: int) -> bool:
         problem = self.problems[number]
-        tensors = {n: x for n, x in problem.items() if n in self.whole.torch.tensors}
+        tensors = {n: problem.get(n, x) for n, x in self.whole.torch.tensors.items()}
         made = {
             leaf: match.layout.of(tensors) for leaf, match in self.whole.weights.matches.items()
         }

@@ -16,8 +16,9 @@ import numpy as np
 
 from parity.errors import UsageError
 from parity.frameworks.opened import Opened
+from parity.models.layout import Piece
 from parity.models.mapping import read
-from parity.models.match import Weights
+from parity.models.match import Match, Weights
 from parity.models.weights import matched
 from parity.pairs.pair import Model, Pair, Rule
 from parity.pairs.tree import Constant
@@ -36,6 +37,10 @@ class Whole:
     """The pair of models, as the user wrote it."""
     run: Callable[..., Any]
     """(leaves of JAX's by path, inputs in order) -> what of the JAX model is compared."""
+    after: Pair
+    """The same inputs -> what is left of each of `averages`, in order, as JAX has it."""
+    averages: tuple[Match, ...]
+    """Torch's buffers that JAX has in their own layout: running statistics are among them."""
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -130,7 +135,7 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
     by_name = names if _are_named(pair) else ()
 
     def outcome(side: int, model: Opened, tensors: Mapping[str, Any], own: Sequence[Any]) -> Any:
-        out = _picked(pair.pick, _called(model, tensors, own[: len(names)], by_name))
+        out = _picked(pair.pick, _called(model, model.call, tensors, own[: len(names)], by_name))
         if pair.loss is None:
             return out
         return {"loss": pair.loss[side](out, **dict(zip(targets, own[len(names) :], strict=True)))}
@@ -142,14 +147,39 @@ def of_weights(pair: Pair, torch: Opened, jax: Opened, weights: Weights) -> Whol
     def run(leaves: Mapping[str, Any], own: Sequence[Any]) -> Any:
         return outcome(0, jax, leaves, own)
 
-    def of_jax(*args: Any) -> Any:
+    def leaves_of(args: Sequence[Any]) -> dict[str, Any]:
         tensors = dict(zip(given, args[count:], strict=True))
-        leaves = {leaf: match.layout.of(tensors) for leaf, match in weights.matches.items()}
-        return run(leaves, args[:count])
+        return {leaf: match.layout.of(tensors) for leaf, match in weights.matches.items()}
+
+    def of_jax(*args: Any) -> Any:
+        return run(leaves_of(args), args[:count])
+
+    averages = tuple(m for m in weights.matches.values() if _is_plain_buffer(m, torch))
+
+    def left_by_torch(*args: Any) -> list[Any]:
+        tensors = dict(zip(given, args[count:], strict=True))
+        left = _called(torch, torch.after, tensors, args[: len(names)], by_name)
+        return [match.layout.of(left) for match in averages]
+
+    def left_by_jax(*args: Any) -> list[Any]:
+        left = _called(jax, jax.after, leaves_of(args), args[: len(names)], by_name)
+        return [left[match.leaf] for match in averages]
 
     plain: dict[str, Any] = dict.fromkeys(OWN) | {"weights": "values"}
     functions = replace(pair, jax=of_jax, torch=of_torch, inputs=inputs, **plain)
-    return Whole(torch, jax, weights, functions, pair, run)
+    after = replace(functions, jax=left_by_jax, torch=left_by_torch, forward_only=True)
+    return Whole(torch, jax, weights, functions, pair, run, after, averages)
+
+
+def _is_plain_buffer(match: Match, torch: Opened) -> bool:
+    """Return whether a leaf is one buffer of torch's, or a slice of it, with nothing moved."""
+    layout = match.layout
+    return (
+        isinstance(layout, Piece)
+        and layout.source in torch.buffers
+        and layout.order == tuple(range(len(layout.order)))
+        and not layout.turned
+    )
 
 
 def _opened(model: Any) -> Opened:
@@ -157,12 +187,8 @@ def _opened(model: Any) -> Opened:
     if not isinstance(model, Model):
         found: Opened = adapter.opened(model)
         return found
-
-    def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return model.apply(tree, *args, **kwargs)
-
-    opened: Opened = adapter.of_leaves(model.params, apply, model.apply, skipped=1)
-    return opened
+    of_function: Opened = adapter.of_function(model.apply, model.params)
+    return of_function
 
 
 def _matched(weights: Any, torch: Opened, jax: Opened) -> Weights:
@@ -189,16 +215,20 @@ def _input_names(pair: Pair, torch: Opened) -> tuple[str, ...]:
 
 
 def _called(
-    model: Opened, tensors: Mapping[str, Any], inputs: Sequence[Any], names: Sequence[str]
+    model: Opened,
+    run: Callable[..., Any],
+    tensors: Mapping[str, Any],
+    inputs: Sequence[Any],
+    names: Sequence[str],
 ) -> Any:
     """Run a model; each input goes by its name where the model knows all of them, else in order."""
     known = {*model.parameters} | model.keywords
     if names and {*names} <= known:
-        return model.call(tensors, (), dict(zip(names, inputs, strict=True)))
+        return run(tensors, (), dict(zip(names, inputs, strict=True)))
     named = dict(zip(names, inputs, strict=False))
     by_name = {name: named[name] for name in named if name in model.keywords}
     args = [x for i, x in enumerate(inputs) if not names or names[i] not in by_name]
-    return model.call(tensors, args, by_name)
+    return run(tensors, args, by_name)
 
 
 def _picked(pick: Any, out: Any) -> Any:

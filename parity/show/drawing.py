@@ -65,7 +65,8 @@ def draw(
 
     verdict_lines = [Text(line, style=COLOURS[verdict]) for line in said]
     for section in sections:
-        if section.steps and all(row.verdict.passes for row in section.rows) and not verbose:
+        agrees = all(row.verdict.passes for row in section.rows)
+        if section.exercise is None and section is not sections[0] and agrees and not verbose:
             continue
         console.print(Text(section.title, style="bold"))
         for loss in _losses(section):

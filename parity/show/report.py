@@ -102,6 +102,8 @@ class Report:
             corner, far = max(worst.distances.items(), key=lambda item: item[1].sigmas)
             dtypes = " and ".join(dict.fromkeys(row.dtype for _, row in counted))
             said = f"{tensors} {noun}{'s' * (tensors > 1)} in {dtypes}"
+            kept = any(not s.steps and s.exercise is None for s in self.sections[1:])
+            said += ", and running statistics" if kept else ""
             said += f", and parameters over {steps} steps of training" if steps else ""
             first = next(row for row in self.rows if row.verdict is self.verdict)
             if first.reason:

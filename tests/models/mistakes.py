@@ -97,8 +97,8 @@ MISTAKES = [
     Mistake(
         "resnet",
         "batch norm's epsilon",
-        "self.bn1 = nnx.BatchNorm(outer, rngs=rngs)",
-        "self.bn1 = nnx.BatchNorm(outer, epsilon=1e-3, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, epsilon=1e-3, rngs=rngs)",
         module="layer1.bn1",
         cause=r"eps|0\.001|1e-0?3",
     ),
@@ -276,8 +276,8 @@ MISTAKES = [
     Mistake(
         "resnet",
         "stop_gradient left in",
-        "+ short)",
-        "+ jax.lax.stop_gradient(short))",
+        "nnx.silu(self.bn2(self.conv2(x)) + short)",
+        "nnx.silu(self.bn2(self.conv2(x)) + jax.lax.stop_gradient(short))",
         module="layer1",
         cause=r"detaches|stops|stop_gradient",
         also=(("import jax.numpy as jnp", "import jax\nimport jax.numpy as jnp"),),
@@ -300,7 +300,7 @@ MISTAKES = [
     Mistake(
         "resnet",
         "momentum of batch norm",
-        "self.bn1 = nnx.BatchNorm(outer, rngs=rngs)",
+        "self.bn1 = nnx.BatchNorm(outer, momentum=0.9, rngs=rngs)",
         "self.bn1 = nnx.BatchNorm(outer, momentum=0.1, rngs=rngs)",
         module="layer1.bn1",
         cause=r"momentum|\b0\.[19]\b",

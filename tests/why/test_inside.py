@@ -217,6 +217,12 @@ FURTHER = {
         {"p": (3,), "grads": (4, 3)},
         r"jax reads what add makes .*torch reads what add makes",
     ),
+    "height and width exchanged": (
+        lambda x, w, v: jnp.tanh(x @ w).swapaxes(1, 2).reshape(2, 9, 2) * v,
+        lambda x, w, v: _flattened(torch.tanh(x @ w).permute(0, 3, 1, 2)) * v,
+        {"x": (2, 3, 3, 4), "w": (4, 2), "v": (9, 2)},
+        r"only jax has what tanh makes .*with axes 1 and 2 exchanged",
+    ),
     "a weight untransposed": (
         lambda x, w, v: jnp.sin(jnp.tanh(x @ w) @ v),
         lambda x, w, v: torch.sin(torch.tanh(x @ w.T) @ v),
@@ -224,6 +230,10 @@ FURTHER = {
         r"only torch has w transposed",
     ),
 }
+
+
+def _flattened(x):
+    return x.flatten(2).transpose(1, 2)
 
 
 def _descended(p, momentum, grads, ahead):

@@ -6,7 +6,7 @@ the pair can then be compared and agrees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -33,10 +33,12 @@ MOST = 4
 """Arrangements that are named."""
 
 
-def arrangements(pair: Pair, seed: int) -> tuple[Cause, ...]:
+def arrangements(pair: Pair, seed: int, own: Collection[str] = ()) -> tuple[Cause, ...]:
     """Return the orders of one array's axes with which the pair agrees in float64.
 
-    Where it still differs then, by a convention that can be named, that is said as well.
+    Where it still differs then, by a convention that can be named, that is said as well. Of two
+    models only ``own`` inputs are turned, for how weights lie is known, and the first order that
+    brings them together is all that is looked for: each takes a whole run.
     """
     if len(pair.sides) < 2:
         return ()
@@ -45,11 +47,11 @@ def arrangements(pair: Pair, seed: int) -> tuple[Cause, ...]:
         return ()  # it is not the order of axes that keeps two sides apart
     found: list[Cause] = []
     for side in pair.sides:
-        for said, arranged in _arranged(corners_of(pair, arguments)[side], arguments):
+        for said, arranged in _arranged(corners_of(pair, arguments)[side], arguments, own):
             legs = Legs(pair, arguments)
             legs.corners[side] = arranged
-            if len(found) < MOST:
-                found += _agreeing(f"{said} the {side} side", pair, seed, legs)
+            if len(found) < (1 if own else MOST):
+                found += _agreeing(f"{said} the {side} side", pair, seed, legs, not own)
     return tuple(found[:MOST])
 
 
@@ -62,8 +64,12 @@ def _fits(legs: Legs) -> bool:
     return True
 
 
-def _arranged(corner: Corner, arguments: Arguments) -> Iterator[tuple[str, Corner]]:
+def _arranged(
+    corner: Corner, arguments: Arguments, own: Collection[str]
+) -> Iterator[tuple[str, Corner]]:
     for place, (name, leaf) in enumerate(zip(arguments.names, arguments.leaves, strict=True)):
+        if own and name not in own:
+            continue
         for order in _orders(leaf.ndim):
             given = _given(corner, place, order)
             yield f"input {name} is {_words(order)} for", given
@@ -114,7 +120,7 @@ def _by_autodiff(corner: Corner, forward: Any) -> Corner:
     )
 
 
-def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Cause]:
+def _agreeing(said: str, pair: Pair, seed: int, legs: Legs, explained: bool) -> Iterator[Cause]:
     """Yield an arrangement with which the pair agrees: as it is, or by a convention too.
 
     On numbers that it was not found on as well, where another seed gives others.
@@ -130,7 +136,7 @@ def _agreeing(said: str, pair: Pair, seed: int, legs: Legs) -> Iterator[Cause]:
         if given or (again and all(row.verdict.passes for row in again[1])):
             where = "on the numbers given" if given else "on this seed and another"
             yield convention(said, f"then all agrees in float64, {where}")
-    elif all(row.verdict.passes or row.verdict is Verdict.CONVENTION for row in rows):
+    elif explained and all(row.verdict.passes or row.verdict is Verdict.CONVENTION for row in rows):
         for cause in explain(legs, trial.solved).causes:
             yield convention(f"{said} and {cause.key}", cause.evidence)
 
@@ -139,7 +145,9 @@ def _tried(pair: Pair, seed: int, legs: Legs) -> tuple[Trial, list[Row]] | None:
     """Return one seed judged with an arrangement, None where nothing can be compared then."""
     try:
         trial = Trial(pair, seed, ("float64",), legs)
-        return trial, [*trial.forward(), *trial.gradients()]
+        forward = trial.forward()
+        agrees = all(row.verdict.passes for row in forward)
+        return trial, [*forward, *(trial.gradients() if agrees else ())]
     except (MisfitError, ParityError, UsageError):
         return None
 

@@ -61,7 +61,11 @@ def _resizing(operation: Operation, m: Any, rule: str, filtered: bool) -> Edit:
     def edit(values: Mapping[int, Any], x: list[Any]) -> Any:
         same = operation.apply(x, UNCHANGED)[0]
         shape = same.shape
-        if filtered and all(new >= old for new, old in zip(shape[2:], x[0].shape[2:], strict=True)):
+        if (
+            rule == "bilinear"
+            and filtered
+            and all(new >= old for new, old in zip(shape[2:], x[0].shape[2:], strict=True))
+        ):
             return same  # what grows has nothing to filter: the rule alone would differ
         return m.resized(x[0], shape[2:], rule, filtered)
 

@@ -29,7 +29,7 @@ from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
 from parity.why.inside.regrouping import regrouped
 from parity.why.inside.steps import extra, missing
-from parity.why.inside.variables import exchanged, variables
+from parity.why.inside.variables import exchanged, tables, variables
 
 Family = Callable[[Ground], Iterator[Edit]]
 FAMILIES: tuple[Family, ...] = (
@@ -42,6 +42,7 @@ FAMILIES: tuple[Family, ...] = (
     orders,
     moves,
     regrouped,
+    tables,
     exchanged,
 )
 SECONDS = 6.0

@@ -25,12 +25,11 @@ BACK = 10
 
 def variables(ground: Ground) -> Iterator[Edit]:
     """Yield what the first side reads with another of its values in the place."""
-    yield from _tables(ground)
     yield from _parts(ground)
     yield from _read(ground)
 
 
-def _tables(ground: Ground) -> Iterator[Edit]:
+def tables(ground: Ground) -> Iterator[Edit]:
     """Yield an array that no input is in, with the second side's in its place."""
     theirs = {u: o for u, o in _theirs(ground).items() if _is_table(ground.other, u)}
     for point in sorted(points(ground, outcomes=False), key=lambda p: p.operations[0].moves):
@@ -89,7 +88,21 @@ def _read(ground: Ground) -> Iterator[Edit]:
                     f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
                     f"{own_line} where {ground.right} reads {theirs}{line}"
                 )
+                if point.number in ground.twins(u):  # the same numbers: how they lie differs
+                    moved = _moved(ground.value(number), ground.value(point.number))
+                    what = called(ground.one, point.number)
+                    said = f"only {ground.left} has {what} with {moved}{own_line}"
                 yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _moved(x: Any, moved: Any) -> str:
+    """Say how the same numbers lie in another array of that shape."""
+    x, moved = np.asarray(x), np.asarray(moved)
+    for a, b in combinations(range(x.ndim), 2):
+        other = x.swapaxes(a, b)
+        if other.shape == moved.shape and np.array_equal(other, moved):
+            return f"axes {a} and {b} exchanged"
+    return "its elements in another order"
 
 
 def _called(ground: Ground, numbers: Sequence[int], first: int) -> str:
