@@ -18,7 +18,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import (
     tree_flatten,
-    tree_iter,
     tree_leaves,
     tree_unflatten,
 )
@@ -29,6 +28,7 @@ from parity.frameworks.torch_operations import (
     Opening,
     name_of,
     shapes_alone,
+    tensors_of,
     written,
 )
 from parity.frameworks.torch_rounding import (
@@ -133,13 +133,13 @@ class _Watch(Mode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        inputs = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        inputs = tensors_of(args, kwargs)
         for tensor in written(func, args, kwargs):
             storage = tensor.untyped_storage()
             if storage._cdata not in self.own and storage._cdata not in self.before:
                 self.before[storage._cdata] = storage, storage.clone()
         result = func(*args, **kwargs)
-        outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+        outputs = tensors_of(result)
         self.own |= _storages(outputs) - _storages(inputs)
         self.look_for_narrow(func, outputs)
         self.operations += 1

@@ -11,9 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import decomposition_table
-from torch.utils._pytree import (
-    tree_iter,
-)
 
 from parity.frameworks.torch_modes import Mode
 from parity.judge.noise import SERIES
@@ -153,9 +150,25 @@ def name_of(func: Any) -> str:
     return name[:-1] if func._schema.is_mutable and name.endswith("_") else name
 
 
+def tensors_of(*values: Any) -> list[Tensor]:
+    """Return the tensors in what an operation is given or gives: lists, tuples, dicts of them.
+
+    This runs for every operation of every run, where pytree's general way took a sixth of the time.
+    """
+    found: list[Tensor] = []
+    for x in values:
+        if isinstance(x, Tensor):
+            found.append(x)
+        elif x and isinstance(x, (list, tuple)):
+            found += tensors_of(*x)
+        elif x and isinstance(x, dict):
+            found += tensors_of(*x.values())
+    return found
+
+
 def shapes_alone(args: Any, kwargs: Any) -> bool:
     """Return whether an operation is asked for a shape: forward differentiation does so."""
-    return any(isinstance(x, Tensor) and x.is_meta for x in tree_iter((args, kwargs)))
+    return any([x.is_meta for x in tensors_of(args, kwargs)])
 
 
 @cache
@@ -188,4 +201,4 @@ def written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
         for place, argument in enumerate(func._schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     ]
-    return [x for x in tree_iter(values) if isinstance(x, Tensor)]
+    return tensors_of(values)

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._pytree import tree_iter
 
 from parity.frameworks import torch_operations
 from parity.frameworks.programs import FILLING
 from parity.frameworks.recordings import Jitter, Recording
 from parity.frameworks.torch_backward import saying_where, standing
-from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, written
+from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, tensors_of, written
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import to_numpy
 
@@ -108,12 +107,12 @@ class _Recorder(Opening):
         kwargs = kwargs or {}
         if self.opens(func):
             return self.opened(func, args, kwargs)
-        inputs = [self.read(x) for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        inputs = [self.read(x) for x in tensors_of(args, kwargs)]
         result = func(*args, **kwargs)
         if name_of(func) in UNWRITTEN:  # else what lay there before would be compared
             result.zero_()
         changed = written(func, args, kwargs)
-        made = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+        made = tensors_of(result)
         made += [x for x in changed if not any(x is y for y in made)]
         kind = name_of(func).strip("_")
         if not func.is_view and name_of(func) not in EXACT | FILLS:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import (
-    tree_iter,
     tree_map_only,
 )
 
@@ -31,6 +30,7 @@ from parity.frameworks.torch_operations import (
     SPECTRAL,
     SUMS,
     name_of,
+    tensors_of,
     written,
 )
 from parity.judge.noise import SERIES, U0, matrix_growth
@@ -106,7 +106,7 @@ def rule_of(func: Any) -> Any:
 def _call(func: Any, args: Any, kwargs: Any) -> tuple[Any, list[Tensor]]:
     """Return (what the operation returns, every float tensor that it made or changed)."""
     result = func(*args, **kwargs)
-    tensors = {id(x): x for x in (*tree_iter(result), *written(func, args, kwargs))}
+    tensors = {id(x): x for x in (*tensors_of(result), *written(func, args, kwargs))}
     return result, [x for x in tensors.values() if is_float(x) and not x._is_zerotensor()]
 
 
@@ -235,7 +235,7 @@ def _terms(name: str, args: Any, kwargs: Any, place: int, y: Tensor) -> int:
         return args[1 if "add" in name else 0].shape[-1]
     if name in ONE_BY_ONE:
         indices = args[2 if name in ("index_add", "scatter_add") else 1]
-        return max(x.numel() for x in tree_iter(indices) if isinstance(x, Tensor))
+        return max(x.numel() for x in tensors_of(indices))
     if name == "cumsum":
         return _length(args[0], args[1])
     if name.startswith("avg_pool"):

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_iter, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 from parity.frameworks.narrowing import Conversion, Place, roundoff_of
 from parity.frameworks.torch_backward import standing
-from parity.frameworks.torch_operations import NORMALIZATIONS, Opening, name_of, written
+from parity.frameworks.torch_operations import NORMALIZATIONS, Opening, name_of, tensors_of, written
 from parity.frameworks.torch_rounding import factor, rule_of
 from parity.frameworks.torch_wide import WIDE, dtype_name
 
@@ -99,7 +99,7 @@ class Tape(Opening):
         given = tree_map_only(Tensor, lambda x: Leaf(self.held(x)), (args, kwargs))
         known = {*self.numbers}
         result = func(*args, **kwargs)
-        outputs = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+        outputs = tensors_of(result)
         changed = written(func, args, kwargs)
         self.changed |= {self.held(x).store for x in changed}
         if not changed and outputs and all(_key(x) in known for x in outputs):
@@ -145,7 +145,7 @@ class Tape(Opening):
 def _read(args: Any, kwargs: Any, changed: Sequence[Tensor]) -> list[Tensor]:
     """Return the tensors that an operation reads; what it only fills does not count."""
     own = {id(x) for x in changed}
-    return [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor) and id(x) not in own]
+    return [x for x in tensors_of(args, kwargs) if id(x) not in own]
 
 
 def _key(x: Tensor) -> int:

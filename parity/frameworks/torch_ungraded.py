@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_iter
 
 from parity.frameworks.torch_modes import Mode
-from parity.frameworks.torch_operations import written
+from parity.frameworks.torch_operations import tensors_of, written
 
 
 class Ungraded(Mode):
@@ -26,10 +25,10 @@ class Ungraded(Mode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        read = [x for x in tree_iter((args, kwargs)) if isinstance(x, Tensor)]
+        read = tensors_of(args, kwargs)
         result = func(*args, **kwargs)
         if not torch.is_grad_enabled() or any(map(self._knows, read)):
-            made = [x for x in tree_iter(result) if isinstance(x, Tensor)]
+            made = tensors_of(result)
             for x in (*made, *written(func, args, kwargs)):
                 if x.layout is torch.strided:
                     self.storages[x.untyped_storage()._cdata] = x

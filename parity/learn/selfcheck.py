@@ -26,6 +26,8 @@ class Case(NamedTuple):
     wanted: str
     named: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """{what is wrong: patterns of its cause}"""
+    silent: bool = False
+    """Nothing may be said of it."""
 
 
 class Found(NamedTuple):
@@ -65,9 +67,8 @@ def checked(exercise: Exercise, framework: str) -> Found:
 def _cases(exercise: Exercise, framework: str) -> Iterator[Case]:
     for step in exercise.steps:
         yield Case(step, TO_WRITE, UNWRITTEN)
-        yield Case(step, step.solution[framework], RIGHT)
-        if framework in step.also:
-            yield Case(step, step.also[framework], RIGHT)
+        solutions = [way[framework] for way in (step.solution, step.also) if framework in way]
+        yield from (Case(step, body, RIGHT, silent=not step.gives) for body in solutions)
         for body in step.benign:
             yield Case(step, body, RIGHT)
         for wrong in step.wrong:
@@ -84,6 +85,8 @@ def _fault(case: Case, found: list[Judged]) -> str:
     status, said = _status(found), " ".join(sentence for one in found for sentence in one.said)
     if status != case.wanted:
         return f"{name}, `{shown}`: {status}, not {case.wanted}: {said}"
+    if case.silent and said:
+        return f"{name}, `{shown}`: right, and yet: {said}"
     wrong = {one.name or case.step.gradient for one in found if one.status == WRONG}
     if case.named and wrong != {*case.named}:
         return f"{name}, `{shown}`: wrong at {enumerated(sorted(wrong))}"

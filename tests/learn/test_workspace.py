@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -75,8 +76,8 @@ def test_what_cannot_be_done_is_one_sentence(here, capsys, tmp_path):
 
 @pytest.mark.full
 @pytest.mark.parametrize(("framework", "slips"), [("torch", True), ("jax", False)])
-def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework, slips):
-    """By the real command: by solutions alone, and with a mistake made first in each."""
+def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework, slips, capsys):
+    """By solutions alone, and with a mistake made first; both ends by the real command."""
 
     def parity(*words):
         leader, follower = pty.openpty()
@@ -95,21 +96,24 @@ def test_a_walk_through_all_exercises_in_a_terminal(tmp_path, framework, slips):
     folder = tmp_path
     assert parity("init", "all", "--framework", framework)[0] == 0
     folder = tmp_path / "all"
+    within = "check", "--in", str(folder)
     for exercise in course():
+        real = exercise.name in (course()[0].name, course()[-1].name)
+        check = partial(parity, "check") if real else partial(said, capsys, *within)
         slip = exercise.steps[-1]
         right = slip.solution[framework].strip()
         last = right.split("\n")[-1]
         wrong = (
             slip.wrong[0].body[framework] if slip.gives else right.replace(last, f"{last} * 1.5")
         )
-        if slips:
+        if slips and (real or exercise in course()[::4]):
             solve(folder, exercise, framework, **{slip.gradient: wrong})
-            code, shown = parity("check")
+            code, shown = check()
             assert code == 1, shown
             assert slip.function in shown or slip.gives
             assert shown.count(" wrong") >= 1
         solve(folder, exercise, framework)
-        code, shown = parity("check")
+        code, shown = check()
         assert code == 0, shown
     assert shown.endswith("All exercises are solved: the whole backward pass is yours.\r\n")
     assert len(json.loads((folder / STATE).read_text())["solved"]) == len(course())

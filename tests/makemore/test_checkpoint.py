@@ -96,14 +96,12 @@ def test_killed_at_every_point_and_resumed(tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("chunk", "steps"), [(2, 401), (1000, 100_500)])
-def test_twenty_kills(tmp_path, chunk, steps):
-    survive(tmp_path, "jax", chunk, steps, kills=20)
-
-
-@pytest.mark.full
-def test_twenty_kills_in_torch(tmp_path):
-    survive(tmp_path, "torch", chunk=7, steps=1000, kills=20)
+@pytest.mark.parametrize(
+    ("framework", "chunk", "steps", "kills"),
+    [("jax", 2, 401, 20), ("jax", 1000, 100_500, 7), ("torch", 7, 1000, 7)],
+)
+def test_many_kills(tmp_path, framework, chunk, steps, kills):
+    survive(tmp_path, framework, chunk, steps, kills)
 
 
 @pytest.mark.parametrize("framework", ["jax", "torch"])

@@ -307,11 +307,13 @@ def test_one_mistake_is_one_red_line(side: ModuleType) -> None:
 
 @pytest.mark.full
 @each_side
-def test_every_mistake_is_one_red_line(side: ModuleType) -> None:
+def test_mistakes_spread_over_a_line_are_one_red_line(side: ModuleType) -> None:
     (case, *_) = cases(side, "backward")
     with side.exactly(FLOAT64):
-        for mutant in mutants(source(case.module, case.name), case.values()):
-            if mutant.index in case.answers:
+        every = [*mutants(source(case.module, case.name), case.values())]
+        for index in case.answers:
+            own = [mutant for mutant in every if mutant.index == index]
+            for mutant in own[:: max(1, len(own) // 3)]:
                 own_line(case, mutant)
 
 

@@ -129,7 +129,7 @@ def test_jax_gives_the_same_gradients_without_jit(dtype: np.dtype) -> None:
 
 
 @pytest.mark.full
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.builds(
         Sizes, st.integers(2, 33), st.integers(1, 4), *[st.integers(1, 9)] * 2, st.integers(1, 30)

@@ -71,8 +71,8 @@ def test_the_command_fails_where_a_fault_is_missed(monkeypatch, capsys):
 
 @pytest.mark.full
 def test_no_false_alarm_and_no_miss():
-    rates = measure(seeds=4)  # the command takes 20
+    rates = measure(seeds=2)  # the command takes 20
     assert rates.alarms.names == []
-    assert rates.alarms.runs == 4 * len(CASES)
+    assert rates.alarms.runs == 2 * len(CASES)
     assert rates.misses.names == []
-    assert rates.misses.runs == 4 * len(FAULTS)
+    assert rates.misses.runs == 2 * len(FAULTS)

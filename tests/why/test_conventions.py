@@ -105,7 +105,7 @@ def test_the_examples_conventions_are_named(name):
             inputs=pair.inputs,
             forward_only=pair.forward_only,
         )
-        said, report = causes(hidden, seeds=3)
+        said, report = causes(hidden, seeds=2)
         assert any(re.search(SAYS[name], sentence) for sentence in said), report.text()
 
 

@@ -37,12 +37,12 @@ def run(path: Path, out: Path, first: int, last: int) -> Iterator[tuple[str, int
             "it publishes no loss before training; a search needs that of [exercise-1] or of step 0"
         )
     require_long(target.hidden)
-    search = Search(target, devices)
+    count = last - first + 1
+    search = Search(target, devices, count)
     kept = Kept(
         out.with_name(out.name + ".search"),
         {"run": path.read_text(encoding="utf-8"), "seeds": [first, last]},
     )
-    count = last - first + 1
     done, _ = kept.read(first)
     pace = search.pace()
     where = f"{count:,} states on {devices.count} {devices.kind} devices"

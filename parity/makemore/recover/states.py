@@ -1,6 +1,7 @@
 """The search through the generator's states: block after block, kept on disk, resumed.
 
-A block's losses are of approximate normals; what comes close is computed again from exact ones.
+Every seed's loss is estimated; what may come close is computed, of approximate normals, and what
+does once more, of exact ones.
 """
 
 from __future__ import annotations
@@ -19,8 +20,16 @@ from parity.judge.compare import FLOAT32
 from parity.makemore.recover.target import CLOSE, EXACT, Target
 from parity.makemore.seeds import Generator
 
-BLOCK = 2**16
-"""Seeds of one device between two words on the progress; a second or less."""
+FAR = 5
+"""How many times its largest error seen an estimate may err: it errs as a cubic in normals does,
+and what comes once in 2**32 lies 1.6 times as far out as once in 2**14; 4 when cubed."""
+
+MANY = 2**20
+"""States for which it pays to have an estimate: it takes seconds to be made."""
+
+BLOCK, PART = 2**17, 2**11
+"""Seeds of one device between two words on the progress, a second or less, and of those whose loss
+is computed."""
 
 OFTEN = 10.0
 """Seconds between two writes: a killed search loses no more."""
@@ -30,27 +39,45 @@ ROOM = 256
 
 
 class Search:
-    """A target's loss for any seeds, compiled for all devices."""
+    """A target's loss for any seeds, compiled for all devices; so many ``states`` are searched."""
 
-    def __init__(self, target: Target, devices: Any) -> None:
-        from parity.frameworks import jax_states
+    def __init__(self, target: Target, devices: Any, states: int = 0) -> None:
+        from parity.frameworks import jax_estimates, jax_states
+        from parity.frameworks.jax_side import exactly
 
         self.target, self.devices = target, devices
-        loss = target.loss()
-        self._approximate = jax_states.search(loss, target.skip, target.hidden, devices.mesh)
-        self._exact = jax_states.evaluated(loss)
-        self.block = BLOCK * devices.count
+        where = target.skip, target.hidden, devices.mesh
+        self._exact = jax_states.evaluated(target.loss())
+        self._losses = jax_states.search(self._exact, *where)
+        self._estimates, self.error = None, np.inf
+        self.block = PART * devices.count
+        if states >= MANY:
+            with exactly(FLOAT32):
+                quick, error = jax_estimates.estimated(target.loss(), target.hidden)
+            self._estimates = jax_states.search(quick, *where, jax_states.quick_circle)
+            self.error, self.block = FAR * error, BLOCK * devices.count
 
     def survivors(self, first: int, last: int) -> list[int]:
         """Return the seeds from ``first`` to ``last`` that may print the loss; a block at most."""
+        kept: list[int] = []
+        seeds = first + np.arange(last - first + 1)
+        if self._estimates is not None:
+            seeds = self._near(self._estimates, seeds, self.block, self.error + CLOSE)
+        part = PART * self.devices.count
+        for start in range(0, len(seeds), part):
+            near = self._near(self._losses, seeds[start : start + part], part, CLOSE)
+            kept += self.exactly(near, self.target.skip)
+        return kept
+
+    def _near(self, values: Any, seeds: np.ndarray, room: int, slack: float) -> np.ndarray:
+        """Return those of ``seeds``, at most ``room``, whose value may be the published loss."""
         from parity.frameworks.jax_side import exactly
 
-        mine = self.devices.mine(self.block)
-        seeds = (first + np.arange(mine.start, mine.stop, dtype=np.uint64)).astype(np.uint32)
+        mine = self.devices.mine(room)
+        own = np.resize(seeds, room)[mine.start : mine.stop].astype(np.uint32)
         with exactly(FLOAT32):
-            losses = self.devices.collected(self._approximate(self.devices.spread(seeds)))
-        (near,) = np.nonzero(self.target.fits(losses[: last - first + 1], CLOSE))
-        return self.exactly(first + near, self.target.skip)
+            found = self.devices.collected(values(self.devices.spread(own)))
+        return seeds[self.target.fits(found[: len(seeds)], slack)]
 
     def exactly(self, seeds: Sequence[int] | np.ndarray, skip: int) -> list[int]:
         """Return those of ``seeds`` that print the loss if the draws begin at word ``skip``."""
