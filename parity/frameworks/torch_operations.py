@@ -159,9 +159,9 @@ def tensors_of(*values: Any) -> list[Tensor]:
     for x in values:
         if isinstance(x, Tensor):
             found.append(x)
-        elif x and isinstance(x, (list, tuple)):
+        elif isinstance(x, (list, tuple)):
             found += tensors_of(*x)
-        elif x and isinstance(x, dict):
+        elif isinstance(x, dict):
             found += tensors_of(*x.values())
     return found
 
