@@ -121,6 +121,7 @@ def test_inline_math_survives_markdown(page: str) -> None:
     assert not [math for math in inline if re.search(r"\\[^A-Za-z]", math)]
 
 
+@pytest.mark.full
 def test_jax_measures_the_same_paths(page: str) -> None:
     batch = next(batches(Options(), load()))
     with jax.enable_x64(True):

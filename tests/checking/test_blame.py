@@ -154,7 +154,7 @@ def masked(rng):
     return {"x": rng.normal(size=(2, 4)), "m": np.array([[1, 1, 0, 1], [1, 0, 0, 1.0]])}
 
 
-@pytest.mark.parametrize("steep", few([1e4, 1e9, 1e12, 1e30], 1e9))
+@pytest.mark.parametrize("steep", few([1e4, 1e9, 1e12, 1e30]))
 def test_slopes_too_steep_for_differences_blame_nobody(steep):
     found, report = judged(
         Pair(

@@ -153,6 +153,7 @@ def test_abs_at_zero_is_a_kink_and_a_wrong_value_there_is_not():
     assert (row.verdict, row.odd[0]) == ("different", "jax")
 
 
+@pytest.mark.full
 def test_a_relu_network_with_dead_units_and_units_at_zero():
     def inputs(rng):
         x, w, b = rng.normal(size=(7, 5)), rng.normal(size=(5, 12)), rng.normal(size=12)
@@ -212,6 +213,7 @@ def test_a_state_between_calls_is_seen():
     assert "state kept between runs" in row.reason
 
 
+@pytest.mark.full
 def test_eigenvectors_are_not_compared_through_their_sign():
     def inputs(rng):
         a = rng.normal(size=(5, 5))

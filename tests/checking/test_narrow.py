@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jax import lax
 
 from parity import Pair, UsageError, check
+from tests.shared.sampled import few
 
 INPUTS = {"x": (5, 6), "w": (6,)}
 
@@ -160,7 +161,8 @@ def called_back(x):
 
 
 @pytest.mark.parametrize(
-    ("function", "name"), [(multiplied, "reduce"), (called_back, "pure_callback")]
+    ("function", "name"),
+    few([(multiplied, "reduce"), (called_back, "pure_callback")], (multiplied, "reduce")),
 )
 def test_what_cannot_be_widened_is_one_sentence_with_the_line(function, name):
     line = (

@@ -71,6 +71,7 @@ def test_cmp_has_the_lectures_columns_and_says_why(complete, capsys):
     assert "follows from what is wrong above" in said_of("bndiff2", namespace, capsys)
 
 
+@pytest.mark.full
 def test_names_and_frameworks_are_the_learners_choice(complete, capsys):
     here = {**complete, "parity": parity}
     exec("parity.cmp('dlogits', dlogits)", here)

@@ -207,6 +207,7 @@ def edited(module, function, old, new, monkeypatch):
     monkeypatch.setattr(module, function, names[function])
 
 
+@pytest.mark.full
 def test_a_wrong_line_is_introduced_what_follows_inherited_and_the_cause_named(monkeypatch):
     edited(chunked, "backward", "1 / (n - 1) * torch.ones", "1 / n * torch.ones", monkeypatch)
     edited(ops, "batchnorm_backward", "(n * dhpreact - ", "(dhpreact - ", monkeypatch)

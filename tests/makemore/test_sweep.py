@@ -103,6 +103,7 @@ def test_two_devices_are_one_device_and_the_losses_are_those_of_parity_train(tmp
     }
 
 
+@pytest.mark.full
 def test_a_member_that_diverges_is_recorded_and_stops_no_other(tmp_path, capsys):
     more = ["--lr", "0.1", "--lr", "0.1,1e30@12", "--n-hidden", "6", "--steps", "30"]
     assert main(swept(tmp_path / "sweep", *more)) == 0

@@ -51,6 +51,7 @@ def test_a_source_that_drifts_is_named(monkeypatch, factor):
     assert "autograd against jax, jax.grad, torch in float64" in report.summary()
 
 
+@pytest.mark.full
 def test_the_largest_difference_of_any_mark_is_shown(monkeypatch):
     """A fault of the first step alone is largest there, and shown after many more."""
     original = jax_impl.train.train_steps

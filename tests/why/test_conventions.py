@@ -23,6 +23,7 @@ from parity.why.conventions.rerun import Rerun
 from parity.why.conventions.search import Explanation
 from tests.checking.test_pairs import CONVENTION, EXPECTED, FOLDER
 from tests.shared.convention_pairs import CASES
+from tests.shared.sampled import few
 
 X = {"x": (7, 5)}
 
@@ -44,7 +45,7 @@ def causes(pair, **options):
     return [cause.sentence for cause in row.causes], report
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", few(QUICK, *QUICK[:4]))
 def test_the_convention_is_named(name):
     said, _ = causes(CASES[name].pair, dtypes=["float64"])
     assert any(re.search(CASES[name].says, sentence) for sentence in said), said

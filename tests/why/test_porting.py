@@ -203,7 +203,6 @@ def named(pair):
 
 
 QUICK = (
-    "a dilation",
     "gelu for silu",
     "an input that is not used",
     "a line of torch's own module",
