@@ -430,7 +430,13 @@ case(
     {"x": (1, 12, 2, 3)},
     "x is (interleaved in 3|no longer interleaved in 4) along axis 1|x stands otherwise.*axes",
 )
-case("rotation in halves or interleaved", _halves, _interleaved, {"x": (4, 6)}, "interleaved")
+case(
+    "rotation in halves or interleaved",
+    _halves,
+    _interleaved,
+    {"x": (4, 6)},
+    r"interleaved|3 apart together.*torch neighbours",
+)
 case(
     "gelu inside an MLP",
     lambda x, w, u: jax.nn.gelu(x @ w) @ u,

@@ -96,7 +96,7 @@ def _joined(p: Program, o: Operation) -> Iterator[tuple[str, Edit]]:
     """Yield parts in every other order; two parts of one tensor as it is, which rolling made."""
     made = [p.producer(slot) for slot in o.inputs]
     slices = [part.inputs[0] for part in made if part is not None and part.kind == "slice"]
-    if len(made) == 2 and slices == slices[:1] * 2:
+    if len(made) == len(slices) == 2 and slices[0] == slices[1]:
         yield "the tensor as it is, not rolled", lambda values, x: values[slices[0]]
         return
     for order in joined_otherwise(o.kind, len(o.inputs)):
