@@ -42,7 +42,7 @@ def test_a_side_that_upcasts_is_the_same_mathematics_and_less_accurate_in_float6
     out = rows(report, "float64")[0]
     assert (str(out.verdict), out.odd) == ("less accurate", ("jax",))
     assert "jax goes on in float32" in out.reason
-    assert "at test_narrow.py:20" in out.reason
+    assert "at test_narrow.py:21" in out.reason
     assert "torch" not in out.reason
 
 
