@@ -31,14 +31,15 @@ class Point:
         """Return the change to ``put``, one a turn, in the place of what stood there."""
         each = [*zip(self.places, self.operations, put, strict=True)]
         if self.index is None:
-            return Edit(said, {place: _made(operation, what) for place, operation, what in each})
+            return Edit(said, {place: remade(operation, what) for place, operation, what in each})
         edit = Edit(said, {}, {(place, self.index): what for place, _, what in each})
         for point in self.more:
             edit |= point.edit(said, [put[0]] * len(point.places))
         return edit
 
 
-def _made(operation: Made, put: Put) -> Step:
+def remade(operation: Made, put: Put) -> Step:
+    """Return what an operation makes with something put in the place of the first of it."""
     apply = operation.apply
 
     def step(read: Sequence[Any], values: Values) -> Any:

@@ -6,12 +6,13 @@ A rotation of pairs is done in either way; what was taken apart is put together 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from parity.why.inside.edit import Edit, Put, Step
+from parity.why.inside.edit import Edit, Put
 from parity.why.inside.ground import Ground
+from parity.why.inside.points import remade
 from parity.why.inside.words import placed
 
 BACK = 4
@@ -47,8 +48,8 @@ def regrouped(ground: Ground) -> Iterator[Edit]:
         )
         for end, before in _ends(ground, apart.number):
             put = {at: _in_order(order, apart.axis) for at in before}
-            back = _made_in_order(ground, end, np.argsort(order), apart.axis)
-            yield Edit(said, {end: back}, put)
+            back = _in_order(np.argsort(order), apart.axis)
+            yield Edit(said, {end: remade(ground.operation(end), back)}, put)
 
 
 def _taken_apart(ground: Ground) -> Iterator[Apart]:
@@ -92,29 +93,16 @@ def _ends(ground: Ground, number: int) -> Iterator[tuple[int, list[tuple[int, in
     The region's outcome first; then what is put together first.
     """
     recording, shape = ground.one.recording, np.shape(ground.value(number))
-    made, whole = {number}, list[int]()
-    behind: dict[int, list[tuple[int, int]]] = {}
+    made, whole, reads = {number}, list[int](), list[tuple[int, int]]()
     for place, operation in enumerate(recording.operations):
-        if not made.isdisjoint(operation.inputs):
+        if operation.outputs and not made.isdisjoint(operation.inputs):
             made |= {*operation.outputs}
             whole += [place] if np.shape(ground.made(place)) == shape else []
-        for i, n in enumerate(operation.inputs):
-            if n == number:
-                behind.setdefault(place, []).append((place, i))
+        reads += [(place, i) for i, n in enumerate(operation.inputs) if n == number]
     outcomes = [recording.makers.get(n, -1) for n in ground.mine.outputs[:1]]
     for end in dict.fromkeys((*(p for p in outcomes if p in whole), *whole[:1])):
-        yield end, [at for place, reads in behind.items() if place < end for at in reads]
+        yield end, [(place, i) for place, i in reads if place < end]
 
 
 def _in_order(order: np.ndarray, axis: int) -> Put:
     return lambda x, values: np.take(np.asarray(x), order, axis)
-
-
-def _made_in_order(ground: Ground, place: int, order: np.ndarray, axis: int) -> Step:
-    apply = ground.operation(place).apply
-
-    def step(read: Any, values: Any) -> Any:
-        first, *rest = apply(read) if apply is not None else []
-        return [np.take(np.asarray(first), order, axis), *rest]
-
-    return step

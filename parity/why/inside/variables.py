@@ -43,7 +43,7 @@ def tables(ground: Ground) -> Iterator[Edit]:
             own, other = _using(ground.one, point.operations[0]), _using(ground.other, reader)
             left, right = f"{ground.left} {_has(own, x)}", f"{ground.right} {_has(other, y)}"
             said = f"{placed(left, own)}, {placed(right, other)}"
-            yield point.edit(said, [_theirs_instead(u)] * len(point.places))
+            yield point.edit(said, ground.of_theirs(u, 1) * len(point.places))
 
 
 def _is_table(side: Side, number: int) -> bool:
@@ -65,10 +65,6 @@ def _has(reader: Made, x: Any) -> str:
     some = ", ".join(written(float(v)) for v in flat[:SHOWN])
     shown = f"[{some}, ...]" if flat.size > SHOWN else f"[{some}]"
     return does(reader.kind, shown) if reader.kind in TRANSITIVE else f"has {shown}"
-
-
-def _theirs_instead(number: int) -> Put:
-    return lambda x, values: values.theirs(number)
 
 
 def _read(ground: Ground) -> Iterator[Edit]:
