@@ -249,3 +249,17 @@ def test_a_layout_does_not_stop_a_search_where_another_changed_the_shape():
         inputs={"x": (5, 8), "theta": (5, 4)},
     )
     named(pair)
+
+
+@pytest.mark.full
+def test_aligned_corners_are_not_called_a_filter():
+    """Its other operation takes no notice of them, and would match where nothing is filtered."""
+    pair = Pair(
+        jax=lambda x: jax.image.resize(x, (1, 2, 6, 6), "bilinear"),
+        torch=lambda x: F.interpolate(x, (6, 6), mode="bilinear", align_corners=True),
+        inputs={"x": (1, 2, 3, 3)},
+    )
+    report = check(pair, dtypes=["float64"])
+    said = [cause.sentence for row in report.rows for cause in row.causes]
+    assert any("align_corners = False" in sentence for sentence in said), report.text()
+    assert not any("antialias" in sentence for sentence in said)
