@@ -29,12 +29,14 @@ from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
 from parity.why.inside.regrouping import regrouped
 from parity.why.inside.steps import extra, missing
+from parity.why.inside.taken import taken
 from parity.why.inside.variables import exchanged, tables, variables
 
 Family = Callable[[Ground], Iterator[Edit]]
 FAMILIES: tuple[Family, ...] = (
     extra,
     kinds,
+    taken,
     masks,
     axes,
     variables,
