@@ -139,5 +139,7 @@ CASES = {
 def test_what_is_otherwise_is_named(name):
     jax_side, torch_side, shapes, says = CASES[name]
     names = jax_side.__code__.co_varnames[: jax_side.__code__.co_argcount]
-    sentence = said(Pair(jax=jax_side, torch=torch_side, inputs=dict(zip(names, shapes))))
+    sentence = said(
+        Pair(jax=jax_side, torch=torch_side, inputs=dict(zip(names, shapes, strict=True)))
+    )
     assert re.search(says, sentence), sentence
