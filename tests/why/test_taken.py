@@ -102,6 +102,41 @@ def state_after(x, w):
     return h
 
 
+def from_the_end(x, w):
+    def turn(h, xt):
+        h = jnp.tanh(xt + h @ w)
+        return h, h
+
+    return jax.lax.scan(turn, jnp.zeros_like(x[0]), x, reverse=True)[1]
+
+
+def from_the_start(x, w):
+    h, out = torch.zeros_like(x[0]), []
+    for xt in x:
+        h = torch.tanh(xt + h @ w)
+        out.append(h)
+    return torch.stack(out)
+
+
+def flipped_of_torch(x, w):
+    h, out = torch.zeros_like(x[0]), []
+    for xt in x.flip(0):
+        h = torch.tanh(xt + h @ w)
+        out.append(h)
+    return torch.stack(out).flip(0)
+
+
+def in_a_loop(x, w):
+    h = jnp.zeros_like(x[0])
+    for t in range(len(x)):
+        h = jnp.tanh(x[t] + h @ w)
+    return h
+
+
+def last_of_the_flipped(x, w):
+    return flipped_of_torch(x, w)[0]
+
+
 CASES = {
     "positions from one": (rows_from_one, rows_from_none, (X, P, W), r"of p jax takes 1:6 .*0:5"),
     "the last for the first": (last, first, (X, W, V), r"index 4 along axis 1 .*index 0"),
