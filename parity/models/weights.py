@@ -13,9 +13,10 @@ import numpy as np
 from parity.errors import UsageError
 from parity.models import candidates
 from parity.models.held import Held, same_values
-from parity.models.layout import Layout, Piece, elements, renamed
+from parity.models.layout import Layout, Piece, Scaled, elements, renamed
 from parity.models.likeness import Places, alike, natural, steps
 from parity.models.match import DOUBT, Decided, Match, Weights
+from parity.models.scaled import scaled
 from parity.models.unmatched import nearest, remainders
 
 Arrays = Mapping[str, np.ndarray]
@@ -56,6 +57,7 @@ class _Matching:
         self._take_given(given)
         if self.by_value:
             self._by_value()
+            self._scaled()
             self._take_late()
             self._beside()
         else:
@@ -126,7 +128,8 @@ class _Matching:
         found: dict[Layout, None] = {}
         for other, match in self.matches.items():
             if steps(other)[:-1] == steps(leaf)[:-1]:
-                layout = candidates.beside(leaf, x.shape, match.layout, self.shapes, free)
+                known = match.layout.part if isinstance(match.layout, Scaled) else match.layout
+                layout = candidates.beside(leaf, x.shape, known, self.shapes, free)
                 if layout is not None and np.array_equal(layout.of(self.torch), x):
                     found[layout] = None
         return [*found]
@@ -149,6 +152,13 @@ class _Matching:
                 self._decide(leaf, options[0], Decided.VALUE)
             else:
                 self.options[leaf] = options
+
+    def _scaled(self) -> None:
+        """Decide leaves that are a factor times what no other leaf is made of."""
+        for leaf in [leaf for leaf, options in self.options.items() if not options]:
+            layout = scaled(self.jax[leaf].astype(np.float64), self.free, self.taken)
+            if layout is not None:
+                self._decide(leaf, layout, Decided.VALUE)
 
     def _members(self, layout: Layout) -> list[Layout]:
         """Return a layout in every set of tensors that are equal to those it was found in."""
@@ -218,7 +228,7 @@ class _Matching:
         left = [x for x in self.options[leaf] if not self._is_taken(x, self.surely)]
         sure = self._places([Decided.NAME, Decided.ORDER])
         at = [x.sources() for x in left if round(sure.near(x.sources()[0], leaf), 3) >= near]
-        return len({*at}) <= 1
+        return len({*at}) == 1
 
     def _is_in_several(self, leaf: str) -> bool:
         """Return whether one number, of which a leaf is made, is in several tensors of torch's."""

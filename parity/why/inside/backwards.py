@@ -34,7 +34,7 @@ def backwards(ground: Ground) -> Iterator[Edit]:
         )
         sides = (ground.right, ground.left) if begins else (ground.left, ground.right)
         what = f"{called(ground.one, source)}{at(ground.operation(first[0]))}"
-        said = f"only {sides[0]} goes through {what} from the last to the first"
+        said = f"only {sides[0]} goes backwards through {what}, from the last to the first"
         turned: dict[int, Step] = {}
         for _, places in own:
             turned |= _reversed(ground, places)
