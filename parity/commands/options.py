@@ -29,6 +29,16 @@ class Framework(StrEnum):
     torch = "torch"
 
 
+class MatmulPrecision(StrEnum):
+    """How matrix products of float32 are computed."""
+
+    highest = "highest"
+    tf32 = "tf32"
+
+
+MatmulPrecisionOption = Annotated[
+    MatmulPrecision, typer.Option(help="Of float32 products; tf32 says first what it costs.")
+]
 FrameworkOption = Annotated[Framework, typer.Option(help="Who computes.")]
 RunFrameworkOption = Annotated[
     Framework | None, typer.Option(help="Who computes; by default who trained.")
