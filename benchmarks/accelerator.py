@@ -23,6 +23,9 @@ import numpy as np
 from training import inputs
 
 GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,DYNAMIC_SLICE_FUSION"
+ONE_ORDER = "--xla_gpu_deterministic_ops=true"
+"""As our commands ask for it: the same bits again, and no kernels tuned first."""
+
 BUFFERS = {
     "as XLA does": "",
     "no command buffers": "--xla_gpu_enable_command_buffer=",
@@ -105,7 +108,7 @@ def alone(name: str, flags: str) -> dict[str, Any]:
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     setting = {
         "PYTHONPATH": os.pathsep.join(filter(None, folders)),
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', ONE_ORDER)} {flags}".strip(),
     }
     done = subprocess.run(
         [sys.executable, __file__, "--child", name],
@@ -121,6 +124,7 @@ def alone(name: str, flags: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--most", type=int, default=4096, help="members at most")
+    parser.add_argument("--products", nargs="+", default=["highest", "tf32"], help="of a sweep")
     parser.add_argument("--only", nargs="+", default=["single", "sweep", "search"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -128,6 +132,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(single(options.child)))
         return
+    os.environ.setdefault("XLA_FLAGS", ONE_ORDER)
     rows: list[dict[str, Any]] = []
 
     def said(what: str, how: str, found: dict[str, Any]) -> None:
@@ -146,8 +151,8 @@ def main() -> None:
     device = jax.devices()[0]
     print(f"{device.device_kind}, {device.platform}, jax {jax.__version__}", flush=True)
     if "sweep" in options.only:
-        for products in ("highest", "tf32"):
-            for members in (4**k for k in range(8) if 4**k <= options.most):
+        for products in options.products:
+            for members in (8**k for k in range(6) if 8**k <= options.most):
                 said(f"sweep, {products}", f"{members:,} members", sweep(members, products))
     if "search" in options.only:
         said("search", "", search())
