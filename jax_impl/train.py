@@ -8,7 +8,7 @@ the same steps can be run again, in chunks of any size, and in either framework.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -78,7 +78,7 @@ def _compiled_members(mesh: Mesh, backend: str) -> Callable[..., tuple[Params, A
     def run(params: Params, X: Array, Y: Array, ix: Array, lr: Array, steps: Array) -> Any:
         def one(member: tuple[Params, Array, Array]) -> tuple[Params, Array]:
             params, ix, lr = member
-            return _run(params, X, Y, ix, lr, steps)
+            return _run(backend == "cpu", params, X, Y, ix, lr, steps)
 
         members = params, ix, lr
         return lax.map(one, members) if backend == "cpu" else jax.vmap(one)(members)
@@ -92,7 +92,7 @@ def _compiled_members(mesh: Mesh, backend: str) -> Callable[..., tuple[Params, A
 @cache
 def _compiled(backend: str) -> Callable[..., tuple[Params, Array]]:
     """Return `_run` jitted."""
-    return jax.jit(_run, compiler_options=_options(backend))
+    return jax.jit(partial(_run, backend == "cpu"), compiler_options=_options(backend))
 
 
 def _options(backend: str) -> dict[str, Any]:
@@ -110,14 +110,20 @@ def _if_known(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(
-    params: Params, X: Array, Y: Array, ix: Array, lr: Array, steps: Int[Array, ""]
+    scatter: bool,
+    params: Params,
+    X: Array,
+    Y: Array,
+    ix: Array,
+    lr: Array,
+    steps: Int[Array, ""],
 ) -> tuple[Params, Array]:
     """Take the first ``steps`` of the steps that ``ix`` and ``lr`` have room for."""
     Xb, Yb = X[ix], Y[ix]  # for all steps together: cheaper than a few rows at a time
 
     def step(i: Array, state: tuple[Params, Array]) -> tuple[Params, Array]:
         params, losses = state
-        loss, grads = _loss_and_grads(params, Xb[i], Yb[i])
+        loss, grads = _loss_and_grads(params, Xb[i], Yb[i], scatter)
         params = Params(*(p - lr[i] * dp for p, dp in zip(params, grads, strict=True)))
         return params, losses.at[i].set(loss)
 
@@ -133,7 +139,10 @@ def _with_turned_w2(params: Params) -> Params:
 
 
 def _loss_and_grads(
-    params: Params, Xb: Int[Array, "n block"], Yb: Int[Array, "n"]
+    params: Params,
+    Xb: Int[Array, "n block"],
+    Yb: Int[Array, "n"],
+    scatter: bool = True,
 ) -> tuple[Float[Array, ""], Params]:
     """Return what `mlp.loss_and_grads` returns, but take W2 and give dW2 transposed.
 
@@ -161,8 +170,19 @@ def _loss_and_grads(
     dhprebn = bngain * bnvar_inv * (dhpreact - dbnbias / n - bnraw * (dbngain / (n - 1)))
     dW1, db1 = _turned(embcat) @ dhprebn, dhprebn.sum(0)
     dembcat = _turned(_rows_by_rows(W1, dhprebn))
-    dC = jnp.zeros_like(C).at[Xb].add(dembcat.reshape(*Xb.shape, -1))
+    add_rows = _added if scatter else _multiplied
+    dC = add_rows(Xb.reshape(-1), dembcat.reshape(Xb.size, -1), vocab)
     return loss, Params(dC, dW1, db1, dW2T, db2, dbngain[None], dbnbias[None])
+
+
+def _added(rows: Array, values: Array, count: int) -> Array:
+    """Return ``count`` rows: to each, added, those of ``values`` whose place in ``rows`` it is."""
+    return jnp.zeros((count, values.shape[1]), values.dtype).at[rows].add(values)
+
+
+def _multiplied(rows: Array, values: Array, count: int) -> Array:
+    """Return the same as a product: a GPU adds rows in an order that changes from run to run."""
+    return one_hot(rows, count, axis=0, dtype=values.dtype) @ values
 
 
 def _column_sums(x: Float[Array, "n columns"]) -> Float[Array, "columns"]:

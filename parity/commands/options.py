@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,16 @@ class Framework(StrEnum):
     torch = "torch"
 
 
+class MatmulPrecision(StrEnum):
+    """How matrix products of float32 are computed."""
+
+    highest = "highest"
+    tf32 = "tf32"
+
+
+MatmulPrecisionOption = Annotated[
+    MatmulPrecision, typer.Option(help="Of float32 products; tf32 says first what it costs.")
+]
 FrameworkOption = Annotated[Framework, typer.Option(help="Who computes.")]
 RunFrameworkOption = Annotated[
     Framework | None, typer.Option(help="Who computes; by default who trained.")
@@ -39,17 +50,27 @@ HTMLOption = Annotated[Path | None, typer.Option(help="Write a page to look at h
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
+ONE_ORDER = "xla_gpu_deterministic_ops"
+
+
 def round_alike_everywhere() -> None:
     """Ask for the same kernels on every x86 machine, unless the environment already asks.
 
     XLA on one thread: a step is too small to be shared, two threads take 1.4 times as long
     (docs/performance.md) and move last bits of the statistics over the whole training set. torch's
     AVX2 kernels: its AVX-512 ones end one unit of float32 away from the published validation
-    loss. Both are read when a framework computes for the first time.
+    loss. On a GPU, kernels that are not chosen by how fast they were just now: the same program
+    would have other bits the next time. All are read when a framework computes for the first time.
     """
     os.environ.setdefault("PJRT_NPROC", "1")
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("ATEN_CPU_CAPABILITY", "avx2")
+    flags = os.environ.get("XLA_FLAGS", "")
+    if (
+        any(find_spec(f"jax_cuda{version}_plugin") for version in (12, 13))
+        and ONE_ORDER not in flags
+    ):
+        os.environ["XLA_FLAGS"] = f"{flags} --{ONE_ORDER}=true".strip()
 
 
 def cores() -> int:

@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from parity.commands.options import NamesOption, cores, readers_may_leave, round_alike_everywhere
+from parity.commands.options import (
+    MatmulPrecision,
+    MatmulPrecisionOption,
+    NamesOption,
+    cores,
+    readers_may_leave,
+    round_alike_everywhere,
+)
 
 
 class Preset(StrEnum):
@@ -47,6 +54,7 @@ def sweep(
     n_embd: Annotated[int, typer.Option(help="Width of a letter's embedding.")] = 10,
     block_size: Annotated[int, typer.Option(help="Letters of context.")] = 3,
     global_skip: Annotated[int, typer.Option(help="32-bit words to pass over first there.")] = 2288,
+    matmul_precision: MatmulPrecisionOption = MatmulPrecision.highest,
     names: NamesOption = None,
     chunk: Annotated[int, typer.Option(help="Steps between checkpoints, at most.")] = 4000,
     coordinator: Annotated[
@@ -75,6 +83,7 @@ def sweep(
         n_embd=n_embd,
         block_size=block_size,
         global_skip=global_skip,
+        matmul_precision=matmul_precision.value,
     )
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}

@@ -10,6 +10,8 @@ import typer
 from parity.commands.options import (
     Framework,
     FrameworkOption,
+    MatmulPrecision,
+    MatmulPrecisionOption,
     NamesOption,
     readers_may_leave,
     round_alike_everywhere,
@@ -37,6 +39,7 @@ def train(
     batch_seed: Annotated[
         int | None, typer.Option(help="Minibatches; by default they follow in --seed's stream.")
     ] = None,
+    matmul_precision: MatmulPrecisionOption = MatmulPrecision.highest,
     names: NamesOption = None,
     chunk: Annotated[int, typer.Option(help="Steps between checkpoints.")] = 5000,
 ) -> int:
@@ -59,6 +62,7 @@ def train(
         global_seed=None if global_seed == "same" else int(global_seed),
         global_skip=global_skip,
         batch_seed=batch_seed,
+        matmul_precision=matmul_precision.value,
     )
     round_alike_everywhere()
     sources = {name: context.get_parameter_source(name) for name in context.params}

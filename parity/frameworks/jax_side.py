@@ -18,10 +18,17 @@ TWIN = "jax_impl"
 HAND, AUTODIFF = "jax", "jax.grad"
 
 
+PRODUCTS = {"highest": "highest", "tf32": "tensorfloat32"}
+"""What JAX calls the precisions of a matrix product of float32."""
+
+
 @contextmanager
-def exactly(dtype: np.dtype) -> Iterator[None]:
-    """Compute in ``dtype``, with matrix products at full precision, then restore what was set."""
-    with jax.enable_x64(dtype == np.float64), jax.default_matmul_precision("highest"):
+def exactly(dtype: np.dtype, products: str = "highest") -> Iterator[None]:
+    """Compute in ``dtype``, with matrix products at full precision, then restore what was set.
+
+    ``products`` of "tf32" round the factors of float32 products to 11 digits, where a device can.
+    """
+    with jax.enable_x64(dtype == np.float64), jax.default_matmul_precision(PRODUCTS[products]):
         yield
 
 

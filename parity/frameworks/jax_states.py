@@ -19,11 +19,19 @@ from jax.sharding import PartitionSpec as P
 
 WORDS, BACK, BLOCK = 624, 397, 16
 
-LANES = 1024
-"""Seeds whose words are made side by side: their states just fit into a core's cache."""
 
-TOGETHER = 32
-"""Seeds whose networks are evaluated side by side."""
+def lanes() -> int:
+    """Return how many seeds' words are made side by side.
+
+    On a processor their states just fit into a core's cache; elsewhere there must be enough to be
+    worth the 624 kernels that seed them.
+    """
+    return 1024 if jax.default_backend() == "cpu" else 2**20
+
+
+def together() -> int:
+    """Return how many seeds' networks are evaluated side by side."""
+    return 32 if jax.default_backend() == "cpu" else 4096
 
 
 def words(seeds: Array, first: int, count: int) -> Array:
@@ -125,24 +133,35 @@ def search(
     size: int,
     mesh: Mesh,
     around: Circle = circle,
+    times: int = 1,
 ) -> Callable[[Array], Array]:
-    """Return ``seeds -> values``, compiled; each device takes its own, by `LANES` at a time.
+    """Return ``seeds -> values``, [seeds, times], compiled.
 
     ``values(a, b)`` is given two draws of ``size`` normals of as many seeds, [seeds, size], one
-    after the other from ``first_word``.
+    after the other from ``first_word``; and again of those that follow, so many ``times``. Each
+    device takes its own seeds, by `lanes` at a time.
     """
 
-    def some(seeds: Array) -> Array:
-        drawn = words(seeds, first_word, 2 * spent(size))
+    def value(drawn: Array) -> Array:
         return values(*(normals(part, size, around) for part in jnp.split(drawn, 2)))
 
+    def some(seeds: Array) -> Array:
+        drawn = words(seeds, first_word, times * 2 * spent(size))
+        return lax.map(value, drawn.reshape(times, 2 * spent(size), -1)).T
+
     def run(seeds: Array) -> Any:
-        return lax.map(some, seeds.reshape(-1, LANES)).reshape(-1)
+        return lax.map(some, seeds.reshape(-1, min(lanes(), seeds.size))).reshape(-1, times)
 
     own = P(*mesh.axis_names)
     return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=own, out_specs=own, check_vma=False))
 
 
+@jax.jit
+def within(values: Array, low: float, high: float) -> Array:
+    """Return which values lie from ``low`` to ``high``."""
+    return (low <= values) & (values <= high)
+
+
 def evaluated(value: Callable[[Array, Array], Array]) -> Callable[[Any, Any], Array]:
     """Return ``value`` compiled for many pairs of draws, [draws, size]."""
-    return jax.jit(lambda *pairs: lax.map(lambda pair: value(*pair), pairs, batch_size=TOGETHER))
+    return jax.jit(lambda *pairs: lax.map(lambda pair: value(*pair), pairs, batch_size=together()))

@@ -17,15 +17,24 @@ TWIN = "torch_ref"
 HAND, AUTODIFF = "torch", "autograd"
 
 
+PRODUCTS = {"highest": "highest", "tf32": "high"}
+"""What torch calls the precisions of a matrix product of float32."""
+
+
 @contextmanager
-def exactly(dtype: np.dtype) -> Iterator[None]:
-    """Compute on one thread, whose sums have one order, then restore what was set."""
-    threads = torch.get_num_threads()
+def exactly(dtype: np.dtype, products: str = "highest") -> Iterator[None]:
+    """Compute on one thread, whose sums have one order, then restore what was set.
+
+    ``products`` of "tf32" round the factors of float32 products to 11 digits, where a device can.
+    """
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(1)
+    torch.set_float32_matmul_precision(PRODUCTS[products])
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parity.errors import DivergedError, UsageError, require_at_least
 from parity.files import write_atomically, write_json
-from parity.makemore import curve, words
+from parity.makemore import curve, tf32, words
 from parity.makemore.checkpoint import Folder, require_same
 from parity.makemore.data import Dataset, load
 from parity.makemore.evaluation import sample, split_losses, statistics
@@ -44,6 +44,8 @@ def run(
             folder.begin(config, words.about(dataset, names or own))
         start = folder.resume()
         yield _greeting(config, given, start)
+        if config.matmul_precision != "highest":
+            yield tf32.cost(config, dataset)
         try:
             params = _train(folder, config, dataset, chunk, start)
             yield from _finish(folder, config, dataset, params)

@@ -76,15 +76,8 @@ class Generator:
         return values.reshape(shape)
 
     def _block_normals(self, size: int) -> Floats:
-        """Size >= 16: blocks of 16 words; a ragged tail redraws the last 16 places."""
-        whole = size - size % _BLOCK
-        values = np.empty(size, np.float32)
-        values[:whole] = _box_muller(self.words(whole))
-        if size > whole:
-            # torch fills every place before it transforms: the tail's first words are lost.
-            self.words(size - whole)
-            values[-_BLOCK:] = _box_muller(self.words(_BLOCK))
-        return values
+        """Size >= 16: blocks of 16 words."""
+        return normals(self.words(spent(size)), size)
 
     def _serial_normals(self, size: int) -> Floats:
         """Size < 16: float64 pairs of four words; the odd one out is kept for the next call."""
@@ -99,6 +92,20 @@ class Generator:
 def spent(size: int) -> int:
     """How many words `Generator.randn` of ``size`` values spends, 16 or more."""
     return size if size % _BLOCK == 0 else size + _BLOCK
+
+
+def normals(words: NDArray[np.uint32], size: int) -> Floats:
+    """Return ``size`` normals (16 or more), [..., size], of `spent` words each, [..., words].
+
+    A ragged tail redraws the last 16 places.
+    """
+    whole = size - size % _BLOCK
+    values = np.empty((*words.shape[:-1], size), np.float32)
+    values[..., :whole] = _box_muller(words[..., :whole])
+    if size > whole:
+        # torch fills every place before it transforms: the tail's first words are lost.
+        values[..., -_BLOCK:] = _box_muller(words[..., size:])
+    return values
 
 
 def _size(shape: tuple[int, ...]) -> int:
@@ -123,7 +130,7 @@ def _box_muller(words: NDArray[np.uint32]) -> Floats:
     radius = np.sqrt(-2 * _log(1 - u))
     cos, sin = _cos_sin(np.float32(2 * np.pi) * v)
     # torch adds the mean, 0, which turns -0 into 0.
-    return np.stack([radius * cos + 0, radius * sin + 0], axis=1).reshape(-1)
+    return np.stack([radius * cos + 0, radius * sin + 0], axis=1).reshape(words.shape)
 
 
 # What follows are the float32 logf, sinf and cosf of Stephen Moshier's Cephes library in the order

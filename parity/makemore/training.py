@@ -46,6 +46,8 @@ class Config:
     global_seed: int | None = recipe.GLOBAL_SEED
     global_skip: int = recipe.TRAINING_SKIP
     batch_seed: int | None = None
+    matmul_precision: str = "highest"
+    """Of float32 products: "highest", or "tf32" where the device has it."""
 
     def __post_init__(self) -> None:
         if self.framework not in ("jax", "torch"):
@@ -62,6 +64,8 @@ class Config:
         require_seed(seed=self.seed, global_seed=self.global_seed or 0)
         require_seed(batch_seed=self.batch_seed or 0)
         schedule(self.lr)
+        if self.matmul_precision not in ("highest", "tf32"):
+            raise UsageError(f"--matmul-precision is {self.matmul_precision}; give highest or tf32")
 
 
 class Chunk(NamedTuple):
@@ -160,7 +164,7 @@ def train(
     while step < config.steps:
         last = min(step + chunk, config.steps)
         ix = generator.randint(len(dataset.train.Y), (last - step, config.batch_size))
-        with side.exactly(FLOAT32):
+        with side.exactly(FLOAT32, config.matmul_precision):
             lr = rates(config.lr, step, last)
             current, losses = train_steps(current, X, Y, *side.from_numpy((ix, lr)))
             losses = side.to_numpy(losses)

@@ -204,7 +204,7 @@ def test_zeros_would_not_pass_where_the_check_has_just_failed():
         Pair(jax=dead, torch=torch.sin, inputs={"x": (3,)}),
         Pair(jax=jnp.sin, torch=nan, inputs={"x": (3,)}),
     ):
-        report = check(pair)
+        report = judged(pair)[1]
         assert report.exit_code() == 1
         assert report.vacuous == ()
         assert not any(row.vacuous for row in report.rows)
@@ -230,16 +230,14 @@ def many(m, spoiled=""):
 @pytest.mark.full
 def test_nothing_is_dropped_however_many_there_are():
     inputs = {name: (2,) for name in MANY}
-    report = check(Pair(jax=many(jnp), torch=many(torch), inputs=inputs))
+    report = check(Pair(jax=many(jnp), torch=many(torch), inputs=inputs), budget=0)
     outs = [f"out[{i}]" for i in range(4)]
     assert [(row.name, row.dtype) for row in report.rows] == [
         (name, dtype) for name in (*outs, *MANY) for dtype in ("float32", "float64")
     ]
     for i in range(4):
         pair = Pair(jax=many(jnp), torch=many(torch, str(i)), inputs=inputs)
-        bad = {
-            r.name for r in check(pair, dtypes=["float64"], budget=0).rows if not r.verdict.passes
-        }
+        bad = {row.name for row in judged(pair)[1].rows if not row.verdict.passes}
         assert outs[i] in bad
 
 
@@ -259,7 +257,7 @@ def test_each_of_many_gradients_is_judged(wrong):
         return many(torch)(*(Spoiled.apply(x) if n == wrong else x for n, x in named))
 
     pair = Pair(jax=many(jnp), torch=torch_side, inputs={name: (2,) for name in MANY})
-    rows = check(pair, dtypes=["float64"]).rows
+    rows = judged(pair)[1].rows
     assert [row.name for row in rows if not row.verdict.passes] == [wrong]
 
 
@@ -268,7 +266,7 @@ def test_an_error_in_one_narrow_dtype_is_no_kink_unless_rounding_moves_it_as_far
         return x * (2 if x.dtype == torch.float64 else 2.5)
 
     near = Pair(jax=lambda x: x * 2, torch=forward, inputs=fixed(x=[1, 2, 3]))
-    report = check(near)
+    report = check(near, budget=0)
     assert str(report.verdict) == "different"
     assert report.fault() == "fault: torch"
     assert not any(row.verdict == "kink" for row in report.rows)
@@ -278,7 +276,7 @@ def test_strict_fails_a_gradient_of_which_nothing_was_tested():
     def shifted(x, b):
         return x + b - (x + b).mean(0)
 
-    report = check(Pair(jax=shifted, torch=shifted, inputs={"x": (7, 3), "b": (3,)}))
+    report = judged(Pair(jax=shifted, torch=shifted, inputs={"x": (7, 3), "b": (3,)}))[1]
     assert (report.exit_code(), report.exit_code(strict=True)) == (0, 1)
 
 
@@ -290,7 +288,8 @@ def test_a_changed_input_is_noticed(when):
                 y.add_(1)
         return x * 2
 
-    report = check(Pair(jax=lambda x, y: x * 2, torch=torch_side, inputs={"x": (3,), "y": (2,)}))
+    pair = Pair(jax=lambda x, y: x * 2, torch=torch_side, inputs={"x": (3,), "y": (2,)})
+    report = check(pair, budget=0)
     assert report.exit_code() == 1
     assert "changed its own input" in report.text().replace("\n", " ")
 

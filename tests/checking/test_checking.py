@@ -14,14 +14,18 @@ from tests.shared.sampled import few
 X = {"x": (3, 4)}
 
 
+ALONE = {"budget": 0, "dtypes": ["float64"]}
+"""Where neither a cause nor another dtype is asked for: only float64 decides the mathematics."""
+
+
 def verdict(pair, **options):
-    report = check(pair, **({"budget": 0} | options))
+    report = check(pair, **(ALONE | options))
     return str(report.verdict), report
 
 
 def failing(pair, **options):
     """The first row that fails."""
-    report = check(pair, **({"budget": 0} | options))
+    report = check(pair, **(ALONE | options))
     assert report.exit_code() == 1
     return next(row for row in report.rows if not row.verdict.passes)
 
@@ -36,7 +40,8 @@ def spoiled(forward, backward):
 def test_one_function_in_two_frameworks_is_rounding():
     found, report = verdict(
         Pair(jax=lambda x, w: jnp.tanh(x @ w), torch=lambda x, w: torch.tanh(x @ w),
-             inputs={"x": (7, 5), "w": (5, 3)})
+             inputs={"x": (7, 5), "w": (5, 3)}),
+        dtypes=["float32", "float64"],
     )  # fmt: skip
     assert found == "rounding"
     assert [row.name for row in report.rows] == ["out", "out", "x", "x", "w", "w"]
@@ -48,7 +53,7 @@ def test_one_function_in_two_frameworks_is_rounding():
 
 
 def test_a_report_can_be_asserted_and_raises_with_the_table():
-    report = check(Pair(jax=jax.nn.gelu, torch=F.gelu, inputs=X))
+    report = check(Pair(jax=jax.nn.gelu, torch=F.gelu, inputs=X), dtypes=["float64"])
     assert not report
     with pytest.raises(ParityError, match=r"gradient of x .* convention") as raised:
         report.assert_ok()
@@ -74,7 +79,7 @@ def test_a_gradient_that_leaves_its_own_forward_is_wrong_and_its_side_named():
     row = failing(detached)
     assert (row.verdict, row.name, row.odd) == ("different", "x", ("torch",))
     assert "torch's gradient is not the derivative of its own forward" in row.reason
-    assert check(detached).fault() == "fault: torch"
+    assert check(detached, **ALONE).fault() == "fault: torch"
     doubled = spoiled(jnp.sin, lambda x, dout: (2 * dout * jnp.cos(x),))
     assert failing(Pair(jax=doubled, torch=torch.sin, inputs=X)).odd[0] == "jax"
 
@@ -84,7 +89,7 @@ def test_a_wrong_gradient_of_another_forward_is_still_named():
     pair = Pair(
         jax=lambda x: jnp.var(x, 0), torch=lambda x: x.var(0).detach() + 0 * x.sum(0), inputs=X
     )
-    rows = {row.name: row for row in check(pair).rows}
+    rows = {row.name: row for row in check(pair, **ALONE).rows}
     assert rows["out"].verdict == "convention"
     assert (rows["x"].verdict, rows["x"].odd) == ("different", ("torch",))
 
@@ -106,7 +111,8 @@ def test_the_side_that_rounds_more_is_named_even_where_both_agree():
         mean = x.mean(-1, keepdims=True)
         return (x - mean) / jnp.sqrt((x**2).mean(-1, keepdims=True) - mean**2 + 1e-5)
 
-    found, report = verdict(Pair(jax=fast, torch=lambda x: F.layer_norm(x, (16,)), inputs=far))
+    pair = Pair(jax=fast, torch=lambda x: F.layer_norm(x, (16,)), inputs=far)
+    found, report = verdict(pair, dtypes=["float32", "float64"])
     assert found == "less accurate"
     assert report.rows[0].odd[0] == "jax"
     assert "times as much as torch" in report.rows[0].reason
@@ -147,7 +153,8 @@ def with_zeros(rng):
 
 
 def test_abs_at_zero_is_a_kink_and_a_wrong_value_there_is_not():
-    assert verdict(Pair(jax=jnp.abs, torch=torch.abs, inputs=with_zeros))[0] == "kink"
+    pair = Pair(jax=jnp.abs, torch=torch.abs, inputs=with_zeros)
+    assert verdict(pair, dtypes=["float32", "float64"])[0] == "kink"
     wrong = spoiled(jnp.abs, lambda x, dout: (dout * jnp.where(x == 0, 1.001, jnp.sign(x)),))
     row = failing(Pair(jax=wrong, torch=torch.abs, inputs=with_zeros))
     assert (row.verdict, row.odd[0]) == ("different", "jax")
@@ -225,7 +232,7 @@ def test_eigenvectors_are_not_compared_through_their_sign():
         torch=lambda a: torch.linalg.eigh(a)[1],
         inputs=inputs,
     )
-    report = check(pair)
+    report = check(pair, **ALONE)
     assert {str(row.verdict) for row in report.rows} == {"not comparable"}
     assert "up to the sign of its columns" in report.rows[0].reason
     assert report.rows[-1].reason.startswith("follows: ")
@@ -261,7 +268,7 @@ def test_pytrees_integers_and_several_outputs():
         h = x @ params["w"] + params["b"]
         return {"h": h[rows], "best": h.argmax(1)}
 
-    report = check(Pair(jax=forward, torch=forward, inputs=inputs))
+    report = check(Pair(jax=forward, torch=forward, inputs=inputs), dtypes=["float64"])
     assert report
     assert [*dict.fromkeys(row.name for row in report.rows)] == [
         "out['best']", "out['h']", "params['w']", "params['b']", "x",
@@ -276,9 +283,8 @@ def test_another_integer_is_another_function():
 
 
 def test_without_floats_there_is_no_gradient_and_it_is_said():
-    report = check(
-        Pair(jax=lambda i: i * 2, torch=lambda i: i * 2, inputs=lambda g: (np.arange(3),))
-    )
+    pair = Pair(jax=lambda i: i * 2, torch=lambda i: i * 2, inputs=lambda g: (np.arange(3),))
+    report = check(pair, dtypes=["float64"])
     assert report
     assert report.notes == ("no input is floating point: there is no gradient to compare",)
 
@@ -293,7 +299,7 @@ def test_forward_only():
 
 def test_none_is_zeros_and_it_is_said():
     unused = Pair(jax=lambda x, b: x * 2, torch=lambda x, b: x * 2, inputs={"x": (3,), "b": (2,)})
-    report = check(unused)
+    report = check(unused, dtypes=["float64"])
     assert report
     assert "torch finds no path from b" in report.notes[0]
     dropped = Pair(
@@ -313,7 +319,7 @@ def test_complex_gradients_are_each_others_conjugates():
         torch=lambda z, w: (z * z.conj() * z * w, z.abs().sum(0)),
         inputs=complexes,
     )
-    assert verdict(pair)[0] == "rounding"
+    assert verdict(pair, dtypes=["float32", "float64"])[0] == "rounding"
     forgotten = Pair(jax=lambda z, w: z * w, torch=lambda z, w: z.conj() * w, inputs=complexes)
     assert failing(forgotten).verdict == "convention"
     conjugated = spoiled(
@@ -349,7 +355,8 @@ def test_one_dtype_alone_may_be_wrong():
     def forward(x):
         return x * 2 if x.dtype == jnp.float64 else x * 3
 
-    row = failing(Pair(jax=forward, torch=lambda x: x * 2, inputs=X))
+    pair = Pair(jax=forward, torch=lambda x: x * 2, inputs=X)
+    row = failing(pair, dtypes=["float32", "float64"])
     assert (row.dtype, row.verdict, row.odd[0]) == ("float32", "different", "jax")
     assert "equal in float64" in row.reason
 
@@ -368,7 +375,7 @@ def test_a_rule_is_compared_with_its_own_autodiff_and_across():
     report = check(Pair(jax=product(jnp), torch=lambda x, w: x * w, inputs=XW))
     assert report
     assert {*report.rows[-1].distances} == {"jax.rule", "jax", "torch"}
-    alone = check(Pair(torch=product(torch), inputs=XW))
+    alone = check(Pair(torch=product(torch), inputs=XW), dtypes=["float64"])
     assert {*alone.rows[0].distances} == {"torch.rule", "torch"}
     wrong = failing(Pair(torch=product(torch, lambda x, w, d: d * x * 2), inputs=XW))
     assert (wrong.name, wrong.odd) == ("w", ("torch.rule",))
@@ -399,7 +406,8 @@ def test_a_rule_with_integers_returns_none_for_them():
         return jnp.zeros_like(table).at[ids].add(dout), None
 
     rule = Rule(lambda table, ids: (table[ids], (table, ids)), backward)
-    assert check(Pair(jax=rule, torch=lambda table, ids: table[ids], inputs=inputs))
+    pair = Pair(jax=rule, torch=lambda table, ids: table[ids], inputs=inputs)
+    assert check(pair, dtypes=["float64"])
 
 
 # the user's mistakes
@@ -466,7 +474,7 @@ def test_a_seed_is_one_problem_and_another_is_another():
 
     pair = Pair(jax=jnp.sin, torch=torch.sin, inputs=inputs)
     for seeds in (2, [1], [0, 1]):
-        check(pair, seeds=seeds)
+        check(pair, seeds=seeds, dtypes=["float64"])
     assert seen == [seen[0], seen[1], seen[1], seen[0], seen[1]]
     assert seen[0] != seen[1]
 
@@ -478,16 +486,15 @@ def test_the_worst_seed_is_kept_and_named():
     def forward(x, ids):
         return x + 0 * ids
 
-    bad = [seed for seed in range(6) if np.random.default_rng(seed).normal(size=4) is not None]
-    report = check(Pair(jax=forward, torch=forward, inputs=inputs), seeds=bad)
-    assert {row.batch for row in report.rows} <= {*bad}
+    report = check(Pair(jax=forward, torch=forward, inputs=inputs), seeds=[3, 5], **ALONE)
+    assert {row.batch for row in report.rows} <= {3, 5}
 
     def sometimes(x):
         return jnp.where(x > 2, 2 * x, x)
 
     rare = Pair(jax=sometimes, torch=lambda x: x * 1, inputs=lambda rng: {"x": rng.normal(size=4)})
     first = next(s for s in range(99) if np.random.default_rng(s).normal(size=4).max() > 2)
-    report = check(rare, seeds=first + 1)
+    report = check(rare, seeds=first + 1, **ALONE)
     assert not report
     assert next(row for row in report.rows if not row.verdict.passes).batch == first
 
@@ -562,4 +569,4 @@ def test_the_same_infinity_on_both_sides_is_agreement(function):
 
 def test_arrays_of_nothing():
     pair = Pair(jax=lambda x: jnp.tanh(x), torch=torch.tanh, inputs={"x": (0, 3)})
-    assert verdict(pair)[0] == "identical"
+    assert verdict(pair, dtypes=["float32", "float64"])[0] == "identical"

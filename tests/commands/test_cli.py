@@ -179,7 +179,7 @@ def test_a_report_that_fails_exits_1(monkeypatch, capsys):
     monkeypatch.setitem(
         parity.makemore.exercises.EXERCISES, 2, replace(CROSS_ENTROPY, by_hand=doubled)
     )
-    assert main(["notebook", "--exercise", "2", "--n-hidden", "5", "--batch-size", "7"]) == 1
+    assert main(["notebook", "--exercise", "2"]) == 1
     shown = capsys.readouterr().out
     assert "different" in shown
     assert "torch against jax, jax.grad, autograd in float64" in shown.replace("\n", " ")

@@ -91,8 +91,23 @@ def survive(tmp_path: Path, framework: str, chunk: int, steps: int, kills: int) 
     assert [json.loads(line)["step"] for line in lines] == list(range(steps))
 
 
-def test_killed_at_every_point_and_resumed(tmp_path):
-    survive(tmp_path, "jax", chunk=7, steps=40, kills=1)
+def test_killed_and_resumed(tmp_path):
+    """In forks of one process, which imports JAX once: a whole run, one that dies, its end."""
+    words = ["--chunk", "7", "--steps", "40"]
+    whole, killed = (train(tmp_path / name, *words, "--resume") for name in ("whole", "killed"))
+    runs = [(whole, "never"), (killed, POINTS[0]), (killed, "never")]
+    script = (
+        "import json, sys, matplotlib.figure, parity.makemore.run\n"
+        "from tests.shared.dying import deaths\n"
+        "runs = json.loads(sys.argv[1])\n"
+        "print([death for words, point in runs for death in deaths([(point, 2)], words)])"
+    )
+    command = [sys.executable, "-c", script, json.dumps(runs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == f"[0, {int(signal.SIGKILL)}, 0]", done.stderr
+    expected = contents(tmp_path / "whole")
+    assert contents(tmp_path / "killed") == expected
+    assert len(expected["metrics.jsonl"].splitlines()) == 40
 
 
 @pytest.mark.full

@@ -273,7 +273,7 @@ def test_no_false_alarm_at_any_size(n, hidden):
 
 
 @pytest.mark.full
-def test_no_false_alarm_over_60_batches():
-    report = run(Options(batches=60))
+def test_no_false_alarm_over_30_batches():
+    report = run(Options(batches=30))
     assert report.exit_code() == 0, report.summary()
     assert max(row.sigmas for row in report.rows) < 16, report.summary()

@@ -69,6 +69,15 @@ def test_a_logit_that_towers_over_the_rest_overflows_nothing() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("add", [train._added, train._multiplied])
+def test_rows_are_added_where_they_belong(add: Any) -> None:
+    rng = np.random.default_rng(4)
+    rows, values = rng.integers(0, 5, 40), rng.standard_normal((40, 3)).astype(np.float32)
+    right = np.zeros((6, 3))
+    np.add.at(right, rows, values)
+    np.testing.assert_allclose(add(jnp.array(rows), jnp.array(values), 6), right, atol=1e-5)
+
+
 def data(sizes: Sizes, dtype: np.dtype, steps: int) -> tuple[Params, tuple[Any, ...], Any]:
     """Return parameters of a healthy scale, (X, Y), and (ix, lr), as JAX arrays."""
     rng = np.random.default_rng(1)

@@ -115,9 +115,7 @@ def agree(corner: str, sizes: Sizes, dtype: np.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=str)
-@pytest.mark.parametrize(
-    "sizes", few([SMALLEST, ONE_LETTER, ODD, NOTEBOOK], ODD, NOTEBOOK), ids=str
-)
+@pytest.mark.parametrize("sizes", few([SMALLEST, ONE_LETTER, ODD, NOTEBOOK], ODD), ids=str)
 @pytest.mark.parametrize("corner", ["jax_impl", "torch_ref", "torch_ref autograd"])
 def test_every_corner_gives_the_same_gradients(corner: str, sizes: Sizes, dtype: np.dtype) -> None:
     agree(corner, sizes, dtype)

@@ -303,7 +303,7 @@ def test_a_right_pass_is_right() -> None:
     assert len(lines) == 26
 
 
-@pytest.mark.parametrize("tensor", few(ORDER, "logits"))
+@pytest.mark.parametrize("tensor", few(ORDER, "logit_maxes"))
 def test_a_fault_is_placed_where_it_starts(tensor: str) -> None:
     def faulty(v: Values, xp: Any) -> Any:
         return RIGHT[tensor](v, xp) + 0.01 * torch.cos(
@@ -346,7 +346,10 @@ def pairs(count: int) -> list[tuple[Mistake, Mistake]]:
 PAIRS = pairs(20)
 
 
-@pytest.mark.parametrize(("one", "other"), few(PAIRS, PAIRS[0]), ids=lambda mistake: mistake.id)
+QUICK = next(pair for pair in PAIRS if [one.id for one in pair] == ["BM01", "BM10"])
+
+
+@pytest.mark.parametrize(("one", "other"), few(PAIRS, QUICK), ids=lambda mistake: mistake.id)
 def test_two_mistakes_are_both_placed_and_named_as_if_alone(one: Mistake, other: Mistake) -> None:
     pair = one, other
     lines = walk_pass(backward(*pair), diagnosis_batch(1))

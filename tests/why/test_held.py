@@ -65,7 +65,7 @@ HELD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(HELD, "a state in a scan"))
+@pytest.mark.parametrize("name", few(HELD, "one of two"))
 def test_a_gradient_that_is_held_back_is_named_with_its_line(name):
     *pair, said = HELD[name]
     found = causes(*pair)
@@ -115,7 +115,7 @@ KINKED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", few(KINKED, "logaddexp"))
+@pytest.mark.parametrize("name", few(KINKED, "softplus in torch"))
 def test_operations_at_their_kinks_are_named_where_the_whole_is_smooth(name):
     *pair, said = KINKED[name]
     first = causes(*pair)[0]

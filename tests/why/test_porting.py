@@ -205,7 +205,6 @@ def named(pair):
 QUICK = (
     "gelu for silu",
     "an input that is not used",
-    "a line of torch's own module",
 )
 
 

@@ -241,7 +241,7 @@ NAMED = {
 
 
 QUICK = (
-    "an axis dropped",
+    "transposed",
     "no gradient from above",
     "a path in torch",
     "an array that only the forward pass makes",

@@ -15,10 +15,10 @@ import numpy as np
 from parity.makemore import recipe
 from parity.makemore.data import Dataset
 from parity.makemore.published import Run
-from parity.makemore.recover.states import Search
+from parity.makemore.recover.states import Search, State
 from parity.makemore.recover.target import fits, of_step_0
 from parity.makemore.seeds import spent
-from parity.makemore.sweep.waves import train_wave
+from parity.makemore.sweep.waves import steps_at_once, train_wave
 from parity.makemore.training import Arrays, Config
 
 RERUNS = 20
@@ -27,9 +27,6 @@ RERUNS = 20
 CHUNK = 2000
 GROWN = 1e-5
 """Error of a printed loss after training: a float32's last digit, grown (docs/reproduction.md)."""
-
-State = tuple[int, int]
-"""(global seed, words passed before training's draws)."""
 
 
 def beginnings(run: Run, known: int | None) -> list[int]:
@@ -44,16 +41,13 @@ def beginnings(run: Run, known: int | None) -> list[int]:
     return [before + cell * runs for runs in range(RERUNS + 1)]
 
 
-def at_step_0(run: Run, dataset: Dataset, devices: Any, states: Sequence[State]) -> list[State]:
+def at_step_0(
+    run: Run, dataset: Dataset, devices: Any, seeds: Sequence[int], begins: Sequence[int]
+) -> list[State]:
     """Return the states that print the loss of step 0, which is published."""
-    target = of_step_0(run, dataset, 0)
+    target = of_step_0(run, dataset, begins[0])
     assert target is not None
-    search = Search(target, devices)
-    kept = []
-    for skip in sorted({skip for _, skip in states}):
-        seeds = [seed for seed, own in states if own == skip]
-        kept += [(seed, skip) for seed in search.exactly(seeds, skip)]
-    return kept
+    return Search(target, devices, times=len(begins)).printing(np.array(seeds, np.uint32))
 
 
 def in_training(
@@ -66,7 +60,8 @@ def in_training(
         if not left:
             return
         members = [_config(run.training, state, step + 1) for state in left]
-        *_, part = train_wave(devices, members, dataset, CHUNK, start)
+        chunk = steps_at_once(devices, len(members), CHUNK, 1)
+        *_, part = train_wave(devices, members, dataset, chunk, start)
         rows = np.flatnonzero(fits(run.losses[step], part.losses[:, -1], GROWN))
         left = [left[row] for row in rows]
         start = part.step, {name: part.params[name][rows] for name in recipe.NAMES}

@@ -10,8 +10,8 @@ from pathlib import Path
 from parity.errors import UsageError
 from parity.files import check_writable, write_atomically
 from parity.makemore import published
-from parity.makemore.recover.confirm import State, at_step_0, beginnings, in_training
-from parity.makemore.recover.states import Kept, Search, searched
+from parity.makemore.recover.confirm import at_step_0, beginnings, in_training
+from parity.makemore.recover.states import Kept, Search, State, searched
 from parity.makemore.recover.target import of_exercise_1, of_step_0, require_long
 from parity.progress import progress
 
@@ -53,9 +53,10 @@ def run(path: Path, out: Path, first: int, last: int) -> Iterator[tuple[str, int
         for by, survivors in searched(search, first, last, kept):
             advance(f"{len(survivors):,} fit", by)
     yield f"{len(survivors):,} of {count:,} print {target.published}", None
-    states = [(seed, begins) for begins in beginnings(found, skip) for seed in survivors]
+    begins = beginnings(found, skip)
+    states = [(seed, words) for words in begins for seed in survivors]
     if found.exercise_1 is not None and 0 in found.losses:
-        states = at_step_0(found, dataset, devices, states)
+        states = at_step_0(found, dataset, devices, survivors, begins)
         yield f"{len(states):,} of them print {found.losses[0]} at step 0", None
     for step, some in in_training(found, dataset, devices, states):
         yield f"{len(some):,} print {found.losses[step]} at step {step:,}", None

@@ -17,8 +17,8 @@ import numpy as np
 from parity.errors import UsageError
 from parity.files import write_json
 from parity.judge.compare import FLOAT32
-from parity.makemore.recover.target import CLOSE, EXACT, Target
-from parity.makemore.seeds import Generator
+from parity.makemore.recover.target import CLOSE, EXACT, Target, bounds, fits
+from parity.makemore.seeds import Generator, normals, spent
 
 FAR = 5
 """How many times its largest error seen an estimate may err: it errs as a cubic in normals does,
@@ -31,6 +31,9 @@ BLOCK, PART = 2**17, 2**11
 """Seeds of one device between two words on the progress, a second or less, and of those whose loss
 is computed."""
 
+LARGE_BLOCK, LARGE_PART = 2**22, 2**17
+"""The same where a device is no processor's core."""
+
 OFTEN = 10.0
 """Seconds between two writes: a killed search loses no more."""
 
@@ -38,64 +41,85 @@ ROOM = 256
 """Seeds evaluated at once from exact normals."""
 
 
-class Search:
-    """A target's loss for any seeds, compiled for all devices; so many ``states`` are searched."""
+State = tuple[int, int]
+"""(global seed, words passed before the draws)."""
 
-    def __init__(self, target: Target, devices: Any, states: int = 0) -> None:
+
+class Search:
+    """A target's loss for any seeds, compiled for all devices; so many ``states`` are searched.
+
+    The draws may have been made in vain before: so many ``times`` in all, each is tried.
+    """
+
+    def __init__(self, target: Target, devices: Any, states: int = 0, times: int = 1) -> None:
         from parity.frameworks import jax_estimates, jax_states
         from parity.frameworks.jax_side import exactly
 
-        self.target, self.devices = target, devices
+        self.target, self.devices, self.times = target, devices, times
         where = target.skip, target.hidden, devices.mesh
         self._exact = jax_states.evaluated(target.loss())
-        self._losses = jax_states.search(self._exact, *where)
+        self._losses = jax_states.search(self._exact, *where, times=times)
         self._estimates, self.error = None, np.inf
-        self.block = PART * devices.count
+        on_a_cpu = devices.kind == "cpu"
+        self.part = (PART if on_a_cpu else LARGE_PART) * devices.count
+        self.block = self.part
         if states >= MANY:
             with exactly(FLOAT32):
                 quick, error = jax_estimates.estimated(target.loss(), target.hidden)
             self._estimates = jax_states.search(quick, *where, jax_states.quick_circle)
-            self.error, self.block = FAR * error, BLOCK * devices.count
+            self.error = FAR * error
+            self.block = (BLOCK if on_a_cpu else LARGE_BLOCK) * devices.count
 
     def survivors(self, first: int, last: int) -> list[int]:
-        """Return the seeds from ``first`` to ``last`` that may print the loss; a block at most."""
-        kept: list[int] = []
-        seeds = first + np.arange(last - first + 1)
+        """Return the seeds from ``first`` to ``last`` that print the loss; a block at most."""
+        seeds = np.arange(first, last + 1, dtype=np.uint32)
         if self._estimates is not None:
-            seeds = self._near(self._estimates, seeds, self.block, self.error + CLOSE)
-        part = PART * self.devices.count
-        for start in range(0, len(seeds), part):
-            near = self._near(self._losses, seeds[start : start + part], part, CLOSE)
-            kept += self.exactly(near, self.target.skip)
+            near, _ = self._near(self._estimates, seeds, self.block, self.error + CLOSE)
+            seeds = seeds[near]
+        return [seed for seed, _ in self.printing(seeds)]
+
+    def printing(self, seeds: np.ndarray) -> list[State]:
+        """Return (seed, words passed) of those of ``seeds`` that print the loss."""
+        kept: list[State] = []
+        for start in range(0, len(seeds), self.part):
+            some = seeds[start : start + self.part]
+            kept += self._exactly(some, *self._near(self._losses, some, self.part, CLOSE))
         return kept
 
-    def _near(self, values: Any, seeds: np.ndarray, room: int, slack: float) -> np.ndarray:
-        """Return those of ``seeds``, at most ``room``, whose value may be the published loss."""
+    def _near(
+        self, values: Any, seeds: np.ndarray, room: int, slack: float
+    ) -> tuple[np.ndarray, ...]:
+        """Return (which seed, which time) may print the loss, of at most ``room`` seeds."""
         from parity.frameworks.jax_side import exactly
+        from parity.frameworks.jax_states import within
 
         mine = self.devices.mine(room)
-        own = np.resize(seeds, room)[mine.start : mine.stop].astype(np.uint32)
+        own = np.resize(seeds, room)[mine.start : mine.stop]
         with exactly(FLOAT32):
-            found = self.devices.collected(values(self.devices.spread(own)))
-        return seeds[self.target.fits(found[: len(seeds)], slack)]
+            found = values(self.devices.spread(own))
+            near = within(found, *bounds(self.target.published, slack))
+            return np.nonzero(self.devices.collected(near)[: len(seeds)])
 
-    def exactly(self, seeds: Sequence[int] | np.ndarray, skip: int) -> list[int]:
-        """Return those of ``seeds`` that print the loss if the draws begin at word ``skip``."""
+    def _exactly(self, seeds: np.ndarray, which: np.ndarray, times: np.ndarray) -> list[State]:
+        """Return those that print the loss, computed of exact normals."""
         from parity.frameworks.jax_side import exactly
 
-        kept: list[int] = []
-        for start in range(0, len(seeds), ROOM):
-            some = [int(seed) for seed in seeds[start : start + ROOM]]
-            draws = np.zeros((2, ROOM, self.target.hidden), np.float32)
-            for place, seed in enumerate(some):
+        hidden = self.target.hidden
+        passed = self.target.skip + times * 2 * spent(hidden)
+        states = list(zip(seeds[which].tolist(), passed.tolist(), strict=True))
+        kept: list[State] = []
+        for start in range(0, len(states), ROOM):
+            some = states[start : start + ROOM]
+            words = np.zeros((ROOM, 2, spent(hidden)), np.uint32)
+            for row, (seed, skip) in zip(words, some, strict=False):
                 generator = Generator(seed)
                 generator.skip(skip)
-                for draw in draws:
-                    draw[place] = generator.randn(self.target.hidden)
+                row[:] = generator.words(row.size).reshape(row.shape)
+            draws = normals(words, hidden)
             with exactly(FLOAT32):
-                losses = np.asarray(self._exact(*draws))[: len(some)]
-            fit = self.target.fits(losses, EXACT)
-            kept += [seed for seed, fits in zip(some, fit, strict=True) if fits]
+                losses = np.asarray(self._exact(draws[:, 0], draws[:, 1]))
+            fit = fits(self.target.published, losses[: len(some)], EXACT)
+            kept += [state for state, fits_it in zip(some, fit, strict=True) if fits_it]
         return kept
 
     def pace(self) -> float:

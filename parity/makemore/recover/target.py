@@ -38,10 +38,6 @@ class Target:
     batch: Arrays
     """The parameters (bngain and bnbias of any seed), Xb and Yb."""
 
-    def fits(self, losses: np.ndarray, slack: float) -> np.ndarray:
-        """Return which losses may be the published one."""
-        return fits(self.published, losses, slack)
-
     def loss(self) -> Callable[[Any, Any], Any]:
         """Return (normals of bngain, normals of bnbias) -> loss, for JAX."""
         from jax_impl import ops
@@ -63,13 +59,20 @@ class Target:
         return loss
 
 
-def fits(published: Published, losses: Any, slack: float) -> Any:
-    """Return whether losses may be the published figure, ``slack`` being their own error."""
+def bounds(published: Published, slack: float) -> tuple[float, float]:
+    """Return between which losses the published figure may lie, ``slack`` being their own error."""
     if isinstance(published, str):
         width = 0.5 * 10.0 ** -decimals(published)
     else:
         width = ULPS * float(np.spacing(FLOAT32.type(published)))
-    return np.abs(np.asarray(losses, np.float64) - float(published)) <= width + slack
+    return float(published) - width - slack, float(published) + width + slack
+
+
+def fits(published: Published, losses: Any, slack: float) -> Any:
+    """Return whether losses may be the published figure, ``slack`` being their own error."""
+    low, high = bounds(published, slack)
+    losses = np.asarray(losses, np.float64)
+    return (low <= losses) & (losses <= high)
 
 
 def of_exercise_1(run: Run, dataset: Dataset) -> Target | None:

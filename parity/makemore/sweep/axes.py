@@ -34,11 +34,12 @@ class Sweep:
     n_embd: int = Config.n_embd
     block_size: int = Config.block_size
     global_skip: int = Config.global_skip
+    matmul_precision: str = Config.matmul_precision
 
     @property
     def of_the_notebook(self) -> bool:
         """Whether the members are draws of the notebook, as far as they go."""
-        free = ("global_seed", "global_skip", "steps")
+        free = ("global_seed", "global_skip", "steps", "matmul_precision")
         return Sweep(**{name: getattr(self, name) for name in free}) == self
 
     def members(self) -> list[Config]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from parity.errors import LostProcessError, UsageError, option, require_at_least
 from parity.files import write_atomically, write_json
-from parity.makemore import curve, words
+from parity.makemore import curve, tf32, words
 from parity.makemore.data import Dataset, load
 from parity.makemore.sweep import picture, summary
 from parity.makemore.sweep.axes import AXES, Sweep
@@ -44,6 +44,8 @@ def run(
             dataset = words.again(about, names, sweep.block_size, out)
             if devices.first_process:
                 yield _greeting(sweep, devices, place)
+                if sweep.matmul_precision != "highest":
+                    yield tf32.cost(sweep.members()[0], dataset)
             work = _Work(devices, folder, sweep, dataset, chunk)
             work.train(place, arrays)
         except LostProcessError as error:

@@ -18,10 +18,11 @@ from parity.makemore.evaluation import SPLITS
 from parity.makemore.seeds import Generator
 from parity.makemore.training import Arrays, Config, initial, rates
 
-AT_ONCE = 250_000
+AT_ONCE, LARGE_AT_ONCE = 250_000, 2**23
 """Member-steps of a device between two checkpoints, about: ten seconds of a processor's core.
 
-So memory for minibatches is bounded, and that another process is gone is noticed soon.
+So memory for minibatches is bounded, and that another process is gone is noticed soon. The larger
+is for devices that are no processor's core: a second or so, and 5 GB.
 """
 
 EVALUATED = 32
@@ -70,7 +71,8 @@ class Orders:
 def steps_at_once(devices: Any, members: int, most: int, width: int) -> int:
     """Return the steps of a chunk: whole windows of ``width``, ``most`` if that is not too long."""
     of_a_device = devices.padded(members) // devices.count
-    return max(width, min(most, AT_ONCE // of_a_device) // width * width)
+    at_once = AT_ONCE if devices.kind == "cpu" else LARGE_AT_ONCE
+    return max(width, min(most, at_once // of_a_device) // width * width)
 
 
 def train_wave(
@@ -106,7 +108,7 @@ def train_wave(
         ix = orders.draw(len(dataset.train.Y), last - step, chunk, size)
         lr = np.zeros(ix.shape[:2], np.float32)
         lr[:, : last - step] = [rates(config.lr, step, last) for config in own]
-        with exactly(FLOAT32):
+        with exactly(FLOAT32, members[0].matmul_precision):
             ix, lr = devices.spread((ix, lr))
             current, losses = train_members(current, X, Y, ix, lr, last - step)
         *arrays, losses = (x[: len(members)] for x in devices.collected((*current, losses)))
