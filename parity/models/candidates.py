@@ -8,42 +8,50 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from itertools import combinations, permutations
+from typing import NamedTuple
 
 import numpy as np
 
 from parity.models.layout import Layout, Piece, Summed, renamed, whole
 from parity.models.likeness import ENDINGS, steps, tokens
-from parity.models.located import Table, located, solved
+from parity.models.located import Table, located, solved, usual
 
 MOST_AXES = 5
 
 
 def equal(leaf: np.ndarray, tensors: Mapping[str, np.ndarray]) -> list[Layout]:
     """Return the plain layouts in which whole tensors are equal to ``leaf`` in every number."""
-    found: list[Layout] = []
-    ordered = np.sort(leaf, None)
-    for name, x in tensors.items():
-        if x.size != leaf.size or not np.array_equal(np.sort(x, None), ordered):
-            continue
-        for layout in plain(name, x.shape, leaf.shape):
-            if np.array_equal(layout.of(tensors), leaf):
-                found.append(layout)
-    return found
+    return [
+        usual(layout, tensors, leaf.shape)
+        for name, x in tensors.items()
+        for layout in plain(name, x.shape, leaf.shape)
+        if np.array_equal(layout.of(tensors), leaf)
+    ]
 
 
-def summed(leaf: np.ndarray, dtype: np.dtype, tensors: Mapping[str, np.ndarray]) -> Summed | None:
-    """Return how ``leaf`` stands in the sum of two vectors of one module; None if in none."""
-    vectors = [name for name, x in tensors.items() if x.ndim == 1 and len({*x.tolist()}) > 1]
-    sums: dict[str, tuple[str, str]] = {}
+class Sum(NamedTuple):
+    """Two vectors of one module, added up."""
+
+    names: tuple[str, str]
+    table: Table
+
+
+def sums(tensors: Mapping[str, np.ndarray], dtype: np.dtype) -> Iterator[Sum]:
+    """Yield the sums of two vectors of one module, as a dtype holds them."""
+    vectors = [n for n, x in tensors.items() if x.ndim == 1 and (x != x[:1]).any()]
     for one, other in combinations(vectors, 2):
         if steps(one)[:-1] == steps(other)[:-1] and tensors[one].shape == tensors[other].shape:
-            sums[f"{one} + {other}"] = one, other
-    for name, (one, other) in sums.items():
-        table = Table({name: (tensors[one] + tensors[other]).astype(dtype).astype(np.float64)})
-        found = located(leaf, table)
-        if found is not None:
-            return Summed((renamed(found, {name: one}), renamed(found, {name: other})))
-    return None
+            total = (tensors[one] + tensors[other]).astype(dtype).astype(np.float64)
+            yield Sum((one, other), Table({"": total}))
+
+
+def summed(leaf: np.ndarray, added: Sum) -> Summed | None:
+    """Return how ``leaf`` stands in the sum of two vectors; None if it does not."""
+    found = located(leaf, added.table)
+    if found is None:
+        return None
+    one, other = added.names
+    return Summed((renamed(found, {"": one}), renamed(found, {"": other})))
 
 
 def plain(name: str, shape: tuple[int, ...], into: tuple[int, ...]) -> Iterator[Piece]:
@@ -141,5 +149,5 @@ def by_shape(name: str, leaf: str, shape: tuple[int, ...], into: tuple[int, ...]
     if not made or (len(ends) > 1 and ends <= ENDS) or len(shape) < min(2, len(into)):
         return None
     last = steps(leaf)[-1]
-    usual = CONVENTION.get(len(shape)) if last in ("kernel", "w") else tuple(range(len(shape)))
-    return next((x for x in made if x.order == usual), made[0])
+    order = CONVENTION.get(len(shape)) if last in ("kernel", "w") else tuple(range(len(shape)))
+    return next((x for x in made if x.order == order), made[0])

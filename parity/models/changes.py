@@ -14,7 +14,7 @@ import numpy as np
 
 from parity.judge.cause import Cause, Kind
 from parity.models import candidates
-from parity.models.layout import Layout, Piece, pieces, told
+from parity.models.layout import Layout, Piece, Scaled, pieces, told
 from parity.models.likeness import alike, steps
 from parity.models.match import Match
 from parity.models.sides import Whole
@@ -62,6 +62,7 @@ Turned = tuple[tuple[str, ...], Turn]
 def changes(whole: Whole) -> Iterator[Change]:
     """Yield other conversions, those of few leaves and of common mistakes first."""
     yield from _fed(whole)
+    yield from _unscaled(whole)
     yield from _exchanged(whole)
     turns = {leaf: [*_turns(whole, match)] for leaf, match in whole.weights.matches.items()}
     for wanted in ("transposed", "blocks", "interleaved"):
@@ -186,6 +187,21 @@ def _fed(whole: Whole) -> Iterator[Change]:
     for leaf, found in options.items():
         for option in found:
             yield _feeding(whole, {leaf: option})
+
+
+def _unscaled(whole: Whole) -> Iterator[Change]:
+    """Yield leaves that are a factor times torch's numbers without it: all, and each."""
+    shapes, made, holds = whole.weights.shapes, dict[str, Make](), dict[str, str]()
+    for leaf, match in whole.weights.matches.items():
+        if isinstance(match.layout, Scaled):
+            source = match.layout.sources()[0]
+            held = f"{source} {list(shapes[source])} {told(match.layout.part, shapes)}"
+            made[leaf] = _of(match.layout.part)
+            holds[leaf] = f"{leaf} holds {match.layout.factor:.6g} times {held}"
+    if made:
+        yield Change(made, holds, "without the factor", alike=False)
+    for leaf in made if len(made) > 1 else ():
+        yield Change({leaf: made[leaf]}, holds, "without the factor")
 
 
 def _each_once(

@@ -130,7 +130,28 @@ class Summed:
         return tuple(name for part in self.parts for name in part.sources())
 
 
-Layout = Piece | Joined | Summed
+@dataclass(frozen=True)
+class Scaled:
+    """A factor times what is in one layout."""
+
+    part: Layout
+    factor: float
+
+    def of(self, tensors: Mapping[str, Any]) -> Any:
+        """Return the product."""
+        return self.part.of(tensors) * self.factor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the part."""
+        return self.part.shape
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the names of the tensors that the part is made of."""
+        return self.part.sources()
+
+
+Layout = Piece | Joined | Summed | Scaled
 
 
 def whole(
@@ -145,7 +166,8 @@ def pieces(layout: Layout) -> list[Piece]:
     """Return the pieces of a layout in order."""
     if isinstance(layout, Piece):
         return [layout]
-    return [piece for part in layout.parts for piece in pieces(part)]
+    parts = (layout.part,) if isinstance(layout, Scaled) else layout.parts
+    return [piece for part in parts for piece in pieces(part)]
 
 
 def renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
@@ -154,6 +176,8 @@ def renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
         return layout.renamed(names.get(layout.source, layout.source))
     if isinstance(layout, Summed):
         return Summed((renamed(layout.parts[0], names), renamed(layout.parts[1], names)))
+    if isinstance(layout, Scaled):
+        return Scaled(renamed(layout.part, names), layout.factor)
     return Joined(layout.axis, tuple(renamed(part, names) for part in layout.parts))
 
 
@@ -161,6 +185,8 @@ def told(layout: Layout, shapes: Mapping[str, tuple[int, ...]], own: str = "") -
     """Say how an array stands in its sources; of ``own`` alone, where several are joined."""
     if isinstance(layout, Piece):
         return layout.told(shapes[layout.source])
+    if isinstance(layout, Scaled):
+        return f"{told(layout.part, shapes, own)}, times {layout.factor:.6g}"
     parts = [p for p in pieces(layout) if not own or p.source == own]
     said = dict.fromkeys(p.told(shapes[p.source]) for p in parts)
     if isinstance(layout, Summed):

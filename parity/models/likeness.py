@@ -51,6 +51,7 @@ ENDINGS = {
 FILLERS = frozenset({"running"})
 
 
+@cache
 def steps(name: str) -> tuple[str, ...]:
     """Return the modules in which a tensor stands, and its own name, as they are written."""
     found = re.split(f"[{SEPARATORS}]", name)

@@ -27,18 +27,24 @@ class Table:
         self.names, self.starts = [*tensors], np.cumsum([0, *sizes])
         flat = [x.ravel() for x in tensors.values()]
         numbers = np.concatenate(flat) if flat else np.empty(0)
-        order = np.argsort(numbers, kind="stable")
-        self._sorted, first, count = np.unique(
-            numbers[order], return_index=True, return_counts=True
-        )
-        self._place = np.where(count == 1, order[first] if len(order) else 0, AMBIGUOUS)
+        order = np.argsort(numbers)
+        ordered = numbers[order]
+        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
+        count = np.diff(np.r_[first, len(ordered)])
+        self._sorted = ordered[first]
+        self._place = np.where(count == 1, order[first], AMBIGUOUS)
 
     def find(self, x: np.ndarray) -> np.ndarray:
         """Return each number's place among all, AMBIGUOUS of several, ABSENT of none."""
         if not len(self._sorted):
             return np.full(x.shape, ABSENT)
-        at = np.minimum(np.searchsorted(self._sorted, x), len(self._sorted) - 1)
-        return np.where(self._sorted[at] == x, self._place[at], ABSENT)
+        flat = x.ravel()
+        order = np.argsort(flat)  # in order, what is looked up next lies near
+        numbers = flat[order]
+        at = np.minimum(np.searchsorted(self._sorted, numbers), len(self._sorted) - 1)
+        found = np.empty(flat.shape, np.intp)
+        found[order] = np.where(self._sorted[at] == numbers, self._place[at], ABSENT)
+        return found.reshape(x.shape)
 
     def owner(self, places: np.ndarray) -> np.ndarray:
         """Return which tensor each place is in, by number; negative places stay."""
@@ -55,26 +61,26 @@ def located(leaf: np.ndarray, table: Table) -> Layout | None:
     found = solved(places, table, leaf.shape)
     if found is None or not np.array_equal(found.of(table.tensors), leaf):
         return None
-    return _usual(found, table, leaf.shape)
+    return usual(found, table.tensors, leaf.shape)
 
 
 USUAL = {4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 """The axes of a channels-last kernel among those of torch's."""
 
 
-def _usual(layout: Layout, table: Table, into: tuple[int, ...]) -> Layout:
+def usual(layout: Layout, tensors: Mapping[str, np.ndarray], into: tuple[int, ...]) -> Layout:
     """Return a layout as it is usually written, where axes of length 1 leave a choice."""
     if not isinstance(layout, Piece) or layout.turned or 1 not in into:
         return layout
-    shape = table.tensors[layout.source].shape
+    shape = tensors[layout.source].shape
     if len(shape) != len(into) or math.prod(shape) != math.prod(into):
         return layout
     numbers = {layout.source: np.arange(math.prod(shape)).reshape(shape)}
     for order in (tuple(range(len(shape))), USUAL.get(len(shape), tuple(range(len(shape))))):
-        usual = whole(layout.source, shape, order, into)
+        plain = whole(layout.source, shape, order, into)
         same = tuple(shape[a] for a in order) == into
-        if same and np.array_equal(usual.of(numbers), layout.of(numbers)):
-            return usual
+        if same and np.array_equal(plain.of(numbers), layout.of(numbers)):
+            return plain
     return layout
 
 

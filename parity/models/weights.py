@@ -12,10 +12,11 @@ import numpy as np
 
 from parity.errors import UsageError
 from parity.models import candidates
-from parity.models.layout import Layout, Piece, elements, renamed
+from parity.models.held import Held, same_values
+from parity.models.layout import Layout, Piece, Scaled, elements, renamed
 from parity.models.likeness import Places, alike, natural, steps
-from parity.models.located import Table, located
 from parity.models.match import DOUBT, Decided, Match, Weights
+from parity.models.scaled import scaled
 from parity.models.unmatched import nearest, remainders
 
 Arrays = Mapping[str, np.ndarray]
@@ -43,22 +44,27 @@ class _Matching:
         self.taken = {name: np.zeros(x.size, bool) for name, x in torch.items()}
         self.surely = {name: np.zeros(x.size, bool) for name, x in torch.items()}
         """Which elements some leaf reads; and which one does that is no guess."""
+        self.free = dict(torch)
+        """Tensors of which some elements are left."""
+        self.counts: dict[float, int] = {}
+        """In how many tensors a number is."""
         self.options: dict[str, list[Layout]] = {}
         self.late: dict[str, list[str]] = {}
         """Given leaves that wait for the weights beside them."""
-        self.alike = _same_values(torch) if by_value else {name: [name] for name in torch}
+        self.alike = same_values(torch) if by_value else {name: [name] for name in torch}
 
     def run(self, given: Mapping[str, Sequence[str]]) -> Weights:
         self._take_given(given)
         if self.by_value:
             self._by_value()
+            self._scaled()
             self._take_late()
             self._beside()
         else:
             self._take_late()
             self._by_shape()
-        while self._scores():
-            self._round()
+        while scores := self._scores():
+            self._round(scores)
         unfed = {
             leaf: nearest(leaf, x, self.torch, self.by_value)
             for leaf, x in self.jax.items()
@@ -77,6 +83,8 @@ class _Matching:
         for name, places in elements(layout, self.shapes).items():
             self.taken[name][places] = True
             self.surely[name][places] |= not how.guess
+            if self.taken[name].all():
+                self.free.pop(name, None)
         self.options.pop(leaf, None)
 
     def _take_given(self, given: Mapping[str, Sequence[str]]) -> None:
@@ -105,9 +113,9 @@ class _Matching:
 
     def _is_given(self, path: str, names: Sequence[str]) -> bool:
         """Decide a leaf that is made of these tensors; whether their numbers or shapes tell how."""
-        leaf = self.jax[path].astype(np.float64)
-        own = {name: _held(self.torch[name], self.jax[path].dtype) for name in names}
-        layout = located(leaf, Table(own)) or next(iter(candidates.equal(leaf, own)), None)
+        leaf, dtype = self.jax[path].astype(np.float64), self.jax[path].dtype
+        held = Held({name: self.torch[name] for name in names}, dtype)
+        layout = next(iter(held.whole(leaf)), None) or held.part(leaf)
         if layout is None and len(names) == 1:
             layout = candidates.by_shape(names[0], path, self.shapes[names[0]], leaf.shape)
         if layout is not None:
@@ -120,29 +128,37 @@ class _Matching:
         found: dict[Layout, None] = {}
         for other, match in self.matches.items():
             if steps(other)[:-1] == steps(leaf)[:-1]:
-                layout = candidates.beside(leaf, x.shape, match.layout, self.shapes, free)
+                known = match.layout.part if isinstance(match.layout, Scaled) else match.layout
+                layout = candidates.beside(leaf, x.shape, known, self.shapes, free)
                 if layout is not None and np.array_equal(layout.of(self.torch), x):
                     found[layout] = None
         return [*found]
 
     def _by_value(self) -> None:
-        tables: dict[np.dtype, Table] = {}
         first = {same[0]: self.torch[same[0]] for same in self.alike.values()}
-        for leaf, x in self.jax.items():
-            if leaf in self.matches or leaf in self.late:
-                continue
-            if x.dtype not in tables:
-                tables[x.dtype] = Table({n: _held(y, x.dtype) for n, y in first.items()})
-            table = tables[x.dtype]
-            wide = x.astype(np.float64)
-            layout = located(wide, table)
-            layout = layout or candidates.summed(wide, x.dtype, self.torch)
-            found = [layout] if layout else candidates.equal(wide, table.tensors)
+        left = {n: x for n, x in self.jax.items() if n not in self.matches and n not in self.late}
+        held = {dtype: Held(first, dtype) for dtype in {x.dtype for x in left.values()}}
+        whole = {leaf: held[x.dtype].whole(x.astype(np.float64)) for leaf, x in left.items()}
+        constant = {leaf for leaf, x in left.items() if _is_constant(x)}
+        taken = {
+            n for leaf in whole if leaf not in constant for y in whole[leaf] for n in y.sources()
+        }
+        for leaf, x in left.items():
+            found = whole[leaf]
+            if not found and (part := held[x.dtype].part(x.astype(np.float64), taken)):
+                found = [part]
             options = [other for one in found for other in self._members(one)]
-            if len(options) == 1 and not _is_constant(wide):
+            if len(options) == 1 and leaf not in constant:
                 self._decide(leaf, options[0], Decided.VALUE)
             else:
                 self.options[leaf] = options
+
+    def _scaled(self) -> None:
+        """Decide leaves that are a factor times what no other leaf is made of."""
+        for leaf in [leaf for leaf, options in self.options.items() if not options]:
+            layout = scaled(self.jax[leaf].astype(np.float64), self.free, self.taken)
+            if layout is not None:
+                self._decide(leaf, layout, Decided.VALUE)
 
     def _members(self, layout: Layout) -> list[Layout]:
         """Return a layout in every set of tensors that are equal to those it was found in."""
@@ -153,8 +169,7 @@ class _Matching:
     def _beside(self) -> None:
         """Let equal numbers go where the weight beside them went, split or joined like it."""
         for leaf in [*self.options]:
-            free = {n: y for n, y in self.torch.items() if not self.taken[n].all()}
-            found = self._all_beside(leaf, free)
+            found = self._all_beside(leaf, self.free)
             if len(found) == 1:
                 self._decide(leaf, found[0], Decided.STRUCTURE, self.options[leaf])
             elif found:
@@ -168,9 +183,8 @@ class _Matching:
             if options and leaf not in self.matches:
                 self.options[leaf] = [*options]
 
-    def _round(self) -> None:
+    def _round(self, scores: Mapping[str, list[tuple[Score, Layout]]]) -> None:
         """Decide what can be: pairs that are each other's best, else the first by order."""
-        scores = self._scores()
         rivals: dict[tuple[str, ...], list[tuple[Score, str]]] = {}
         for leaf, options in scores.items():
             for score, layout in options:
@@ -214,14 +228,17 @@ class _Matching:
         left = [x for x in self.options[leaf] if not self._is_taken(x, self.surely)]
         sure = self._places([Decided.NAME, Decided.ORDER])
         at = [x.sources() for x in left if round(sure.near(x.sources()[0], leaf), 3) >= near]
-        return len({*at}) <= 1
+        return len({*at}) == 1
 
     def _is_in_several(self, leaf: str) -> bool:
         """Return whether one number, of which a leaf is made, is in several tensors of torch's."""
         x = self.jax[leaf]
         if not self.by_value or not x.size:
             return True
-        return sum((y == x.flat[0]).any() for y in self.torch.values()) > 1
+        number = float(x.flat[0])
+        if number not in self.counts:
+            self.counts[number] = sum(bool((y == number).any()) for y in self.torch.values())
+        return self.counts[number] > 1
 
     def _places(self, without: Sequence[Decided]) -> Places:
         """Return the places of what is matched, but not of what was decided in these ways."""
@@ -271,20 +288,5 @@ DECIDING = (Decided.STRUCTURE, Decided.NAME, Decided.NAME, Decided.ORDER)
 """What decides: a place that is sure, one that was guessed by name, the name, a guessed place."""
 
 
-def _held(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return numbers as a dtype holds them, in float64."""
-    return x.astype(dtype).astype(np.float64) if dtype.itemsize < x.dtype.itemsize else x
-
-
 def _is_constant(x: np.ndarray) -> bool:
     return not x.size or bool((x == x.flat[0]).all())
-
-
-def _same_values(tensors: Arrays) -> dict[str, list[str]]:
-    """Return {the first of several equal tensors: all of them}."""
-    first: dict[tuple[tuple[int, ...], bytes], str] = {}
-    found: dict[str, list[str]] = {}
-    for name, x in tensors.items():
-        key = x.shape, np.ascontiguousarray(x, np.float64).tobytes()
-        found.setdefault(first.setdefault(key, name), []).append(name)
-    return found

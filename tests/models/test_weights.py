@@ -159,6 +159,25 @@ def test_a_weight_without_a_counterpart_has_a_sentence_with_the_nearest():
     assert "fc.bias [3] has the same numbers in another order" in shuffled.unfed["fc/bias"]
 
 
+def test_a_factor_that_was_put_into_a_weight_is_found_and_its_bias_goes_with_it():
+    rng = np.random.default_rng(0)
+    fused, third = drawn(rng, 12, 4), drawn(rng, 5, 3)
+    torch = {"attn.in.weight": fused, "attn.in.bias": zeros(12), "out.bias": zeros(4)}
+    jax = {f"attn/{n}/kernel": part.T for n, part in zip("qkv", np.split(fused, 3), strict=True)}
+    jax |= {f"attn/{n}/bias": zeros(4) for n in "qkv"}
+    jax |= {"attn/q/kernel": jax["attn/q/kernel"] / np.float32(3) ** 0.5, "out/bias": zeros(4)}
+    found = matched(torch, jax)
+    assert how(found, "attn/q/kernel") == (
+        "[0:4], transposed, times 0.57735",
+        ("attn.in.weight",),
+        Decided.VALUE,
+    )
+    assert how(found, "attn/q/bias")[:2] == ("[0:4]", ("attn.in.bias",))
+    assert found.matches["attn/q/kernel"].layout.factor == (1 / 3) ** 0.5
+    assert one(third, -third.T)[0] == "transposed, times -1"
+    assert not matched({"fc.weight": third}, {"fc/kernel": drawn(rng, 3, 5)}).matches
+
+
 def test_what_is_half_read_is_said():
     w = drawn(np.random.default_rng(0), 6, 4)
     found = matched({"fc.weight": w}, {"fc/kernel": w[:4].T})

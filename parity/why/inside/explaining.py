@@ -21,6 +21,7 @@ from parity.where.region import Forced
 from parity.where.regions import UNFIT
 from parity.why.conventions.further import SEED, other_leaves, shuffled_leaves
 from parity.why.inside.axes import axes
+from parity.why.inside.backwards import backwards
 from parity.why.inside.edit import NOTHING, Edit, replayed
 from parity.why.inside.ground import Ground
 from parity.why.inside.kinds import kinds
@@ -29,12 +30,15 @@ from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
 from parity.why.inside.regrouping import regrouped
 from parity.why.inside.steps import extra, missing
+from parity.why.inside.taken import taken
 from parity.why.inside.variables import exchanged, tables, variables
 
 Family = Callable[[Ground], Iterator[Edit]]
 FAMILIES: tuple[Family, ...] = (
+    backwards,
     extra,
     kinds,
+    taken,
     masks,
     axes,
     variables,

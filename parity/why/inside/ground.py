@@ -71,12 +71,14 @@ class Ground:
     def turns(self, place: int) -> list[list[int]]:
         """Return the groups of operations that an operation may stand for, the likeliest first.
 
-        Those of its turns; all of its kind at its place in the code; those of the region; itself.
+        Those of its turns; all of its kind at its place in the code; those of the region; itself;
+        those of turns on arrays of other shapes, as in the stages of a network.
         """
         every = [p for p in self._site(place) if self._alike(place, p)]
         here = [p for p in every if p in self.all]
         turns = [self.in_turn(place, count) for count in self._counts]
         groups = [*turns, every, here, [place], *(own[1:] for own in turns)]
+        groups += [_in_turn(self._lines[0], self.one, place, count) for count in self._counts]
         return [list(each) for each in dict.fromkeys(map(tuple, groups)) if each]
 
     def in_turn(self, place: int, count: int) -> list[int]:
@@ -186,11 +188,11 @@ class Ground:
         made = recording.makers.get(number)
         if count > 1 and made is not None:
             outputs = recording.operations[made].outputs
-            group = self.in_turn(made, count)
+            group = _in_turn(self._lines[0], self.one, made, count)
             if len(group) == count:
                 yield [recording.operations[p].outputs[outputs.index(number)] for p in group]
         for place in recording.readers().get(number, []) if count > 1 else ():
-            group = self.in_turn(place, count)
+            group = _in_turn(self._lines[0], self.one, place, count)
             if len(group) == count:
                 i = recording.operations[place].inputs.index(number)
                 yield [recording.operations[p].inputs[i] for p in group]

@@ -23,6 +23,8 @@ from parity.why.inside.words import at, does, placed
 LARGEST = 100_000
 """Numbers of an array of which it is asked what reduction made it."""
 SIGNS = {"add": np.subtract, "sub": np.add}
+SAMPLE = 64
+"""Numbers on which an activation is tried first."""
 BACK = 4
 """Operations that a reduction may be made of."""
 
@@ -38,13 +40,9 @@ def kinds(ground: Ground) -> Iterator[Edit]:
 
 def _activations(ground: Ground) -> Iterator[Edit]:
     for place in ground.places[::-1]:
-        y = np.asarray(ground.made(place))
-        for number in _before(ground, place):
-            x = np.asarray(ground.value(number))
-            if x.shape != y.shape or x.dtype.kind != "f" or y.dtype.kind != "f" or x.size < 2:
-                continue
-            own = next((n for n, f in ACTIVATIONS.items() if near(f(x), y)), "")
-            for name, function in ACTIVATIONS.items() if own else ():
+        for own, number in activations(ground.one, ground.operation(place)):
+            x, y = np.asarray(ground.value(number)), np.asarray(ground.made(place))
+            for name, function in ACTIVATIONS.items():
                 if name == own or near(function(x), y):
                     continue
                 lines = at(ground.operation(place))
@@ -57,17 +55,34 @@ def _activations(ground: Ground) -> Iterator[Edit]:
                         yield Edit(said, {p: _of(s, function) for p, s in each})
 
 
+def activations(side: Side, operation: Made) -> Iterator[tuple[str, int]]:
+    """Yield (name, what it is done to) of the activations that an operation completes."""
+    y = np.asarray(side.values[operation.outputs[0]]) if operation.outputs else np.empty(0)
+    if y.dtype.kind != "f" or y.size < 2:
+        return
+    some = slice(None, None, -(-y.size // SAMPLE))
+    for number in before(side, operation):
+        x = np.asarray(side.values[number])
+        if x.shape != y.shape or x.dtype.kind != "f":
+            continue
+        few = x.ravel()[some]
+        for name, function in ACTIVATIONS.items():
+            if near(function(few), y.ravel()[some]) and near(function(x), y):
+                yield name, number
+                break
+
+
 def _of(source: Step, function: Any) -> Step:
     return lambda read, values: function(np.asarray(source(read, values)))
 
 
-def _before(ground: Ground, place: int) -> list[int]:
+def before(side: Side, operation: Made) -> list[int]:
     """Return what an operation is made of, the nearest first, as far back as a reduction may go."""
     found: dict[int, None] = {}
-    level = [*ground.operation(place).inputs]
+    level = [*operation.inputs]
     for _ in range(2 * BACK):
         found |= dict.fromkeys(level)
-        makers = (ground.one.maker(n) for n in level)
+        makers = (side.maker(n) for n in level)
         level = [n for o in makers if o is not None for n in o.inputs if n not in found]
         if len(found) > 4 * BACK:
             break
@@ -199,7 +214,7 @@ def _reductions(ground: Ground) -> Iterator[Edit]:
         operation = ground.operation(place)
         if not theirs or operation.moves:
             continue
-        own = reduced(ground.one, operation.outputs[0], _before(ground, place))
+        own = reduced(ground.one, operation.outputs[0], before(ground.one, operation))
         for kind, other in theirs.items() if own else ():
             if own is None or kind == own.kind:
                 continue

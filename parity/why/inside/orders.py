@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from parity.frameworks.recordings import Made
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Step, Values
+from parity.why.inside.functions import ACTIVATIONS, Unary
 from parity.why.inside.ground import Ground, only
+from parity.why.inside.kinds import activations
 from parity.why.inside.paths import along, path
 from parity.why.inside.steps import forms
 from parity.why.inside.words import at, called, does
@@ -35,59 +38,138 @@ SAME = {
 CHOOSING = frozenset("eq ge gt le lt ne select_and_scatter_add sign sort where".split())
 """Past which nothing is moved: that two orders are equal then, is an accident."""
 MOST_ADDED = 4
+FURTHER = 2
+"""Steps that follow what is read otherwise."""
+
+
+class Act(NamedTuple):
+    """What is done once to a value: in one operation, or in those of an activation."""
+
+    place: int
+    """Of the operation that completes it."""
+    operand: int
+    apply: Callable[[Any, Values], Any]
+
+
+class Movable(NamedTuple):
+    """Something that may be done earlier or later."""
+
+    place: int
+    operand: int
+    does: str
+    theirs: Sequence[Made]
+    """What does the same on the second side: nothing may be said of what it does not do."""
+    acts: Callable[[Sequence[int]], Sequence[Act]]
+    """Operations of one group of turns -> what is done there; nothing where it is otherwise."""
+    past: Callable[[Made], bool] = lambda operation: True
+    """Whether it may be moved past an operation."""
 
 
 def orders(ground: Ground) -> Iterator[Edit]:
     """Yield a step of the first side done later, after another of the region; or earlier."""
-    for place in ground.places:
-        operation = ground.operation(place)
-        if operation.kind in MOVABLE:
-            for i in range(len(operation.inputs)):
-                if not _also(ground, operation, i):
-                    continue
-                yield from _later(ground, place, i)
-                yield from _earlier(ground, place, i)
+    for place in _places(ground):
+        for movable in (*_operations(ground, place), *_activations(ground, place)):
+            yield from _later(ground, movable)
+            yield from _earlier(ground, movable)
 
 
-def _later(ground: Ground, place: int, i: int) -> Iterator[Edit]:
-    """Yield an operation done to the outcome of a later one, or to some of the terms of its sum."""
-    operation, first = ground.operation(place), ground.operation(place).outputs[0]
-    for end in [p for p in ground.all if p > place]:
-        last = ground.operation(end).outputs[0]
-        way = path(ground, first, last)
-        makes = [ground.operation(p) for p in way if not ground.operation(p).moves]
-        if not makes or any(o.kind in CHOOSING for o in makes):
-            continue
-        said = _said(ground, operation, i, makes, "before", "after")
-        for groups in _zipped(ground, place, end):
-            for chosen in _subsets(range(len(_added(ground, way)))):
-                yield Edit(said, {e: _after(ground, p, i, e, chosen) for p, e in groups})
+def _places(ground: Ground) -> list[int]:
+    """Return the operations of the region, and a few that follow where it is what is read."""
+    found = {*ground.all} if ground.mine.read else {*ground.places}
+    readers = ground.one.recording.readers()
+    for _ in range(FURTHER if ground.mine.read else 0):
+        found |= {p for q in found for n in ground.operation(q).outputs for p in readers.get(n, [])}
+    return sorted({*found, *ground.all})
 
 
-def _zipped(ground: Ground, place: int, end: int) -> Iterator[list[tuple[int, int]]]:
-    for one, other in zip(ground.turns(place), ground.turns(end), strict=False):
-        if len(one) == len(other):
-            yield [*zip(one, other, strict=True)]
-    yield [(place, end)]
-
-
-def _after(ground: Ground, place: int, i: int, end: int, chosen: Sequence[int]) -> Step:
-    """Return an operation done later, but for the ``chosen`` ones of what is added on the way."""
+def _operations(ground: Ground, place: int) -> Iterator[Movable]:
     operation = ground.operation(place)
-    first, last = operation.outputs[0], ground.operation(end).outputs[0]
+    for i, number in enumerate(operation.inputs if operation.kind in MOVABLE else ()):
+        theirs = _also(ground, operation, i)
+        if theirs:
+            does_it = _does(ground, operation, i)
+            yield Movable(place, number, does_it, theirs, partial(_of_operations, ground, i))
+
+
+def _of_operations(ground: Ground, i: int, group: Sequence[int]) -> Sequence[Act]:
+    def act(place: int) -> Act:
+        operation = ground.operation(place)
+
+        def apply(x: Any, values: Values) -> Any:
+            if operation.apply is None:
+                raise ValueError("cannot be run again")
+            given = [values.ours(n) for n in operation.inputs]
+            given[i] = x
+            return operation.apply(given)[0]
+
+        return Act(place, operation.inputs[i], apply)
+
+    return [act(place) for place in group]
+
+
+def _activations(ground: Ground, place: int) -> Iterator[Movable]:
+    """Yield activations of several operations: silu, gelu."""
+    for name, number in activations(ground.one, ground.operation(place)):
+        theirs = [
+            o
+            for o in (*ground.theirs_made, *ground.theirs.readers)
+            if any(other == name for other, _ in activations(ground.other, o))
+        ]
+        if theirs and len(path(ground, number, ground.operation(place).outputs[0])) > 1:
+            acts = partial(_of_activations, ground, number, ACTIVATIONS[name])
+            past = partial(_is_shared, ground)
+            yield Movable(place, number, f"takes {name}", theirs, acts, past)
+
+
+def _is_shared(ground: Ground, operation: Made) -> bool:
+    """Return whether the second side does it, too: what it has not is not before or after."""
+    arrays = [i for i, n in enumerate(operation.inputs) if only(ground.value(n)) is None]
+    return operation.kind in PRODUCTS or any(_also(ground, operation, i) for i in arrays)
+
+
+def _of_activations(
+    ground: Ground, number: int, function: Unary, group: Sequence[int]
+) -> Sequence[Act]:
+    numbers = ground.turn_by_turn(number, group)
+    each = zip(group, numbers or (), strict=False)
+    return [Act(place, n, lambda x, values: function(np.asarray(x))) for place, n in each]
+
+
+def _later(ground: Ground, movable: Movable) -> Iterator[Edit]:
+    """Yield what is done to the outcome of a later step, or to some of the terms of its sum."""
+    first = ground.operation(movable.place).outputs[0]
+    for end in [p for p in _places(ground) if p > movable.place]:
+        way = path(ground, first, ground.operation(end).outputs[0])
+        makes = [ground.operation(p) for p in way if not ground.operation(p).moves]
+        if not makes or any(o.kind in CHOOSING or not movable.past(o) for o in makes):
+            continue
+        said = _said(ground, movable, makes, "before", "after")
+        for groups in _zipped(ground, movable, end):
+            for chosen in _subsets(range(len(_added(ground, way)))):
+                yield Edit(said, {e: _after(ground, act, e, chosen) for act, e in groups})
+
+
+def _zipped(ground: Ground, movable: Movable, other: int) -> Iterator[list[tuple[Act, int]]]:
+    """Yield what is moved with the operation that it is moved past, turn by turn."""
+    turns = zip(ground.turns(movable.place), ground.turns(other), strict=False)
+    for one, ends in (*turns, ([movable.place], [other])):
+        acts = movable.acts(one)
+        if len(acts) == len(ends):
+            yield [*zip(acts, ends, strict=True)]
+
+
+def _after(ground: Ground, act: Act, end: int, chosen: Sequence[int]) -> Step:
+    """Return it done later, but for the ``chosen`` ones of what is added on the way."""
+    first, last = ground.operation(act.place).outputs[0], ground.operation(end).outputs[0]
     way = path(ground, first, last)
     added = _added(ground, way)
     terms = [added[k] for k in chosen if k < len(added)]
 
     def step(read: Any, values: Values) -> Any:
-        given = [values.ours(n) for n in operation.inputs]
-        shape = np.shape(values.ours(first))
-        bare = along(ground, way, {first: np.broadcast_to(given[i], shape)}, last, values)
+        given = np.broadcast_to(values.ours(act.operand), np.shape(values.ours(first)))
+        bare = along(ground, way, {first: given}, last, values)
         rest = sum(np.asarray(values.ours(n)) for n in terms)
-        given[i] = bare - rest
-        if operation.apply is None:
-            raise ValueError("cannot be run again")
-        return operation.apply(given)[0] + rest
+        return act.apply(bare - rest, values) + rest
 
     return step
 
@@ -108,28 +190,25 @@ def _subsets(terms: Sequence[int]) -> Iterator[tuple[int, ...]]:
     return chain.from_iterable(combinations(terms, k) for k in range(len(terms) + 1))
 
 
-def _earlier(ground: Ground, place: int, i: int) -> Iterator[Edit]:
-    """Yield an operation done to what goes into an earlier one that its operand is made of."""
-    operation = ground.operation(place)
-    for before in _ancestors(ground, operation.inputs[i]):
+def _earlier(ground: Ground, movable: Movable) -> Iterator[Edit]:
+    """Yield what is done to what goes into an earlier operation that its operand is made of."""
+    operand = movable.operand
+    for before in _ancestors(ground, operand):
         other = ground.operation(before)
         for j, number in enumerate(other.inputs):
-            if (
-                not np.ndim(ground.value(number))
-                or other.outputs[0] == operation.inputs[i] == number
-            ):
+            if not np.ndim(ground.value(number)) or other.outputs[0] == operand == number:
                 continue
-            way = path(ground, other.outputs[0], operation.inputs[i])
+            way = path(ground, other.outputs[0], operand)
             makes = [other, *(ground.operation(p) for p in way if not ground.operation(p).moves)]
             if (
                 other.moves
-                or any(o.kind in CHOOSING for o in makes)
-                or (not way and other.outputs[0] != operation.inputs[i])
+                or any(o.kind in CHOOSING or not movable.past(o) for o in makes)
+                or (not way and other.outputs[0] != operand)
             ):
                 continue
-            said = _said(ground, operation, i, makes, "after", "before")
-            for groups in _zipped(ground, before, place):
-                yield Edit(said, {p: _ahead(ground, p, i, b, j) for b, p in groups})
+            said = _said(ground, movable, makes, "after", "before")
+            for groups in _zipped(ground, movable, before):
+                yield Edit(said, {act.place: _ahead(ground, act, b, j) for act, b in groups})
 
 
 def _ancestors(ground: Ground, number: int) -> list[int]:
@@ -145,20 +224,18 @@ def _ancestors(ground: Ground, number: int) -> list[int]:
     return [*found]
 
 
-def _ahead(ground: Ground, place: int, i: int, before: int, j: int) -> Step:
-    operation, other = ground.operation(place), ground.operation(before)
-    way = path(ground, other.outputs[0], operation.inputs[i])
+def _ahead(ground: Ground, act: Act, before: int, j: int) -> Step:
+    other = ground.operation(before)
+    way = path(ground, other.outputs[0], act.operand)
 
     def step(read: Any, values: Values) -> Any:
-        if operation.apply is None or other.apply is None:
+        if other.apply is None:
             raise ValueError("cannot be run again")
         given = [values.ours(n) for n in other.inputs]
-        own = [*read]
-        own[i] = given[j]
-        given[j] = operation.apply(own)[0]
+        given[j] = act.apply(given[j], values)
         made = other.apply(given)
         new = dict(zip(other.outputs, made, strict=True))
-        return along(ground, way, new, operation.inputs[i], values) if way else made[0]
+        return along(ground, way, new, act.operand, values) if way else made[0]
 
     return step
 
@@ -182,15 +259,13 @@ def _also(ground: Ground, operation: Made, i: int) -> list[Made]:
     return [o for o in found if any(form.said == said for form in forms(ground, o))]
 
 
-def _said(
-    ground: Ground, operation: Made, i: int, makes: Sequence[Made], own: str, others: str
-) -> str:
+def _said(ground: Ground, movable: Movable, makes: Sequence[Made], own: str, others: str) -> str:
     product = next((o for o in makes if o.kind in PRODUCTS), None)
     passed = product or makes[-1]
-    theirs = _also(ground, operation, i)
     return (
-        f"{ground.left} {_does(ground, operation, i)} {own} {_passed(ground, passed)}"
-        f"{at(operation, passed)}, {ground.right} {others}{at(*theirs[:1])}"
+        f"{ground.left} {movable.does} {own} {_passed(ground, passed)}"
+        f"{at(ground.operation(movable.place), passed)}, {ground.right} {others}"
+        f"{at(*movable.theirs[:1])}"
     )
 
 
@@ -200,6 +275,8 @@ def _passed(ground: Ground, operation: Made) -> str:
         return "the convolution" if operation.kind == "convolution" else "the matrix product"
     known = [only(ground.value(n)) for n in operation.inputs]
     numbers = [c for c in known if c is not None]
+    if not operation.inside and (named := next(activations(ground.one, operation), None)):
+        return named[0]
     if operation.kind == "maximum" and numbers == [0.0]:
         return "relu"
     return f"it {does(operation.kind, written(numbers[0]))}" if numbers else _noun(operation)

@@ -74,17 +74,26 @@ def _read(ground: Ground) -> Iterator[Edit]:
         if not shape and ground.one.maker(point.number) is None:
             continue
         for number, (u, reader) in own.items():
-            if np.shape(ground.value(number)) != shape or number == point.number:
+            if np.shape(ground.value(number)) != shape:
                 continue
             numbers = ground.turn_by_turn(number, point.places)
-            if numbers is not None:
+            read = [o.inputs[point.index or 0] for o in point.operations]
+            if numbers is not None and numbers != read:
                 own_line, theirs = at(point.operations[0]), _called(ground, numbers, u)
                 line = "" if at(reader) in theirs else at(reader)
                 said = (
                     f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
                     f"{own_line} where {ground.right} reads {theirs}{line}"
                 )
-                if point.number in ground.twins(u):  # the same numbers: how they lie differs
+                late = read[1:] == numbers[:-1] or read[:-1] == numbers[1:]
+                if len(numbers) > 1 and late:
+                    when = ["of the turn before", "of the same turn"]
+                    mine, other = when if read[1:] == numbers[:-1] else when[::-1]
+                    said = (
+                        f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
+                        f"{_what(point)}{own_line}, {ground.right} {other}{line}"
+                    )
+                elif point.number in ground.twins(u):  # the same numbers: how they lie differs
                     moved = _moved(ground.value(number), ground.value(point.number))
                     what = called(ground.one, point.number)
                     said = f"only {ground.left} has {what} with {moved}{own_line}"
@@ -120,7 +129,8 @@ def _instead(number: int) -> Put:
 def _theirs(ground: Ground) -> dict[int, Any]:
     """Return {value: what reads it} of what the second side reads in the region and behind it."""
     found: dict[int, Any] = {}
-    for operation in (*ground.theirs.makes, *ground.theirs.readers, *ground.theirs.operations):
+    theirs = ground.theirs
+    for operation in (*theirs.makes, *theirs.readers, *theirs.operations, *ground.theirs_made):
         for n in operation.inputs:
             found.setdefault(n, operation)
     return found
