@@ -154,7 +154,7 @@ def _hinted(error: UsageError, pair: Pair, seed: int, own: tuple[str, ...]) -> U
     """Return the error of a function that cannot be called, with the order in which it can be."""
     if error.__cause__ is None:
         return error
-    found = arrangements(pair, seed, own)
+    found = arrangements(pair, seed, own, raises=True)
     return UsageError(f"{error}. {found[0].sentence}") if found else error
 
 

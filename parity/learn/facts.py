@@ -104,4 +104,6 @@ def _apart(name: str, wrong: Callable[[Mapping[str, Any]], Any], bench: Bench) -
     apart = float(np.linalg.norm(found - answer.right) / np.linalg.norm(answer.right))
     if apart < UNSEEN:
         return "not to be seen at this loss"
-    return f"off by {100 * apart:.2g}%" if apart < 1 else f"off by {apart:.2g} times its size"
+    if apart < 1:
+        return f"off by {100 * apart:.2g}%"
+    return f"off by {apart:{'.2g' if apart < 100 else ',.0f'}} times its size"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-VOID = frozenset({"br", "meta", "rect", "line"})
+VOID = frozenset({"br", "meta"})
+"""Elements that have no end. An SVG's have one: a browser would put all that follows inside."""
 
 
 class Markup(str):

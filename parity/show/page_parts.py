@@ -54,6 +54,7 @@ def short(value: float) -> str:
 def histogram(dtype: str, corner: str, spread: Spread) -> Markup:
     """Return how many elements lie how far from the reference, on two logarithmic scales."""
     tallest = max(math.log2(count + 1) for count in spread.counts)
+    allowed = int(math.log2(BOUND)) - FIRST + 1
     bars = [
         tag(
             "rect",
@@ -61,19 +62,21 @@ def histogram(dtype: str, corner: str, spread: Spread) -> Markup:
             y=round(HEIGHT * (1 - math.log2(count + 1) / tallest), 1),
             width=STEP - 1,
             height=round(HEIGHT * math.log2(count + 1) / tallest, 1),
+            class_="bad" if place >= allowed else None,
         )
         for place, count in enumerate(spread.counts)
         if count
     ]
-    bound = (int(math.log2(BOUND)) - FIRST + 1) * STEP - 0.5
+    bound = allowed * STEP - 0.5
     marks = [
+        tag("line", x1=0, y1=HEIGHT, x2=BINS * STEP, y2=HEIGHT, class_="axis"),
         tag("line", x1=bound, y1=0, x2=bound, y2=HEIGHT + 2),
         tag("text", f"{BOUND:.0f} σ", x=bound + 2, y=9),
         tag("text", f"≤ 2^{FIRST}", x=0, y=HEIGHT + 10),
         tag("text", "1", x=(1 - FIRST) * STEP - 3, y=HEIGHT + 10),
-        tag("text", f"≥ 2^{FIRST + BINS - 2}", x=(BINS - 3) * STEP, y=HEIGHT + 10),
+        tag("text", f"≥ 2^{FIRST + BINS - 2}", x=BINS * STEP, y=HEIGHT + 10, text_anchor="end"),
     ]
-    beyond = sum(spread.counts[int(math.log2(BOUND)) - FIRST + 1 :])
+    beyond = sum(spread.counts[allowed:])
     said = f"{corner} in {dtype}: {sum(spread.counts)} elements, {beyond} beyond {BOUND:.0f} sigma"
     box = f"0 0 {BINS * STEP} {HEIGHT + 12}"
     drawn = tag("svg", *bars, *marks, viewBox=box, role="img", aria_label=said)

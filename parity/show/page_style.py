@@ -31,6 +31,8 @@ STYLE = """
 .parity figure { margin: .3rem 0; } .parity figcaption { font-size: 12px; opacity: .8; }
 .parity svg { width: 15rem; height: auto; display: block; } .parity rect { fill: currentColor; }
 .parity svg line { stroke: var(--bad); stroke-dasharray: 3 2; }
+.parity rect.bad { fill: var(--bad); }
+.parity svg .axis { stroke: var(--line); stroke-dasharray: none; }
 .parity svg text { font-size: 9px; fill: currentColor; }
 @media (max-width: 40rem) { .parity .sides { grid-template-columns: 1fr; }
   .parity { padding: .5rem; } .parity details { padding-left: .4rem; } }

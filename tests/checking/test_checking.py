@@ -147,8 +147,8 @@ def test_a_tie_may_be_shared_and_neither_dropped_nor_doubled(value, expected):
 
 
 def with_zeros(rng):
-    x = rng.normal(size=(5, 4))
-    x[::2] = 0
+    x = rng.normal(size=(2, 3))
+    x[0] = 0
     return {"x": x}
 
 
@@ -455,11 +455,11 @@ def test_options_that_make_no_sense_are_refused(options, sentence):
 
 def test_an_error_in_a_users_function_is_one_sentence_with_its_cause():
     with pytest.raises(UsageError, match=r"torch raised TypeError: .* \(inputs: x \[3, 4\]\)") as e:
-        check(Pair(jax=jnp.sin, torch=lambda x, y: x, inputs=X))
+        check(Pair(jax=jnp.sin, torch=lambda x, y: x, inputs=X), **ALONE)
     assert isinstance(e.value.__cause__, TypeError)
     assert len(str(e.value).splitlines()) == 1
     with pytest.raises(UsageError, match="jax raised ConcretizationTypeError"):
-        check(Pair(jax=lambda x: x * float(x.sum()), torch=lambda x: x, inputs=X))
+        check(Pair(jax=lambda x: x * float(x.sum()), torch=lambda x: x, inputs=X), **ALONE)
 
 
 # seeds, and what is kept

@@ -184,7 +184,7 @@ EACH = [(name, dtype) for name in FUNCTIONS for dtype in ("bfloat16", "float16")
 def test_the_side_that_lacks_the_upcast_is_named(name, dtype):
     loses = LOSES[name]
     ups = (jnarrow, twide) if loses == "jax" else (jwide, tnarrow)
-    report = check(pair(name, *ups), dtypes=[dtype])
+    report = check(pair(name, *ups), dtypes=[dtype], budget=0)
     assert report.verdict == "less accurate", report.text()
     lost = [row for row in report.rows if row.verdict == "less accurate"]
     assert {c.split()[0] for row in lost for c in row.odd} == {loses}, report.text()
@@ -193,7 +193,7 @@ def test_the_side_that_lacks_the_upcast_is_named(name, dtype):
 
 @pytest.mark.parametrize(("name", "dtype"), few(EACH, ("variance", "float16")))
 def test_where_both_upcast_it_is_rounding(name, dtype):
-    report = check(pair(name, jwide, twide), dtypes=[dtype])
+    report = check(pair(name, jwide, twide), dtypes=[dtype], budget=0)
     assert report.verdict in ("rounding", "identical"), report.text()
 
 
@@ -207,7 +207,7 @@ def test_where_each_side_goes_on_in_another_float_is_listed():
         return torch.sin(x) * torch.full((3,), 2, dtype=torch.bfloat16)
 
     both = Pair(jax=one, torch=other, inputs={"x": (2, 3)}, forward_only=True)
-    report = check(both, dtypes=["bfloat16", "float64"])
+    report = check(both, dtypes=["bfloat16", "float64"], budget=0)
     listed = report.as_dict()["sections"][0]["converted"]
     told = [(x["dtype"], x["side"], x["line"], x["from"], x["to"], x["both"]) for x in listed]
     first, second, tanh, sin = (
@@ -246,6 +246,8 @@ def test_the_better_side_is_held_to_its_own_bound():
              forward_only=True)
         for fault in (0.0, 0.25)
     ]  # fmt: skip
-    fine, wrong = (check(pair, dtypes=["bfloat16"]).sections[0].forward[0] for pair in pairs)
+    fine, wrong = (
+        check(pair, dtypes=["bfloat16"], budget=0).sections[0].forward[0] for pair in pairs
+    )
     assert fine.odd == ("jax", "jax eager")
     assert "torch" in wrong.odd

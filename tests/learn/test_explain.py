@@ -12,6 +12,7 @@ from parity.learn.facts import CORNERS, Effect, Facts
 from parity.learn.page import page
 from parity.learn.sources import PACKAGES, source, tensors
 from parity.makemore.exercises import ROWS
+from tests.shared.browser import NARROW, WIDE, opened
 
 VOID = {"meta", "link", "img"}
 
@@ -70,6 +71,42 @@ def test_the_page_holds_every_tensor_and_asks_for_nothing_from_outside():
     assert "return a &lt; b" in text
     assert "&lt;the right value&gt;" in text
     assert text.count('class="two"><rect') == 4
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_page_is_walked_by_clicks_and_by_keys(tmp_path, size):
+    value = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    effect = Effect("return dhpreact * " + "x * " * 40, "off by 3%", "exactly -1 times that")
+    fact = Facts(value, -value, dict.fromkeys(CORNERS.values(), 1.0), (effect,))
+    path = tmp_path / "network.html"
+    path.write_text(page(tensors(), dict.fromkeys(ROWS, fact), ROWS), encoding="utf-8")
+
+    def shown(tab):
+        return tab.evaluate(
+            "[...document.querySelectorAll('section')].filter(e => e.offsetHeight).map(e => e.id)"
+        )
+
+    with opened(path, size) as tab:
+        first, second, *_ = ROWS
+        assert shown(tab) == [first]
+        for name in ROWS:
+            tab.click(f"nav a[href='#{name}']")
+            assert shown(tab) == [name]
+            assert (
+                tab.query_selector(f"nav a[href='#{name}']").get_attribute("class").split()[-1]
+                == "here"
+            )
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            assert tab.evaluate(
+                "[...document.querySelectorAll('section img')].every(e => e.naturalWidth > 0)"
+            )
+        tab.go_back()
+        assert shown(tab) == [ROWS[-2]]
+        tab.click(f"nav a[href='#{first}']")
+        for key, name in (("ArrowRight", second), ("ArrowDown", ROWS[2]), ("ArrowLeft", second)):
+            tab.keyboard.press(key)
+            assert shown(tab) == [name]
 
 
 @pytest.mark.full

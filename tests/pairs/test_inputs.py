@@ -342,7 +342,7 @@ def test_inputs_that_a_function_takes_together_are_named_after_it():
 
 def refused(**sides):
     with pytest.raises(UsageError) as caught:
-        parity.check(Pair(**{"jax": jnp.tanh, **sides}, inputs={"x": (3,), "y": (4,)}))
+        parity.check(Pair(**{"jax": jnp.tanh, **sides}, inputs={"x": (3,), "y": (4,)}), budget=0)
     return str(caught.value)
 
 

@@ -89,6 +89,7 @@ def test_a_report_shows_itself_and_writes_a_page(tmp_path):
     assert found.elements.count("figure") == 4  # two sides of the output and of the gradient
     assert "jax in float64: 3 elements, 0 beyond 32 sigma" in found.text
     assert "torch in float64: 3 elements, 3 beyond 32 sigma" in found.text
+    assert found.elements.count("rect") >= 4
     keys = [a for _, a, value in found.attributes if a == "tabindex" and value == "0"]
     assert len(keys) >= found.elements.count("table")  # what scrolls is reached by keys
 

@@ -33,12 +33,15 @@ MOST = 4
 """Arrangements that are named."""
 
 
-def arrangements(pair: Pair, seed: int, own: Collection[str] = ()) -> tuple[Cause, ...]:
+def arrangements(
+    pair: Pair, seed: int, own: Collection[str] = (), raises: bool = False
+) -> tuple[Cause, ...]:
     """Return the orders of one array's axes with which the pair agrees in float64.
 
     Where it still differs then, by a convention that can be named, that is said as well. Of two
     models only ``own`` inputs are turned, for how weights lie is known, and the first order that
-    brings them together is all that is looked for: each takes a whole run.
+    brings them together is all that is looked for: each takes a whole run. Where a side
+    ``raises``, no order of its outputs mends that, and none is tried.
     """
     if len(pair.sides) < 2:
         return ()
@@ -47,7 +50,8 @@ def arrangements(pair: Pair, seed: int, own: Collection[str] = ()) -> tuple[Caus
         return ()  # it is not the order of axes that keeps two sides apart
     found: list[Cause] = []
     for side in pair.sides:
-        for said, arranged in _arranged(corners_of(pair, arguments)[side], arguments, own):
+        corner = corners_of(pair, arguments)[side]
+        for said, arranged in _arranged(corner, arguments, own, not raises):
             legs = Legs(pair, arguments)
             legs.corners[side] = arranged
             if len(found) < (1 if own else MOST):
@@ -65,7 +69,7 @@ def _fits(legs: Legs) -> bool:
 
 
 def _arranged(
-    corner: Corner, arguments: Arguments, own: Collection[str]
+    corner: Corner, arguments: Arguments, own: Collection[str], outputs: bool
 ) -> Iterator[tuple[str, Corner]]:
     for place, (name, leaf) in enumerate(zip(arguments.names, arguments.leaves, strict=True)):
         if own and name not in own:
@@ -77,7 +81,7 @@ def _arranged(
                 back = tuple(int(i) for i in np.argsort(order))
                 said = f"input {name} is {_words(order)}, and the output put back, for"
                 yield said, _returned(given, back)
-    for axes in range(2, AXES + 1):
+    for axes in range(2, AXES + 1) if outputs else ():
         for order in _orders(axes):
             yield f"the output is {_words(order)} for", _returned(corner, order)
 
