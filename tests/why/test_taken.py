@@ -161,6 +161,24 @@ CASES = {
         (X, W),
         r"jax adds x before gelu .*torch after",
     ),
+    "a scan from the end": (
+        from_the_end,
+        from_the_start,
+        ((4, 3, 6), W),
+        r"only jax goes backwards through x",
+    ),
+    "torch from the end": (
+        lambda x, w: from_the_end(x[::-1], w)[::-1],
+        flipped_of_torch,
+        ((4, 3, 6), W),
+        r"only torch goes backwards through",
+    ),
+    "a loop against the flipped": (
+        in_a_loop,
+        last_of_the_flipped,
+        ((4, 3, 6), W),
+        r"only torch goes backwards through x",
+    ),
     "the cell before": (
         state_before,
         state_after,
@@ -178,3 +196,13 @@ def test_what_is_otherwise_is_named(name):
         Pair(jax=jax_side, torch=torch_side, inputs=dict(zip(names, shapes, strict=True)))
     )
     assert re.search(says, sentence), sentence
+
+
+@pytest.mark.full
+def test_a_pair_the_other_way_round_is_no_loop():
+    pair = Pair(
+        jax=lambda x: jnp.tanh(x[1] - 2 * x[0]),
+        torch=lambda x: torch.tanh(x[0] - 2 * x[1]),
+        inputs={"x": (2, 5)},
+    )
+    assert "backwards" not in said(pair)

@@ -12,8 +12,8 @@ from parity.why.inside.edit import Edit, Step, Values
 from parity.why.inside.ground import Ground
 from parity.why.inside.words import at, called
 
-FEWEST = 2
-"""Turns of a loop."""
+FEWEST = 3
+"""Elements that are taken one after another, if it is not said to be a loop: two are a pair."""
 ELEMENTS = frozenset("turn slice squeeze dynamic_slice gather".split())
 STACKS = frozenset("turn stack concatenate".split())
 
@@ -29,9 +29,7 @@ def backwards(ground: Ground) -> Iterator[Edit]:
             if o.kind in STACKS and len(o.inputs) == count and place > min(own[0][1])
         ]
         source, first = own[0]
-        begins = np.array_equal(
-            np.ravel(ground.made(first[0])), np.ravel(_element(ground, source, 0))
-        )
+        begins = _begins(ground, source, first[0])
         sides = (ground.right, ground.left) if begins else (ground.left, ground.right)
         what = f"{called(ground.one, source)}{at(ground.operation(first[0]))}"
         said = f"only {sides[0]} goes backwards through {what}, from the last to the first"
@@ -42,15 +40,29 @@ def backwards(ground: Ground) -> Iterator[Edit]:
         yield Edit(said, turned | {place: _stacked(ground.operation(place)) for place in stacks})
 
 
+def _begins(ground: Ground, source: int, place: int) -> bool:
+    """Return whether a loop begins with the first element, of what its sequence was made of."""
+    begins = np.array_equal(np.ravel(ground.made(place)), np.ravel(_element(ground, source, 0)))
+    made = ground.one.maker(source)
+    while made is not None and made.moves and len(made.inputs) == 1:
+        x, y = np.asarray(ground.value(made.inputs[0])), np.asarray(ground.value(source))
+        if made.kind == "rev" and np.array_equal(y[0], x[-1]) and not np.array_equal(y[0], x[0]):
+            begins = not begins
+        source = made.inputs[0]
+        made = ground.one.maker(source)
+    return begins
+
+
 def _loops(ground: Ground) -> Iterator[tuple[int, list[int]]]:
     """Yield sequences, and the operations that take one element after another of each."""
     found: dict[tuple[int, str, str], list[int]] = {}
     for place, o in enumerate(ground.one.recording.operations):
         if o.kind in ELEMENTS and o.inputs and np.ndim(ground.value(o.inputs[0])):
             found.setdefault((o.inputs[0], o.kind, o.line), []).append(place)
-    for (source, _, _), places in found.items():
+    for (source, kind, _), places in found.items():
         length = np.shape(ground.value(source))[0]
-        if len(places) == length >= FEWEST and _ends(ground, source, places):
+        enough = kind == "turn" or length >= FEWEST
+        if enough and len(places) == length and _ends(ground, source, places):
             yield source, places
 
 
