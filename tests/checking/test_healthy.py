@@ -5,6 +5,7 @@ The actual float32 errors are the oracle: they come from neither yardstick.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -75,16 +76,24 @@ def differentiated(side: Any, forward: Any) -> Any:
     return call
 
 
+@lru_cache(maxsize=1)
+def ways(name: str) -> tuple[Any, ...]:
+    """A case in JAX, jitted, and in torch, then both yardsticks: traced once for all seeds."""
+    by_jax = differentiated(jax_side, CASES[name].jax)
+    by_torch = differentiated(torch_side, CASES[name].torch)
+    yardsticks = jaxpr_noise.yardstick(by_jax), torch_noise.yardstick(by_torch)
+    return by_jax, jax.jit(by_jax), by_torch, *yardsticks
+
+
 def measure(name: str, seed: int, eager: bool = False) -> list[Measured]:
     case, rng = CASES[name], np.random.default_rng(seed)
     inputs = case.inputs(rng)
     with torch_side.exactly(FLOAT32):
         shape = case.torch(*map(torch.tensor, inputs)).shape
     values = (*inputs, np.asarray(rng.standard_normal(shape), np.float32))
-    by_jax, by_torch = differentiated(jax_side, case.jax), differentiated(torch_side, case.torch)
-    jitted = jax.jit(by_jax)
-    _, jax_noise = run(jax_side, jaxpr_noise.yardstick(by_jax), values, FLOAT64)
-    _, torchs_noise = run(torch_side, torch_noise.yardstick(by_torch), values, FLOAT64)
+    by_jax, jitted, by_torch, jax_yardstick, torch_yardstick = ways(name)
+    _, jax_noise = run(jax_side, jax_yardstick, values, FLOAT64)
+    _, torchs_noise = run(torch_side, torch_yardstick, values, FLOAT64)
     exact = run(jax_side, jitted, values, FLOAT64), run(torch_side, by_torch, values, FLOAT64)
     single = [run(jax_side, jitted, values, FLOAT32), run(torch_side, by_torch, values, FLOAT32)]
     if eager:

@@ -162,6 +162,29 @@ def test_torchs_gradients_come_out_of_the_jax_function_in_torchs_layout():
     np.testing.assert_allclose(np.asarray(ours), weight.grad.numpy(), rtol=1e-4, atol=1e-4)
 
 
+class Scores(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k = nn.Linear(5, 4), nn.Linear(5, 4)
+
+    def forward(self, x):
+        return self.q(x) @ self.k(x).T / 4**0.5
+
+
+@pytest.mark.full
+def test_a_scale_that_is_in_the_weights_and_not_in_the_code_is_no_difference():
+    module = Scores()
+    w = {name: x.numpy() for name, x in module.state_dict().items()}
+    params = {n: (w[f"{n}.weight"].T, w[f"{n}.bias"]) for n in "qk"}
+    params["q"] = tuple(x * np.float32(0.5) for x in params["q"])
+
+    def apply(p, x):
+        return (x @ p["q"][0] + p["q"][1]) @ (x @ p["k"][0] + p["k"][1]).T
+
+    pair = parity.Pair(jax=parity.Model(apply, params), torch=module, inputs={"x": (3, 5)})
+    assert parity.check(pair)
+
+
 def test_training_mode_changes_neither_inputs_nor_the_module():
     module = small().train()
     found = whole(

@@ -49,7 +49,7 @@ def test_a_healthy_function_passes(name):
     assert all(found.verdict.passes for found in trials(healthy(name), 1))
 
 
-@pytest.mark.parametrize("name", ["1/n for 1/(n-1)", "one element times 1.001"])
+@pytest.mark.parametrize("name", ["one element times 1.001"])
 def test_a_fault_is_caught(name):
     fault = next(fault for fault in FAULTS if fault.name == name)
     assert not any(f.verdict.passes for f in trials(healthy(fault.case, fault.torch), 1))

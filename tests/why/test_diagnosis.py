@@ -346,10 +346,8 @@ def pairs(count: int) -> list[tuple[Mistake, Mistake]]:
 PAIRS = pairs(20)
 
 
-QUICK = next(pair for pair in PAIRS if [one.id for one in pair] == ["BM01", "BM10"])
-
-
-@pytest.mark.parametrize(("one", "other"), few(PAIRS, QUICK), ids=lambda mistake: mistake.id)
+@pytest.mark.full
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=lambda mistake: mistake.id)
 def test_two_mistakes_are_both_placed_and_named_as_if_alone(one: Mistake, other: Mistake) -> None:
     pair = one, other
     lines = walk_pass(backward(*pair), diagnosis_batch(1))
@@ -368,7 +366,7 @@ def noise_like(x: np.ndarray, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, x.size]).standard_normal(x.shape)
 
 
-@pytest.mark.parametrize("tensor", few(ORDER, every=9))
+@pytest.mark.parametrize("tensor", few(ORDER, every=13))
 def test_random_numbers_have_no_cause(tensor: str) -> None:
     held = probe(None)
     right = held.answers[tensor].right
