@@ -20,6 +20,7 @@ from parity.makemore.recover.target import fits, of_step_0
 from parity.makemore.seeds import spent
 from parity.makemore.sweep.waves import steps_at_once, train_wave
 from parity.makemore.training import Arrays, Config
+from parity.progress import progress
 
 RERUNS = 20
 """As often the initialising cell may have been run in vain."""
@@ -47,7 +48,9 @@ def at_step_0(
     """Return the states that print the loss of step 0, which is published."""
     target = of_step_0(run, dataset, begins[0])
     assert target is not None
-    return Search(target, devices, times=len(begins)).printing(np.array(seeds, np.uint32))
+    search = Search(target, devices, times=len(begins))
+    with progress("held against step 0", len(seeds)) as advance:
+        return search.printing(np.array(seeds, np.uint32), advance)
 
 
 def in_training(
@@ -61,7 +64,10 @@ def in_training(
             return
         members = [_config(run.training, state, step + 1) for state in left]
         chunk = steps_at_once(devices, len(members), CHUNK, 1)
-        *_, part = train_wave(devices, members, dataset, chunk, start)
+        begun = start[0] if start else 0
+        with progress(f"training {len(left):,} to step {step:,}", step + 1 - begun) as advance:
+            for part in train_wave(devices, members, dataset, chunk, start):
+                advance(f"step {part.step:,}", part.losses.shape[1])
         rows = np.flatnonzero(fits(run.losses[step], part.losses[:, -1], GROWN))
         left = [left[row] for row in rows]
         start = part.step, {name: part.params[name][rows] for name in recipe.NAMES}

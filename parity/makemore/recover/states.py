@@ -19,6 +19,7 @@ from parity.files import write_json
 from parity.judge.compare import FLOAT32
 from parity.makemore.recover.target import CLOSE, EXACT, Target, bounds, fits
 from parity.makemore.seeds import Generator, normals, spent
+from parity.progress import Advance
 
 FAR = 5
 """How many times its largest error seen an estimate may err: it errs as a cubic in normals does,
@@ -55,7 +56,7 @@ class Search:
         from parity.frameworks import jax_estimates, jax_states
         from parity.frameworks.jax_side import exactly
 
-        self.target, self.devices, self.times = target, devices, times
+        self.target, self.devices = target, devices
         where = target.skip, target.hidden, devices.mesh
         self._exact = jax_states.evaluated(target.loss())
         self._losses = jax_states.search(self._exact, *where, times=times)
@@ -78,12 +79,16 @@ class Search:
             seeds = seeds[near]
         return [seed for seed, _ in self.printing(seeds)]
 
-    def printing(self, seeds: np.ndarray) -> list[State]:
-        """Return (seed, words passed) of those of ``seeds`` that print the loss."""
+    def printing(self, seeds: np.ndarray, done: Advance = lambda what, by=1: None) -> list[State]:
+        """Return (seed, words passed) of those of ``seeds`` that print the loss.
+
+        ``done`` hears of every part of them that was looked at.
+        """
         kept: list[State] = []
         for start in range(0, len(seeds), self.part):
             some = seeds[start : start + self.part]
             kept += self._exactly(some, *self._near(self._losses, some, self.part, CLOSE))
+            done(f"{len(kept):,} fit", len(some))
         return kept
 
     def _near(
