@@ -68,9 +68,7 @@ class Tries:
         """Try changes, on top of the first one if there is one; ``helping`` ones may be a base."""
         for change in changes:
             if self.spent():
-                if self.budget.spent():
-                    self.stopped = self.stopped or what
-                return
+                break
             whole = self.on_base(change)
             if whole is None or self._named_already(change):
                 continue
@@ -80,6 +78,8 @@ class Tries:
                 self.confirm({change.side: whole})
             elif helping and self.base is None and out is not None:
                 self.helped.append((apart(out, other), change))
+        if self.budget.spent():
+            self.stopped = self.stopped or what
 
     def on_base(self, change: Change) -> Change | None:
         """Return a change on top of the first one, if that is of the same side."""
@@ -115,8 +115,10 @@ class Tries:
         return f"then {what} are {far:.2g} of {BOUND:.0f} sigma apart in float64, {where}"
 
     def forward(self, change: Change) -> Arrays | None:
-        """Return the outputs of the changed side; None where it cannot be run."""
+        """Return the outputs of the changed side; None where it cannot be run, or not in time."""
         self._tell()
+        if self.budget.spent():  # what solves for numbers runs hundreds before it proposes one
+            return None
         if change.program is not None:
             operations = self.rerun.programs(change.side)[change.program].operations
             self.work += len(operations) * (1 + self.numbers // LARGE)
