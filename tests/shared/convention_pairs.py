@@ -195,7 +195,7 @@ case(
     lambda x: jax.lax.scan(lambda h, a: (jnp.tanh(0.5 * h + a),) * 2, x[0] * 0, x)[1],
     lambda x: _recurrence(x.flip(0)).flip(0),
     X,
-    "flipped along axis 0",
+    r"flipped along axis 0|only torch goes backwards through x \(.*\), from the last to the first",
 )
 case("softmax along the other axis", lambda x: jax.nn.softmax(x, 0), lambda x: x.softmax(1), X,
      "put back")  # fmt: skip

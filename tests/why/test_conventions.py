@@ -62,7 +62,7 @@ def test_every_convention_is_named_behind_a_lambda(name):
         inputs=pair.inputs,
         forward_only=pair.forward_only,
     )
-    said, report = causes(hidden, seeds=2, dtypes=["float64"])
+    said, report = causes(hidden, seeds=2)
     assert any(re.search(CASES[name].says, sentence) for sentence in said), report.text()
 
 
