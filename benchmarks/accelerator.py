@@ -22,10 +22,9 @@ import contenders
 import numpy as np
 from training import inputs
 
-GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,DYNAMIC_SLICE_FUSION"
-ONE_ORDER = "--xla_gpu_deterministic_ops=true"
-"""As our commands ask for it: the same bits again, and no kernels tuned first."""
+from parity.commands.options import round_alike_everywhere
 
+GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,DYNAMIC_SLICE_FUSION"
 BUFFERS = {
     "as XLA does": "",
     "no command buffers": "--xla_gpu_enable_command_buffer=",
@@ -108,7 +107,7 @@ def alone(name: str, flags: str) -> dict[str, Any]:
     folders = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     setting = {
         "PYTHONPATH": os.pathsep.join(filter(None, folders)),
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', ONE_ORDER)} {flags}".strip(),
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
     }
     done = subprocess.run(
         [sys.executable, __file__, "--child", name],
@@ -132,7 +131,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(single(options.child)))
         return
-    os.environ.setdefault("XLA_FLAGS", ONE_ORDER)
+    round_alike_everywhere()  # as the commands compute: no kernels tuned first
     rows: list[dict[str, Any]] = []
 
     def said(what: str, how: str, found: dict[str, Any]) -> None:

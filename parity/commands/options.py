@@ -51,6 +51,7 @@ RunArgument = Annotated[Path, typer.Argument(help="The folder of a training run.
 
 
 ONE_ORDER = "xla_gpu_deterministic_ops"
+"""XLA's flag for the same bits the next time, on a GPU."""
 
 
 def round_alike_everywhere() -> None:
