@@ -64,7 +64,7 @@ def once(pair: Any) -> float:
 
 def measured(file: str, size: tuple[int, int] | None, queue: Any) -> None:
     import parity
-    from parity.checking.peak import peak_mb
+    from parity.memory import peak_mb
 
     pair = loaded(file, size)
     imported = peak_mb()

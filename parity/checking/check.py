@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from parity.checking.models import explained, left, opened, put_right, stepped
-from parity.checking.peak import peak_mb
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
 from parity.frameworks.narrowing import Converted
 from parity.judge.verdict import Row, Verdict, worst_of
+from parity.memory import peak_mb
 from parity.models.sides import Whole
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError

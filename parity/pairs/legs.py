@@ -16,6 +16,7 @@ import numpy as np
 from parity.errors import ParityError, UsageError
 from parity.judge.compare import FLOAT64, fingerprint, is_float, wide
 from parity.judge.noise import SEEDS, Plan, plan, pooled
+from parity.memory import give_back
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.outlining import changed, outlined
 from parity.pairs.pair import Arguments, Pair
@@ -194,6 +195,8 @@ class Legs:
         with speaking_for(corner.name, named, measuring=way == "yardstick"):
             function, names = self.function(way, corner), self.arguments.names
             outcome = call(corner.side, dtype, function, values, names)
+        if self.plans:  # large: what the run has left behind is as much as what is kept
+            give_back()
         if way not in ("compiled", "eager", "written"):
             return outcome
         out, grads = outcome
