@@ -132,15 +132,10 @@ def _called(
     dtype = np.dtype(np.float64 if wide else np.float32)
     with side.exactly(dtype):
         tensors = dict(zip(names, side.from_numpy(tuple(arrays.values())), strict=True))
-        called = _bound(function, said["order"], said["sizes"], said["gives"])
-        called = _compiled(side, said, called) if said["compiled"] else called
+        called = _run(side, said, _bound(function, said, framework))
         if wide and framework == "torch":  # whose zeros are float32 until they are asked not to be
             called = side.widened(called)
         found = {f"value {name}": x for name, x in called(*tensors.values()).items()}
-        for name, value in found.items():
-            if not type(value).__module__.startswith(framework):
-                many = f" as {name.removeprefix('value ')}" if said["gives"] else ""
-                raise TypeError(f"returns {_kind(value)}{many}, not an array of {framework}'s")
         found = {name: np.array(side.to_numpy(value)) for name, value in found.items()}
         changed = {
             f"changed {name}": after
@@ -150,27 +145,30 @@ def _called(
     return {"value": True}, found | changed
 
 
-def _compiled(side: Any, said: Mapping[str, Any], called: Any, made: dict[str, Any] = {}) -> Any:  # noqa: B006
-    """Return what was compiled for the same request before, or compile it."""
-    return made.setdefault(repr(sorted(said.items())), side.compiled(called))
+def _run(side: Any, said: Mapping[str, Any], called: Any, made: dict[str, Any] = {}) -> Any:  # noqa: B006
+    """Return what runs a function in the way that is asked for; what is compiled is so once."""
+    if said["way"] == "compiled":
+        return made.setdefault(repr(sorted(said.items())), side.compiled(called))
+    return side.quickly(called) if said["way"] == "traced" else called
 
 
-def _bound(
-    function: Any, order: list[str], sizes: Mapping[str, int], gives: list[str]
-) -> Callable[..., Any]:
-    """Return a function of the arrays alone that returns arrays by name: of ``gives``, or one.
+def _bound(function: Any, said: Mapping[str, Any], framework: str) -> Callable[..., Any]:
+    """Return a function of the arrays alone that returns arrays by name: those asked for, or one.
 
     Sizes are known before anything is traced.
     """
 
     def run(*arrays: Any) -> dict[str, Any]:
-        remaining = iter(arrays)
-        value = function(*(sizes[n] if n in sizes else next(remaining) for n in order))
-        if not gives:
-            return {"": value}
-        if not isinstance(value, dict):
+        remaining, sizes, gives = iter(arrays), said["sizes"], said["gives"]
+        value = function(*(sizes[n] if n in sizes else next(remaining) for n in said["order"]))
+        if gives and not isinstance(value, dict):
             raise TypeError(f"returns {_kind(value)}, not a dict of arrays by name")
-        return {name: value[name] for name in gives if name in value}
+        found = {name: value[name] for name in gives if name in value} if gives else {"": value}
+        for name, one in found.items():
+            if not type(one).__module__.startswith(framework):
+                many = f" as {name}" if name else ""
+                raise TypeError(f"returns {_kind(one)}{many}, not an array of {framework}'s")
+        return found
 
     return run
 
@@ -192,7 +190,8 @@ def _failure(error: BaseException, file: str) -> dict[str, Any]:
         words = str(error).strip().split("\n")[0]
     line = linecache.getline(file, number).strip() if number else ""
     kind = type(error).__name__
-    return {"error": kind, "words": words, "number": number, "line": line}
+    traced = type(error).__module__ == "jax.errors" or "Traced<" in str(error)
+    return {"error": kind, "words": words, "number": number, "line": line, "traced": traced}
 
 
 def _forbid_autodiff(framework: str) -> None:

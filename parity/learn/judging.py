@@ -20,7 +20,7 @@ from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Exercise, Step, course
 from parity.learn.outcome import Judged
-from parity.learn.submission import CALL, FailureError, Remote, Started, Submission
+from parity.learn.submission import CALL, FailureError, Remote, Started, Submission, Way
 from parity.learn.telling import why
 from parity.learn.whole import given, whole
 from parity.makemore import network_walk
@@ -125,10 +125,10 @@ def _call(
     name: str,
     held: Course,
     values: dict[str, Any],
-    compiled: bool = False,
+    way: Way = "eager",
 ) -> np.ndarray:
     sizes = held.sizes if "Xb" not in values else network_walk.sizes(values)
-    value, changed = submission.call(name, values, sizes, compiled)
+    value, changed = submission.call(name, values, sizes, way)
     for key, x in changed.items():
         values[key] = x
     return value[""]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -24,13 +24,18 @@ from parity.learn.child import MEMORY, PRINTS
 START, CALL = 120.0, 15.0
 """Seconds for a framework to be loaded, and for a call of the learner's, at most."""
 
+Way = Literal["eager", "traced", "compiled"]
+"""One operation after the other; from a trace, made anew, without compiling; or compiled once."""
+
 
 class FailureError(Exception):
     """What a learner's code did instead of answering, in one sentence."""
 
-    def __init__(self, sentence: str, unwritten: bool = False) -> None:
+    def __init__(self, sentence: str, unwritten: bool = False, traced: bool = False) -> None:
         super().__init__(sentence)
         self.sentence, self.unwritten = sentence, unwritten
+        self.traced = traced
+        """Whether it asks for values where only shapes are known."""
 
 
 class Started:
@@ -104,19 +109,20 @@ class Submission:
         function: str,
         values: Mapping[str, Any],
         sizes: Mapping[str, int],
-        compiled: bool = False,
+        way: Way = "eager",
         gives: Sequence[str] = (),
     ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """Return ({name: what a function returns}, {what it changed: how}); or FailureError.
 
-        ``gives`` are the names that are taken of a dict; else it returns one array, under ``""``.
+        ``way`` is how it runs, where a framework has a choice. ``gives`` are the names that are
+        taken of a dict; else it returns one array, under ``""``.
         """
         order = self.functions[function]
         said = {
             "function": function,
             "order": order,
             "sizes": dict(sizes),
-            "compiled": compiled,
+            "way": way,
             "gives": list(gives),
         }
         arrays = {name: np.asarray(values[name]) for name in order if name not in sizes}
@@ -162,7 +168,7 @@ def _told(said: Mapping[str, Any], file: str) -> FailureError:
         return FailureError(f"{where} asks for more than {MEMORY >> 30} GB of memory{shown}")
     if kind == "TypeError" and words.startswith("returns "):
         return FailureError(f"{file}: {words}")
-    return FailureError(f"{where}{shown} raises {kind}: {words}")
+    return FailureError(f"{where}{shown} raises {kind}: {words}", traced=said["traced"])
 
 
 class Remote:
@@ -187,5 +193,5 @@ class Remote:
 
     @staticmethod
     def compiled(rule: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a rule that asks the other process to compile it."""
-        return lambda values: rule(values, compiled=True)
+        """Return a rule that the other process traces, as what is compiled has to be."""
+        return lambda values: rule(values, way="traced")

@@ -5,7 +5,8 @@ Of new parameters, the gradient that was subtracted is judged: (p - new p) / lr.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from parity.judge.compare import FLOAT64
 from parity.judge.verdict import Status
 from parity.learn.course import Step
 from parity.learn.outcome import Judged
-from parity.learn.submission import FailureError, Submission
+from parity.learn.submission import FailureError, Submission, Way
 from parity.learn.telling import why
 from parity.makemore import network_walk
 from parity.makemore.data import Split, load
@@ -25,6 +26,8 @@ from parity.makemore.training import Config, initial
 from parity.why.answers import cast
 
 Arrays = Mapping[str, np.ndarray]
+Call = Callable[..., dict[str, np.ndarray]]
+"""The learner's function, of values by name; `way` says how it is run."""
 
 RATE = 64.0
 """The learning rate: a power of 2, and so large that rounding p hides nothing of its gradient."""
@@ -46,17 +49,16 @@ class _MisbehavesError(Exception):
 def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
     """Judge one function that gives many tensors by name."""
 
-    def backward(inputs: Arrays) -> dict[str, np.ndarray]:
-        return _gradients(step, submission, name, inputs)
-
     batch, printed = network_walk.diagnosis_batch(1), ""
+    call = partial(_call, step, submission, name)
     try:
         try:
-            _call(step, submission, name, given(batch))
+            untraced = _first(call, submission, given(batch))
         finally:
             printed = submission.printed
-        _behaves(step, submission, name, batch)
-        lines = network_walk.walk_pass(backward, batch)
+        call = partial(call, way="eager" if untraced else "traced")
+        _behaves(step, call, batch, untraced)
+        lines = network_walk.walk_pass(partial(_gradients, step, call), batch)
     except FailureError as failure:
         status = "unwritten" if failure.unwritten else "wrong"
         return [Judged(step, status, (failure.sentence,), printed=printed)]
@@ -70,17 +72,36 @@ def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
     ]
     found[0] = found[0]._replace(printed=printed)
     if step.gives == "parameters" and all(one.status == "right" for one in found):
-        found[-1] = found[-1]._replace(said=(_descent(step, submission, name),))
+        found[-1] = found[-1]._replace(said=(_descent(partial(call, way="compiled")),))
     return found
 
 
-def _descent(step: Step, submission: Submission, name: str) -> str:
+def _first(call: Call, submission: Submission, values: Arrays) -> FailureError | None:
+    """Call a function for the first time; return why it cannot be traced, where it runs untraced.
+
+    From a trace its fifty operations need not be compiled one by one, which takes JAX seconds. What
+    prints is run one operation after the other: values are asked for, not shapes.
+    """
+    untraced = None
+    try:
+        call(values, way="traced")
+        if not submission.printed:
+            return None
+    except FailureError as failure:
+        if not failure.traced:
+            raise
+        untraced = failure
+    call(values, way="eager")
+    return untraced
+
+
+def _descent(call: Call) -> str:
     """Take some steps with a function that gives new parameters; return how the loss falls."""
     dataset = load()
     params, generator = initial(Config(n_hidden=64), dataset)
     first = batch = params | _batch(generator, dataset.train)
     for _ in range(STEPS):
-        moved = _call(step, submission, name, given(batch, 0.1), compiled=True)
+        moved = call(given(batch, 0.1))
         batch = moved | _batch(generator, dataset.train)
     before, after = _loss(first), _loss({**first, **{n: batch[n] for n in NAMES}})
     return (
@@ -109,10 +130,10 @@ def _gives(step: Step) -> tuple[str, ...]:
 
 
 def _call(
-    step: Step, submission: Submission, name: str, values: Arrays, compiled: bool = False
+    step: Step, submission: Submission, name: str, values: Arrays, way: Way
 ) -> dict[str, np.ndarray]:
     found, changed = submission.call(
-        name, values, network_walk.sizes(values), compiled, gives=_gives(step)
+        name, values, network_walk.sizes(values), way, gives=_gives(step)
     )
     if changed:
         raise _MisbehavesError(
@@ -127,21 +148,19 @@ def _call(
     return found
 
 
-def _gradients(
-    step: Step, submission: Submission, name: str, inputs: Arrays
-) -> dict[str, np.ndarray]:
+def _gradients(step: Step, call: Call, inputs: Arrays) -> dict[str, np.ndarray]:
     """Return the gradients that a function gives, or those that its parameters were moved by."""
     values = given(inputs)
-    found = _call(step, submission, name, values)
+    found = call(values)
     if step.gives == "gradients":
         return {tensor.removeprefix("d"): x for tensor, x in found.items()}
     return {tensor: (values[tensor] - new) / RATE for tensor, new in found.items()}
 
 
-def _behaves(step: Step, submission: Submission, name: str, batch: Arrays) -> None:
+def _behaves(step: Step, call: Call, batch: Arrays, untraced: FailureError | None) -> None:
     """Raise what is wrong with a function whatever it computes; nothing where nothing is."""
     values = given(batch)
-    first, again = (_call(step, submission, name, values) for _ in range(2))
+    first, again = (call(values) for _ in range(2))
     if not _same(first, again):
         raise _MisbehavesError(
             Kind.IMPURE,
@@ -150,7 +169,7 @@ def _behaves(step: Step, submission: Submission, name: str, batch: Arrays) -> No
             "What does it remember from the first call, or draw at random?",
         )
     if step.gives == "parameters":
-        slow = _call(step, submission, name, given(batch, RATE / 2))
+        slow = call(given(batch, RATE / 2))
         if _same(first, slow):
             raise _MisbehavesError(
                 Kind.CONSTANT,
@@ -158,15 +177,13 @@ def _behaves(step: Step, submission: Submission, name: str, batch: Arrays) -> No
                 "gives the same parameters whatever lr is",
                 "How far is one step down? Where does lr come in?",
             )
-    try:
-        _call(step, submission, name, values, compiled=True)
-    except FailureError as failure:
+    if untraced is not None:
         raise _MisbehavesError(
             Kind.NOT_TRACEABLE,
             "compiled",
-            f"runs, but not compiled: {failure.sentence}",
+            f"runs, but not compiled: {untraced.sentence}",
             "Shapes must be known before values. Which line asks for a value too early?",
-        ) from None
+        )
 
 
 def _same(one: Arrays, other: Arrays) -> bool:

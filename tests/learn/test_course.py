@@ -25,7 +25,7 @@ def check(tmp_path):
         file = tmp_path / "mine.py"
         file.write_text(EXERCISES[name].text(framework, bodies))
         found = judged(EXERCISES[name], file, framework, seconds)
-        run.printed = {one.step.gradient: one.printed for one in found}
+        run.printed = {one.name or one.step.gradient: one.printed for one in found}
         return {one.name or one.step.gradient: (one.status, " ".join(one.said)) for one in found}
 
     return run
@@ -111,6 +111,12 @@ def test_in_the_whole_network_each_line_at_fault_is_red_and_what_follows_is_not(
         ("return {", "return 1, {", "mine.py: returns a tuple, not a dict of arrays by name"),
         ('"W1":', '"w1":', "step returns no W1; it has to be there by name"),
         ("b2 - lr * db2", "0.5", "mine.py: returns a float as b2, not an array of jax's"),
+        (
+            "db2 = dlogits.sum(0)",
+            "step.calls = getattr(step, 'calls', 0) + 1\ndb2 = dlogits.sum(0) * step.calls",
+            "Gives another answer when it is called again with the same values.   "
+            "What does it remember from the first call, or draw at random?",
+        ),
     ],
 )
 @pytest.mark.full
@@ -118,6 +124,14 @@ def test_what_a_function_of_many_gives_is_said(old, new, said, check):
     (step,) = EXERCISES["12-jit-and-train"].steps
     body = step.solution["jax"].replace(old, new)
     assert check("12-jit-and-train", "jax", {"step": body})["step"] == ("wrong", said)
+
+
+@pytest.mark.full
+def test_what_prints_in_jax_prints_numbers(check):
+    (step,) = EXERCISES["12-jit-and-train"].steps
+    found = check("12-jit-and-train", "jax", {"step": f"print(b2)\n{step.solution['jax']}"})
+    assert {status for status, _ in found.values()} == {"right"}
+    assert "".join(check.printed.values()).startswith("[")
 
 
 MISBEHAVIOUR = {
