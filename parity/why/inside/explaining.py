@@ -29,6 +29,7 @@ from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import orders
 from parity.why.inside.regrouping import regrouped
+from parity.why.inside.series import series
 from parity.why.inside.steps import extra, missing
 from parity.why.inside.taken import taken
 from parity.why.inside.variables import exchanged, tables, variables
@@ -51,6 +52,8 @@ FAMILIES: tuple[Family, ...] = (
 )
 SECONDS = 6.0
 """Of the processor, in which changes are tried."""
+TURNS = 2.0
+"""Likewise, in which the numbers of all turns are."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
 ORDERS = 4
@@ -68,11 +71,9 @@ def explained(
 
     ``found`` are the sides on the first of ``values``; on all of them outputs have to agree.
     """
-    if not found.regions:
-        return None
     end = time.process_time() + seconds
     with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
-        edits = _edits(found, end)
+        edits = _edits(found, end) or _from_turn_to_turn(found)
     if not edits:
         return None
     edit = edits[0]
@@ -88,6 +89,8 @@ def explained(
 def _edits(found: Aligned, end: float) -> list[Edit]:
     """Return the changes that make all outputs agree, one a region or one for all."""
     grounds = [Ground(found.one, found.other, region) for region in found.regions]
+    if not grounds:
+        return []
     some: list[Edit] = []
     for place in range(len(grounds)):
         edit, whole = _of_region(grounds, place, end)
@@ -100,6 +103,17 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
     if len(some) == len(grounds) and not _apart(grounds[0], both, NOTHING):
         return some
     return _for_all(grounds, end) if len(grounds) > 1 else []
+
+
+def _from_turn_to_turn(found: Aligned) -> list[Edit]:
+    """Return numbers of all turns that make all outputs agree."""
+    end = time.process_time() + TURNS
+    for edit in series(found.one, found.other):
+        if not _differ(found.one, found.other, edit, NOTHING):
+            return [edit]
+        if time.process_time() > end:
+            break
+    return []
 
 
 def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:

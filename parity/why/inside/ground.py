@@ -97,7 +97,7 @@ class Ground:
 
     @cached_property
     def _lines(self) -> tuple[_Lines, _Lines]:
-        return _lines(self.one), _lines(self.other)
+        return lines_of(self.one), lines_of(self.other)
 
     @cached_property
     def _sites(self) -> dict[str, list[int]]:
@@ -236,7 +236,7 @@ class Ground:
 _Lines = dict[tuple[str, str], list[int]]
 
 
-def _lines(side: Side) -> _Lines:
+def lines_of(side: Side) -> _Lines:
     """Return {(line, kind): places of the operations}."""
     found: _Lines = {}
     for place, operation in enumerate(side.recording.operations):
@@ -277,4 +277,4 @@ def only(x: Any) -> float | None:
     return float(flat[0]) if near(flat, np.full_like(flat, flat[0])) else None
 
 
-__all__ = ["Ground", "Part", "Step", "Values", "near", "only"]
+__all__ = ["Ground", "Part", "Step", "Values", "lines_of", "near", "only"]

@@ -1,0 +1,250 @@
+"""Numbers that change from turn to turn: a rate that warms up or decays, or is a turn late.
+
+Sought over the whole of both recordings: where the turns differ by such numbers alone nothing
+agrees after the first, so that no region can be confirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.where.parting import Side
+from parity.why.conventions.spelling import written
+from parity.why.inside.edit import Edit, Put
+from parity.why.inside.ground import CLOSE, lines_of, near, only
+from parity.why.inside.words import at, called
+
+ALIKE = 12
+"""Operations of one kind in one line up to which each is looked at alone."""
+SHOWN = 4
+"""Numbers that are shown."""
+TOGETHER = 200
+"""Ways to put in several series that are tried."""
+TURNS = 3
+"""Turns from which on numbers are a series."""
+ROUNDED = 1e-5
+"""What a float32 schedule may be off by where two series are said to be the same, a turn late."""
+LINEAR = frozenset("add sub mul div".split())
+
+
+class Series(NamedTuple):
+    """What operations multiply their data by, turn by turn; several where many arrays are alike."""
+
+    strands: tuple[tuple[int, ...], ...]
+    """Places of an operation at every turn, of each array."""
+    numbers: np.ndarray
+    operation: Made
+    operand: int | None
+    """Which of its inputs that is; None where it is none."""
+    roots: tuple[int, ...]
+    """What was multiplied first, by this or others before it."""
+    rest: np.ndarray
+    """What the others multiply by, before and after."""
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Return what comes of all of them."""
+        return self.numbers * self.rest
+
+
+def series(one: Side, other: Side) -> Iterator[Edit]:
+    """Yield the first side with the numbers of the second from turn to turn.
+
+    Those of one operation; of all operations in order, where both do the same; of some, each with
+    all that its data is multiplied by.
+    """
+    ours, theirs = ([*_all(side)] for side in (one, other))
+    put = [s for s in ours if s.operand is not None]
+    for a, b in product(put, theirs):
+        if b.numbers.all():
+            for numbers in (b.numbers, -b.numbers):
+                yield from _edits(one, other, a, b, numbers)
+    if [s.operation.kind for s in ours] == [s.operation.kind for s in theirs] and ours == put:
+        pairs = zip(ours, theirs, strict=True)
+        yield _all_of(edit for a, b in pairs for edit in _edits(one, other, a, b, b.numbers))
+    options: list[list[Edit | None]] = []
+    for a in put:
+        own = (b for b in theirs if _of_one_root(one, other, a, b) and a.rest.all())
+        options.append(
+            [None, *(e for b in own for e in _edits(one, other, a, b, b.whole / a.rest))]
+        )
+    for ways in islice(sorted(product(*options), key=_likely), 1, TOGETHER):
+        yield _all_of(filter(None, ways))
+
+
+def _likely(ways: Sequence[Edit | None]) -> tuple[int, int]:
+    """Return a key that is least for the fewest changes, then for most that are a turn late."""
+    edits = [way for way in ways if way is not None]
+    return len(edits), -sum("one turn" in edit.said for edit in edits)
+
+
+def _all_of(edits: Iterable[Edit]) -> Edit:
+    whole = Edit("")
+    for edit in edits:
+        whole |= edit
+    return whole
+
+
+def _of_one_root(one: Side, other: Side, a: Series, b: Series) -> bool:
+    known = one.prints[a.roots[0]]
+    if known is None or len(a.numbers) != len(b.numbers) or not a.rest.all():
+        return False
+    return b.roots[0] in other.index.find(known)
+
+
+def _all(side: Side) -> Iterator[Series]:
+    """Yield what data is multiplied by, at operations that are run in three turns or more."""
+    found: dict[tuple[str, str, bytes, bytes], Series] = {}
+    for (line, kind), places in lines_of(side).items():
+        for each in (k for k in range(1, ALIKE + 1) if len(places) % k == 0):
+            for start in range(each):
+                own = tuple(places[start::each])
+                if len(own) < TURNS or len({b - a for a, b in pairwise(own[1:])}) > 1:
+                    continue
+                made = _series(side, own)
+                if made is not None:
+                    key = line, kind, made.numbers.tobytes(), made.rest.tobytes()
+                    first = found.get(key, made._replace(strands=()))
+                    found[key] = first._replace(strands=(*first.strands, own))
+    yield from sorted(found.values(), key=lambda s: s.strands[0])
+
+
+def _series(side: Side, places: tuple[int, ...]) -> Series | None:
+    factors = [_factor(side, place) for place in places]
+    known = [f for f in factors if f is not None]
+    if len(known) < len(factors) or len({f.operand for f in known}) > 1:
+        return None
+    numbers = np.array([f.number for f in known])
+    if near(np.abs(numbers), np.ones_like(numbers)):
+        return None
+    ends = (*places[1:], len(side.recording.operations))
+    chains = [_chain(side, place, end) for place, end in zip(places, ends, strict=True)]
+    operation = side.recording.operations[places[0]]
+    roots, rest = zip(*chains, strict=True)
+    return Series((places,), numbers, operation, known[0].operand, roots, np.array(rest))
+
+
+class Factor(NamedTuple):
+    """A number by which an operation multiplies what it reads."""
+
+    number: float
+    data: int
+    """The value that is multiplied."""
+    operand: int | None
+    """Which input the number is; None where it is known by what is made alone."""
+
+
+def _factor(side: Side, place: int) -> Factor | None:
+    """Return what an operation multiplies by: what it reads, or known by what it makes."""
+    operation = side.recording.operations[place]
+    inputs = operation.inputs
+    if not operation.outputs or side.fixed[operation.outputs[0]] or operation.kind not in LINEAR:
+        return None
+    read = [np.asarray(side.values[n]) for n in inputs]
+    if len(read) == 2 and operation.kind in ("mul", "div"):
+        for i in (0, 1) if operation.kind == "mul" else (1,):
+            number = only(read[i]) if side.fixed[inputs[i]] else None
+            if number is not None and (number or operation.kind == "mul"):
+                return Factor(1 / number if operation.kind == "div" else number, inputs[1 - i], i)
+        return None
+    made = np.asarray(side.values[operation.outputs[0]])
+    if made.dtype.kind != "f" or any(x.shape != made.shape for x in read):
+        return None
+    if len(read) == 2:
+        made = made - read[0]
+    data = read[-1] != 0 if read else np.array(False)
+    number = only(made[data] / read[-1][data]) if data.any() else None
+    return None if number is None else Factor(number, inputs[-1], None)
+
+
+def _chain(side: Side, place: int, end: int) -> tuple[int, float]:
+    """Return what is multiplied first, and by what else it is until ``end`` than at a place."""
+    operations, rest = side.recording.operations, 1.0
+    factor = _factor(side, place)
+    number = factor.data if factor is not None else -1
+    while (made := side.recording.makers.get(number)) is not None:
+        before = _factor(side, made)
+        if before is not None and before.data != number and operations[made].kind in ("mul", "div"):
+            rest, number = rest * before.number, before.data
+        elif operations[made].kind == "div" or (
+            operations[made].moves and len(operations[made].inputs) == 1
+        ):
+            number = operations[made].inputs[0]
+        else:
+            break
+    after = operations[place].outputs[0]
+    while True:
+        readers = side.recording.readers().get(after, [])
+        readers = [p for p in readers if not side.used.isdisjoint(operations[p].outputs)]
+        if len(readers) != 1 or readers[0] >= end:
+            return number, rest
+        reader = operations[readers[0]]
+        own = _factor(side, readers[0])
+        if own is not None and own.data == after:
+            rest *= own.number
+        elif not (reader.moves or reader.kind in LINEAR) or (
+            reader.kind == "div" and reader.inputs[0] != after
+        ):
+            return number, rest
+        after = reader.outputs[0]
+
+
+def _changes(numbers: np.ndarray) -> bool:
+    return bool(np.ptp(numbers) > CLOSE * np.max(np.abs(numbers)))
+
+
+def _shown_alike(x: np.ndarray, y: np.ndarray) -> bool:
+    return bool(np.allclose(x, y, ROUNDED, 0))
+
+
+def _edits(one: Side, other: Side, a: Series, b: Series, numbers: np.ndarray) -> Iterator[Edit]:
+    """Yield the first side with other numbers in the place of a series, if they are others."""
+    if len(numbers) != len(a.numbers) or near(numbers, a.numbers):
+        return
+    if not (_changes(numbers) or _changes(a.numbers)):
+        return
+    late = _shown_alike(a.numbers[1:], numbers[:-1])
+    early = _shown_alike(a.numbers[:-1], numbers[1:])
+    same = near(np.abs(numbers), np.abs(b.numbers))
+    alone = same or late or early
+    mine, theirs = (a.numbers, numbers) if alone else (a.whole, b.whole)
+    what = "" if alone else f"{_root(one, a.roots)} "
+    said = (
+        f"from turn to turn {one.name} multiplies {what}by {_some(mine)}{at(a.operation)}, "
+        f"{other.name} by {'' if same or not alone else 'what comes to '}{_some(theirs)}"
+        f"{at(b.operation)}"
+    )
+    said += f": {one.name} is one turn {'behind' if late else 'ahead'}" if late or early else ""
+    with np.errstate(divide="ignore"):
+        put = 1 / numbers if a.operation.kind == "div" else numbers
+    places = [(place, x) for own in a.strands for place, x in zip(own, put, strict=True)]
+    yield Edit(said, {}, {(p, a.operand or 0): _constant(x) for p, x in places}, "series")
+
+
+def _root(side: Side, roots: Sequence[int]) -> str:
+    """Return what is multiplied; a value that keeps a part of itself is a running average."""
+    for was, now in pairwise(roots):
+        made = side.recording.makers.get(now)
+        inputs = side.recording.operations[made].inputs if made is not None else ()
+        parts = [(n, _factor(side, side.recording.makers[n])) for n in inputs
+                 if n in side.recording.makers]  # fmt: skip
+        kept = [n for n, factor in parts if factor is not None and factor.data == was]
+        new = [factor.data for n, factor in parts if factor is not None and n not in kept]
+        if kept and new:
+            return f"the running average (momentum) of {called(side, side.firsts[new[0]])}"
+        break
+    return called(side, roots[0])
+
+
+def _constant(number: float) -> Put:
+    return lambda x, values: np.full_like(np.asarray(x, dtype=float), number)
+
+
+def _some(numbers: Sequence[float] | np.ndarray) -> str:
+    shown = ", ".join(written(float(x)) for x in numbers[:SHOWN])
+    return f"{shown}, ..." if len(numbers) > SHOWN else shown
