@@ -51,22 +51,15 @@ def cosine(p, grads):
     return p
 
 
-def warmed_up_adam(p, grads):
-    optimizer = optax.adam(optax.linear_schedule(0.0, 0.1, 10))
-    state = optimizer.init(p)
-    for g in grads:
-        updates, state = optimizer.update(g, state, p)
-        p = optax.apply_updates(p, updates)
-    return p
+def with_optax(optimizer):
+    def run(p, grads):
+        state = optimizer.init(p)
+        for g in grads:
+            updates, state = optimizer.update(g, state, p)
+            p = optax.apply_updates(p, updates)
+        return p
 
-
-def nesterov_adam(p, grads):
-    optimizer = optax.nadam(0.01)
-    state = optimizer.init(p)
-    for g in grads:
-        updates, state = optimizer.update(g, state, p)
-        p = optax.apply_updates(p, updates)
-    return p
+    return run
 
 
 def with_torch(make, rate=None):
@@ -136,7 +129,7 @@ def clipped(xp):
         ),
         "with the correction of a moment": (
             Pair(
-                jax=warmed_up_adam,
+                jax=with_optax(optax.adam(optax.linear_schedule(0.0, 0.1, 10))),
                 torch=with_torch(lambda p: torch.optim.Adam(p, 0.1), lambda t: (t + 1) / 10),
                 inputs=SHAPES,
                 forward_only=True,
@@ -145,7 +138,7 @@ def clipped(xp):
         ),
         "two at once": (
             Pair(
-                jax=nesterov_adam,
+                jax=with_optax(optax.nadam(0.01)),
                 torch=with_torch(lambda p: torch.optim.NAdam(p, 0.01)),
                 inputs=SHAPES,
                 forward_only=True,
@@ -166,6 +159,20 @@ def test_numbers_of_all_turns_are_named(case, words):
 
 def test_numbers_that_the_inputs_make_are_no_series():
     assert "from turn to turn" not in said(pair(clipped(jnp), clipped(torch)))
+
+
+def test_what_is_the_same_in_the_first_turn_alone_stands_nowhere_else():
+    """There a momentum of zeros is decayed, which is zeros in any order."""
+    sentence = said(
+        Pair(
+            jax=with_optax(optax.sgd(0.1, 0.9, nesterov=True)),
+            torch=with_torch(lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+            inputs=SHAPES,
+            forward_only=True,
+        )
+    )
+    assert "jax reads" in sentence
+    assert "in another order" not in sentence
 
 
 def test_jit_hides_none():

@@ -53,10 +53,10 @@ def rotated(m, cat, table):
     return forward
 
 
-def mixed(m, cat, table):
+def mixed(m, cat, table, halves=lambda x: (x[:, :4], x[:, 4:])):
     def forward(x, t):
         full = table(t)
-        a, b = x[:, :4], x[:, 4:]
+        a, b = halves(x)
         return x * m.cos(full) + cat([-b, a], -1) * m.sin(full)
 
     return forward
@@ -117,6 +117,14 @@ TOGETHER = {
     "a table of phases": (
         mixed(jnp, jnp.concatenate, lambda t: jnp.concatenate([t, t], -1)),
         mixed(torch, torch.cat, lambda t: t.repeat_interleave(2, -1)),
+        {"x": (5, 8), "t": (5, 4)},
+        "what cos makes .* interleaved in 2 along axis 1",
+    ),
+    "a table of phases, and halves of x": (
+        mixed(jnp, jnp.concatenate, lambda t: jnp.concatenate([t, t], -1),
+              lambda x: jnp.split(x, 2, -1)),
+        mixed(torch, torch.cat, lambda t: t.repeat_interleave(2, -1),
+              lambda x: x.chunk(2, -1)),
         {"x": (5, 8), "t": (5, 4)},
         "what cos makes .* interleaved in 2 along axis 1",
     ),

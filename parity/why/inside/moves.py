@@ -117,9 +117,28 @@ def _arranged(ground: Ground, every: Sequence[Point]) -> Iterator[Edit]:
                 if not _is_forced(ground, point, way, x):
                     continue
                 said = _said(ground, root, point, own, way)
-                for group in (alike, [point]) if len(alike) > 1 else ([point],):
+                for group in _groups(ground, point, alike):
                     yield from _edit(ground, said, group, root, point, way)
                 yield from _there_and_back(ground, said, root, point, way)
+
+
+def _groups(ground: Ground, point: Point, alike: list[Point]) -> list[list[Point]]:
+    """Return what is arranged at once: all chains alike, those that stand elsewhere, or one."""
+    elsewhere = [p for p in alike if _stands_elsewhere(ground, p.number)]
+    read = {p.number for p in elsewhere}  # what is made of one that is moved is moved already
+    elsewhere = [
+        p for p in elsewhere if read.isdisjoint(n for o in p.operations for n in o.outputs)
+    ]
+    groups = [alike, elsewhere if point in elsewhere else [], [point]]
+    return [group for k, group in enumerate(groups) if group and group not in groups[:k]]
+
+
+def _stands_elsewhere(ground: Ground, number: int) -> bool:
+    """Return whether the second side has the same numbers, and never in the same places."""
+    known = ground.one.prints[number]
+    twins = [] if known is None else ground.other.index.find(known)
+    x = ground.value(number)
+    return bool(twins) and not any(near(x, ground.other.values[u]) for u in twins)
 
 
 def _is_forced(ground: Ground, point: Point, way: Way, x: Any) -> bool:

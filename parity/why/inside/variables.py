@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from parity.frameworks.recordings import Made
+from parity.where.matching import same
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
@@ -93,11 +94,18 @@ def _read(ground: Ground) -> Iterator[Edit]:
                         f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
                         f"{_what(point)}{own_line}, {ground.right} {other}{line}"
                     )
-                elif point.number in ground.twins(u):  # the same numbers: how they lie differs
+                elif _alike(ground, read, numbers):  # the same numbers: how they lie differs
                     moved = _moved(ground.value(number), ground.value(point.number))
                     what = called(ground.one, point.number)
                     said = f"only {ground.left} has {what} with {moved}{own_line}"
                 yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _alike(ground: Ground, read: Sequence[int], numbers: Sequence[int]) -> bool:
+    """Return whether values are the same numbers at every turn."""
+    prints = ground.one.prints
+    both = [(prints[a], prints[b]) for a, b in zip(read, numbers, strict=True)]
+    return all(a is not None and b is not None and same(a, b) for a, b in both)
 
 
 def _moved(x: Any, moved: Any) -> str:
