@@ -1,0 +1,73 @@
+"""Many gradients in dispute at once, from made-up functions: who is blamed, and at what price."""
+
+import numpy as np
+import pytest
+
+from parity.judge import disputes
+from parity.judge.disputes import Disputes
+from parity.judge.space import Space
+from parity.judge.tensor import Tensor
+
+COUNT = 6
+"""Inputs: of the first two the product is taken, of the others the sine."""
+
+
+def asked(off, factor=(1.0, 1.5), sizes=(1.0,) * COUNT):
+    """Return (findings by name, forward runs): two functions that differ by a factor.
+
+    ``off`` is added to the second one's gradients, in shares of them, by place.
+    """
+    rng, runs = np.random.default_rng(0), [0]
+    leaves = tuple(rng.uniform(0.5, 1.0, n) for n in (1, 1, 3, 3, 3, 3))
+
+    def value(times, x):
+        runs[0] += 1
+        terms = [size * np.sin(v).sum() for size, v in zip(sizes[2:], x[2:], strict=True)]
+        return {"out": np.array(times * (x[0][0] * x[1][0] + sum(terms)))}
+
+    def slopes(times, shares, x):
+        right = [x[1], x[0], *(size * np.cos(v) for size, v in zip(sizes[2:], x[2:], strict=True))]
+        return [times * g * (1 + shares.get(i, 0.0)) for i, g in enumerate(right)]
+
+    sides = {"a": (factor[0], {}), "b": (factor[1], off)}
+    outputs = {name: lambda x, t=t: value(t, x) for name, (t, _) in sides.items()}
+    gradients = {name: lambda x, t=t, o=o: slopes(t, o, x) for name, (t, o) in sides.items()}
+    forward = Tensor("out", {c: f(leaves)["out"] for c, f in outputs.items()}, np.array(1.0))
+    names = [f"x{i}" for i in range(COUNT)]
+    tensors = [
+        Tensor(name, {c: f(leaves)[i] for c, f in gradients.items()}, np.ones(leaves[i].shape))
+        for i, name in enumerate(names)
+    ]
+    space, above = Space(leaves), {"out": np.array(1.0)}
+    found = Disputes([forward], tensors, space, outputs, above, gradients)
+    runs[0] = 0
+    return {t.name: found.finding(t) for t in tensors}, runs[0]
+
+
+def test_gradients_that_are_right_together_are_not_asked_one_by_one(monkeypatch):
+    findings, runs = asked({})
+    assert not any(finding.wrong for finding in findings.values())
+    assert all(finding.told for finding in findings.values())
+    monkeypatch.setattr(disputes, "CLEAR", -1.0)
+    one_by_one, many = asked({})
+    assert [f.wrong for f in one_by_one.values()] == [f.wrong for f in findings.values()]
+    assert runs < many / 4
+
+
+@pytest.mark.parametrize("place", range(COUNT))
+def test_one_wrong_gradient_among_functions_that_differ_is_blamed(place):
+    findings, _ = asked({place: 0.05})
+    blamed = {name: finding.wrong for name, finding in findings.items() if finding.wrong}
+    assert blamed == {f"x{place}": ("b",)}
+
+
+def test_a_small_gradient_is_not_hidden_by_large_ones():
+    findings, _ = asked({5: 0.05}, sizes=(1.0, 1.0, 1e3, 1e3, 1e3, 1e-3))
+    assert findings["x5"].wrong == ("b",)
+
+
+def test_two_errors_of_one_size_do_not_cancel():
+    """That of a product with respect to both factors, times what each is."""
+    findings, _ = asked({0: 1.0, 1: 1.0})
+    blamed = {name for name, finding in findings.items() if finding.wrong}
+    assert blamed == {"x0", "x1"}
