@@ -6,6 +6,10 @@ import ctypes
 import sys
 
 
+HEAVY = 4_000_000
+"""Numbers from which on memory is what counts: one run follows the other, and tidies up."""
+
+
 def peak_mb() -> int | None:
     """Return the process's peak so far, in megabytes; None where the system does not say."""
     try:

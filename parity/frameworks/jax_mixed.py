@@ -55,7 +55,7 @@ class Mixed:
         """Return each output's rms error in roundoffs of the dtype, by what ``only`` names."""
         with jax.enable_x64(True):
             leaves = self._leaves(values)
-            noises = [self._noise(seed, only) for seed in range(seeds)]
+            noises = (self._noise(seed, only) for seed in range(seeds))
             return jax.tree.unflatten(self.shape, self.trace.measured(leaves, noises)[1])
 
     def made(self, values: Sequence[Any]) -> list[Made]:

@@ -10,7 +10,7 @@ It estimates; it bounds nothing. It refuses a jaxpr that hides a narrower float 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -39,6 +39,7 @@ from parity.frameworks.jaxprs import (
     number,
 )
 from parity.judge.noise import SEEDS, U0, Cost
+from parity.memory import HEAVY, give_back
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -56,7 +57,7 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
 
     def measured(*args: Any) -> tuple[Any, Any]:
         trace, leaves = _traced(function, args, traces)
-        clean, rms = trace.measured(leaves, [trace.noise(seed) for seed in range(seeds)])
+        clean, rms = trace.measured(leaves, map(trace.noise, range(seeds)))
         return jax.tree.unflatten(trace.shape, clean), jax.tree.unflatten(trace.shape, rms)
 
     return measured
@@ -79,18 +80,26 @@ class Trace:
         reach = math.sqrt(3)
         return Noise(np.random.default_rng(seed).uniform(-reach, reach, 2 * self.size), self.size)
 
-    def measured(self, leaves: Sequence[Any], noises: Sequence[Noise]) -> tuple[Any, Any]:
+    def measured(self, leaves: Sequence[Any], noises: Iterable[Noise]) -> tuple[Any, Any]:
         """Return the outputs, and the rms over the noises of how far they are moved, in u0."""
         with np.errstate(all="ignore"):
             clean = self.run(leaves, None)
             total = [np.zeros(np.shape(x)) for x in clean]
+            count = 0
             for noise in noises:
                 noisy = self.run(leaves, noise)
                 for number, one in enumerate(clean):
                     far = _difference(noisy[number], one)
                     noisy[number] = None  # large ones are not held twice
                     total[number] += np.square(far, out=far)
-            return clean, [np.sqrt(t / len(noises)) / U0 for t in total]
+                    del far
+                count += 1
+                del noise, noisy  # before the next is drawn
+                if sum(x.size for x in total) > HEAVY:
+                    give_back()
+            for number, t in enumerate(total):
+                total[number] = np.sqrt(t / count) / U0
+            return clean, total
 
     def run(self, leaves: Sequence[Any], noise: Noise | None) -> list[Any]:
         """Return the outputs; what runs once is evaluated, what turns is compiled."""

@@ -40,6 +40,7 @@ from parity.frameworks.torch_rounding import (
     rule_of,
 )
 from parity.judge.noise import SEEDS, U0, Cost
+from parity.memory import HEAVY, give_back
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -69,6 +70,9 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
                 far = _difference(noisy[number], one)
                 noisy[number] = None  # large ones are not held twice
                 total[number] += far.square_()
+                del far
+            if sum(x.numel() for x in total) > HEAVY:
+                give_back()
         noise = [t.div_(seeds).sqrt_().div_(U0) for t in total]
         return tree_unflatten(value, structure), tree_unflatten(noise, structure)
 

@@ -71,7 +71,7 @@ class Pool:
     def _extend(self, count: int) -> None:
         if count > 0:
             uniform = torch.rand(count, dtype=torch.float64, generator=self.generator)
-            self.row = torch.cat([self.row, (uniform - 0.5) * math.sqrt(12)])
+            self.row = torch.cat([self.row, uniform.sub_(0.5).mul_(math.sqrt(12))])
 
     def _slice(self, y: Tensor) -> Tensor:
         self._extend(2 * y.numel() + 65536 - len(self.row))

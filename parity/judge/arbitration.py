@@ -89,6 +89,27 @@ def arbitrate(problem: Problem, rng: np.random.Generator) -> Finding:
     return found._replace(wrong=wrong, smooth=wrong, symmetric=())
 
 
+def known_along(problem: Problem, rng: np.random.Generator) -> tuple[Vector, float]:
+    """Return a direction over all that is disputed, and by how much each slope along it is known.
+
+    By nothing, infinity, where a gradient is not its own forward's slope. The direction's sizes are
+    random, too: two errors of one size would cancel along every other choice of signs.
+    """
+    size = problem.x.size
+    drawn = rng.choice([-1.0, 1.0], size) * rng.uniform(0.5, 1.0, size)
+    along, known = np.where(problem.disputed, drawn * problem.scale, 0.0), 0.0
+    for witness in problem.witnesses:
+        with np.errstate(all="ignore"):
+            claimed = float(
+                problem.gradients[witness.name][problem.disputed] @ along[problem.disputed]
+            )
+            found = slope(witness.loss, problem.x, along)
+        if not abs(claimed - found.value) <= 8 * found.resolution:
+            return along, np.inf
+        known = max(known, 8 * found.resolution)
+    return along, known
+
+
 def _beside(problem: Problem, found: Finding, rng: np.random.Generator) -> Finding:
     """Return who is wrong a step aside, where ties may be broken and a wrong slope stays wrong."""
     step = np.where(problem.disputed, 2.0**-8 * rng.uniform(-1, 1, problem.x.size), 0.0)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from parity.judge.arbitration import Finding, Problem, arbitrate
+from parity.judge.arbitration import Finding, Problem, arbitrate, known_along
 from parity.judge.compare import wide
 from parity.judge.freedom import freedom
 from parity.judge.noise import BOUND, roundoff, sigma
@@ -19,6 +19,9 @@ from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, POOR, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.judge.witness import Witness
+
+CLEAR = 0.01
+"""Of what two gradients are apart: an error of so little is none."""
 
 Answer = Callable[[tuple[np.ndarray, ...]], np.ndarray]
 """(leaves) -> one tensor, in float64."""
@@ -123,14 +126,40 @@ class Disputes:
         return row
 
     def finding(self, tensor: Tensor) -> Finding:
-        """Return what arbitration finds on a disputed gradient: together first, then alone."""
+        """Return what arbitration finds on a disputed gradient: together first, then alone.
+
+        Where functions differ, and all gradients together are their own forwards' to less than
+        what one of them is off by, that one is right, and is not asked alone.
+        """
         if not self._findings:
             disputed = [t for t in self.gradients if t.disputed]
-            together = self._arbitrate({t.name for t in disputed})
+            problem = self._problem({t.name for t in disputed})
+            together = arbitrate(problem, np.random.default_rng(0))
+            cleared = set[str]()
+            if self.forwards and not (together.wrong or together.kink or together.symmetric):
+                cleared = self._cleared(problem)
             for t in disputed:
-                alone = len(disputed) > 1 and not together.kink
-                self._findings[t.name] = self._arbitrate({t.name}) if alone else together
+                if len(disputed) == 1 or together.kink:
+                    self._findings[t.name] = together
+                elif t.name in cleared:
+                    self._findings[t.name] = together._replace(told=True)
+                else:
+                    alone = self._problem({t.name})
+                    self._findings[t.name] = arbitrate(alone, np.random.default_rng(0))
         return self._findings[tensor.name]
+
+    def _cleared(self, problem: Problem) -> set[str]:
+        """Return the gradients of which an error would have shown among all, in one direction."""
+        along, known = known_along(problem, np.random.default_rng(2))
+        found, start = set(), 0
+        for t in self.gradients:
+            end = start + self.space.vector([next(iter(t.answers.values()))]).size
+            with np.errstate(invalid="ignore"):
+                claims = [g[start:end] @ along[start:end] for g in problem.gradients.values()]
+            if known <= CLEAR * np.ptp(claims):
+                found.add(t.name)
+            start = end
+        return found
 
     def _witness(self, corner: str) -> Witness:
         outputs, slopes, space = self.outputs[corner], self.slopes[corner], self.space
@@ -142,7 +171,7 @@ class Disputes:
 
         return Witness(corner, loss, lambda vector: space.vector(slopes(space.at(vector))))
 
-    def _arbitrate(self, names: set[str]) -> Finding:
+    def _problem(self, names: set[str]) -> Problem:
         space = self.space
         mask = space.both_parts(
             [
@@ -156,9 +185,8 @@ class Disputes:
             for corner in self.outputs
         }
         blur = BOUND * space.both_parts([sigma(t.noise, np.float64) for t in self.gradients])
-        rng = np.random.default_rng(0)
         problem = Problem(witnesses, space.x, gradients, mask, space.scale, blur)
         if space.square:
             factorising = self.factorising()
             problem = replace(problem, mirrored=space.mirrored, factorising=factorising)
-        return arbitrate(problem, rng)
+        return problem

@@ -60,7 +60,8 @@ def judge(
 
     fine, yard = sigma(noise, settled), sigma(noise, dtype)
     own = dict.fromkeys(corners, yard) if yards is None else yards
-    yard = np.max([*own.values()], axis=0)
+    if yards is not None:
+        yard = np.max([*own.values()], axis=0)
     agreeing = _majority(exact, fine)
     if agreeing:  # the middle of those that agree: no corner is its own judge
         reference = _centre([exact[corner] for corner in agreeing])

@@ -90,6 +90,7 @@ def sigma(noise: np.ndarray, dtype: np.dtype | type, seeds: int = SEEDS) -> np.n
     element of a measurement with few seeds from judging its neighbours; with fewer than SEEDS it is
     sqrt(1 - seeds / SEEDS): the elements pool their noise.
     """
+    noise = np.asarray(noise, np.float64)
     finite = noise[np.isfinite(noise)]
     overall = np.sqrt(np.mean(finite**2)) if finite.size else 0.0
     floor = TINY16 if np.dtype(dtype) == np.float16 else TINY

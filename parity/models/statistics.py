@@ -169,6 +169,6 @@ def _over_n(trial: Trial, row: Row, match: Match, kept: float, count: int) -> Ro
         {corner: over_n(corner, found[0][row.name]) for corner, found in some.items()}
         for some in (problem.outcomes, outcomes)
     )
-    noise = problem.noise[0][row.name]
+    noise = problem.noise(0, row.name)
     dtype = np.dtype(row.dtype)
     return judge(row.name, dtype, corners, exact, exact["jax"], noise, batch=row.batch)

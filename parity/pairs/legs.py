@@ -6,7 +6,7 @@ before any number is looked at. Judges no number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from parity.errors import ParityError, UsageError
-from parity.judge.compare import FLOAT64, fingerprint, is_float, wide
+from parity.judge.compare import FLOAT64, fingerprint, is_float, rms, wide
 from parity.judge.noise import SEEDS, Plan, plan, pooled
-from parity.memory import give_back
+from parity.memory import HEAVY, give_back
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.outlining import changed, outlined
 from parity.pairs.pair import Arguments, Pair
@@ -48,12 +48,11 @@ def call(
     given = fingerprint(values)
     with side.exactly(dtype):
         inputs = side.from_numpy(values)
-        if fingerprint(side.to_numpy(inputs)) != given:
+        if fingerprint(map(side.to_numpy, inputs)) != given:  # one by one, for their memory
             raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
         outcome = side.to_numpy(function(*inputs))
-        after = side.to_numpy(inputs)
-        if fingerprint(after) != given:
-            raise ParityError(changed(side.HAND, names, values, after))
+        if fingerprint(map(side.to_numpy, inputs)) != given:
+            raise ParityError(changed(side.HAND, names, values, side.to_numpy(inputs)))
         return outcome
 
 
@@ -77,7 +76,12 @@ def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return array
     digits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
     mantissa, exponent = np.frexp(array)
-    return np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits)
+    return the_same(array, np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits))
+
+
+def the_same(array: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Return what was made of an array, and the array itself where that is equal: held once."""
+    return array if np.array_equal(array, made, equal_nan=array.dtype.kind in "fc") else made
 
 
 class Legs:
@@ -97,6 +101,11 @@ class Legs:
         self.mixed: dict[tuple[str, str], Any] = {}
         """A function as it runs, by framework and dtype: kept where it was traced."""
         self._ready: dict[str, Any] = {}
+
+    @property
+    def heavy(self) -> bool:
+        """Whether the numbers given are so many that memory is what counts."""
+        return sum(x.size for x in self.arguments.leaves) > HEAVY
 
     @property
     def floating(self) -> tuple[str, ...]:
@@ -138,6 +147,7 @@ class Legs:
         for name, other in outlines.items():
             right_dtypes(name, other)
         self.outputs = outline
+        self._tidy()
 
     def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
         """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
@@ -195,8 +205,7 @@ class Legs:
         with speaking_for(corner.name, named, measuring=way == "yardstick"):
             function, names = self.function(way, corner), self.arguments.names
             outcome = call(corner.side, dtype, function, values, names)
-        if self.plans:  # large: what the run has left behind is as much as what is kept
-            give_back()
+        self._tidy()
         if way not in ("compiled", "eager", "written"):
             return outcome
         out, grads = outcome
@@ -204,6 +213,11 @@ class Legs:
         return out, {
             name: fitting(corner.name, name, grads[name], named[name]) for name in self.floating
         }
+
+    def _tidy(self) -> None:
+        """Give back what a large run has left behind: it is as much as what is kept."""
+        if self.plans or self.heavy:
+            give_back()
 
     def withheld(self, name: str, leaves: tuple[np.ndarray, ...]) -> Any:
         """Return what a corner's forward keeps from its gradient by its own words, in float64."""
@@ -216,22 +230,30 @@ class Legs:
         """Run every corner in ``dtype``; JAX eagerly as well where that may round differently."""
         return self._together(dtype, values, self._ways(dtype))
 
-    def exact(self, values: Any) -> tuple[dict[str, Outcome], dict[str, tuple[Outcome, Outcome]]]:
-        """Return ({corner: outcome}, {framework: (value, noise)}) in float64.
+    def exact(self, values: Any) -> Iterator[tuple[str, dict[str, Outcome], Outcome, Outcome]]:
+        """Yield each framework's (name, {corner: outcome}, value, noise) in float64.
 
-        Each framework's own differentiation is measured; MisfitError where it narrows its numbers.
+        Its own differentiation is measured; MisfitError where it narrows its numbers. Of heavy
+        values each is yielded before the next is run, torch's, whose yardstick holds more, first.
         """
-        ways = self._ways(FLOAT64)
-        yardsticks = {f"{name} noise": ("yardstick", name) for name in self.pair.sides}
-        try:
-            found = self._together(FLOAT64, values, ways | yardsticks)
-        except UsageError as error:
-            if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
-                corner = str(error).split()[0]
-                raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
-            raise
-        measured = {name: self._pooled(name, found[f"{name} noise"]) for name in self.pair.sides}
-        return {name: found[name] for name in ways}, measured
+        sides = [*self.pair.sides]
+        for group in [[name] for name in reversed(sides)] if self.heavy else [sides]:
+            ways = {f"{name} noise": ("yardstick", name) for name in group}
+            ways |= {k: w for k, w in self._ways(FLOAT64).items() if k.split(".")[0] in group}
+            try:
+                found = self._together(FLOAT64, values, ways)
+            except UsageError as error:
+                if isinstance(error.__cause__, TypeError) and "float64 run" in str(error):
+                    corner = str(error).split()[0]
+                    raise MisfitError("inputs", f"{corner}: {error.__cause__}") from error
+                raise
+            for name in group:
+                value, noise = self._pooled(name, found.pop(f"{name} noise"))
+                own = {key: x for key, x in found.items() if key.split(".")[0] == name}
+                yield name, own, value, noise
+                del own, value, noise  # before the next is run
+            del found
+            self._tidy()
 
     def as_written(self, values: Any) -> dict[str, Outcome]:
         """Return {corner: outcome} in float64 of the corners that narrow, floats as written."""
@@ -252,6 +274,8 @@ class Legs:
                 with speaking_for(name, self._named(values)), corner.side.exactly(FLOAT64):
                     inputs = corner.side.from_numpy(values)
                     self.plans[name] = plan(_noise_of(corner).cost(measured, *inputs))
+                    del inputs
+                self._tidy()
         return self.plans
 
     def _pooled(self, name: str, measured: tuple[Outcome, Outcome]) -> tuple[Outcome, Outcome]:
@@ -260,8 +284,15 @@ class Legs:
             return measured
         value, noise = measured
         seeds = self.plans[name].seeds
-        out, grads = ({key: pooled(x, seeds) for key, x in part.items()} for part in noise)
+        out, grads = (
+            {key: self._kept(pooled(x, seeds)) for key, x in part.items()} for part in noise
+        )
         return value, (out, grads)
+
+    def _kept(self, noise: np.ndarray) -> np.ndarray:
+        """Return heavy noise in float32: of a few runs hardly a digit is known."""
+        near_one = 1e-15 < rms(noise) < 1e15  # pooled, none is much less; squares have to fit
+        return noise.astype(np.float32) if self.heavy and near_one else noise
 
     def _ways(self, dtype: np.dtype) -> dict[str, tuple[str, str]]:
         ways = {}
@@ -276,9 +307,11 @@ class Legs:
     ) -> dict[str, Any]:
         """Run {key: (way, corner)}: JAX's, that spend their time compiling, beside torch's.
 
-        Large ones of JAX's one after the other, for their memory. Only ever one dtype at a time:
-        JAX's switch between them is not safe among threads.
+        Large ones of JAX's one after the other, for their memory, and all that are heavy. Only
+        ever one dtype at a time: JAX's switch between them is not safe among threads.
         """
+        if self.heavy:
+            return {k: self.run(way, self.corners[c], dtype, values) for k, (way, c) in ways.items()}
         for way, name in ways.values():  # what they import is imported here, not side by side
             self.function(way, self.corners[name])
         jobs = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from parity.judge.compare import distance
 from parity.judge.noise import BOUND, sigma
 from parity.judge.tensor import Tensor
-from parity.pairs.legs import Outcome, cast
+from parity.pairs.legs import Outcome, cast, the_same
 from parity.pairs.structure import MisfitError
 
 Values = tuple[np.ndarray, ...]
@@ -20,33 +21,28 @@ class Exact(NamedTuple):
 
     values: Values
     outcomes: dict[str, Outcome]
-    noise: Outcome
     own: dict[str, Outcome]
     """Each framework's own noise."""
+
+    def noise(self, part: int, name: str) -> np.ndarray:
+        """Return the hypotenuse of the frameworks' own noises of an output (0) or a gradient."""
+        first, *others = (own[part][name] for own in self.own.values())
+        return reduce(np.hypot, others, first)
+
+    def noises(self, part: int) -> dict[str, np.ndarray]:
+        """Return that of every output (0) or gradient (1)."""
+        first = next(iter(self.own.values()))
+        return {name: self.noise(part, name) for name in first[part]}
 
     def tensor(self, part: int, name: str) -> Tensor:
         """Return an output (part 0) or a gradient (1) as every corner has it."""
         answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
-        return Tensor(name, answers, self.noise[part][name])
+        return Tensor(name, answers, self.noise(part, name))
 
 
 def held_by(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return what ``dtype`` holds of an array, in float64."""
-    return cast(array, dtype).astype(array.dtype)
-
-
-def together(noises: list[Outcome]) -> Outcome:
-    """Return the hypotenuse of the frameworks' own noises, tensor by tensor."""
-    first, *others = noises
-    parts = []
-    for part in (0, 1):
-        total = {}
-        for name, noise in first[part].items():
-            for other in others:
-                noise = np.hypot(noise, other[part][name])
-            total[name] = noise
-        parts.append(total)
-    return parts[0], parts[1]
+    return the_same(array, cast(array, dtype).astype(array.dtype))
 
 
 def require_the_same(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:

@@ -25,7 +25,7 @@ from parity.judge.tensor import Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
 from parity.pairs.pair import Arguments, Pair, short_decimals
-from parity.trial.exact import Exact, Values, held_by, require_the_same, together
+from parity.trial.exact import Exact, Values, held_by, require_the_same
 from parity.trial.precision import Precision
 
 SOON = 5.0
@@ -101,11 +101,16 @@ class Trial:
         values = tuple(held_by(x, dtype) for x in self.values)
         key = fingerprint(values)
         if key not in self._exact:
-            outcomes, measured = self.legs.exact(values)
-            for framework, (value, noise) in measured.items():
-                require_the_same(framework, outcomes[framework], value, noise)
-            own = {framework: noise for framework, (_, noise) in measured.items()}
-            self._exact[key] = Exact(values, outcomes, together(list(own.values())), own)
+            outcomes: dict[str, Outcome] = {}
+            own: dict[str, Outcome] = {}
+            for framework, found, value, noise in self.legs.exact(values):
+                require_the_same(framework, found[framework], value, noise)
+                outcomes |= found
+                own[framework] = noise
+                del found, value, noise
+            ordered = {corner: outcomes[corner] for corner in self.legs.corners}
+            sides = {framework: own[framework] for framework in self.legs.pair.sides}
+            self._exact[key] = Exact(values, ordered, sides)
         return self._exact[key]
 
     @property

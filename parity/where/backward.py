@@ -92,7 +92,7 @@ def _hands(legs: Legs, problem: Exact, faulty: str, other: str) -> list[Hand]:
     rule = legs.pair.sides[faulty.split(".")[0]]
     if faulty.endswith(".rule") and isinstance(rule, Rule):
         return [Hand("backward", faulty, _lines(rule.backward))]
-    wanted = Wanted(problem.values, problem.outcomes[other][1], problem.noise[1])
+    wanted = Wanted(problem.values, problem.outcomes[other][1], problem.noises(1))
     found = culprits(legs, faulty, wanted)
     return [_hand(calls[0], faulty) for calls in reversed([*found.values()])]
 

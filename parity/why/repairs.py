@@ -89,7 +89,7 @@ def repaired(
     if not isinstance(rule, Rule):
         return {}
     wanted = {**references, **kept}
-    yards = {name: sigma(problem.noise[1][name], FLOAT64) for name in wanted}
+    yards = {name: sigma(problem.noise(1, name), FLOAT64) for name in wanted}
     with side.exactly(FLOAT64):
         bench = _Bench(legs, corner, rule, problem.values)
 

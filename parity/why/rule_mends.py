@@ -38,7 +38,7 @@ def rules_mended(
     ``right`` holds every gradient as it should be; ``right_in`` says which corners have it so.
     ``first`` are the lines that are edited before others.
     """
-    wanted = Wanted(problem.values, right, problem.noise[1])
+    wanted = Wanted(problem.values, right, problem.noises(1))
     found = culprits(legs, corner, wanted)
     with legs.corners[corner].side.exactly(FLOAT64), np.errstate(all="ignore"):
         chosen = {key: _mends_of(calls, first) for key, calls in found.items()}

@@ -21,7 +21,7 @@ from parity.judge.verdict import Row
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
-from parity.trial.exact import Exact, together
+from parity.trial.exact import Exact
 from parity.trial.trial import Trial
 from parity.why.causes.context import Arrays, Context
 from parity.why.causes.fitting import Problem as Difference
@@ -162,7 +162,7 @@ def _mean(problem: Exact, corners: Sequence[str], name: str) -> np.ndarray:
 
 def _context(name: str, legs: Legs, problem: Exact, right: Sequence[str], paths: Paths) -> Context:
     leaves, douts = _given(legs, problem)
-    noise = problem.noise[1][name]
+    noise = problem.noise(1, name)
     if {*leaves} & {*douts}:  # an input is called like an output
         return Context(noise=noise, sizes=_sizes(leaves))
     others = {other: _mean(problem, right, other) for other in legs.floating if other != name}
@@ -237,7 +237,7 @@ class _Other:
         """Return the problems of other numbers, as far as the corners can be run on them."""
         made = (other_numbers(self.legs, self.problem, False, SEED + 100 * k) for k in range(DRAWN))
         solved = (
-            Exact(other.values, {**other.outcomes}, together([*other.own.values()]), {})
+            Exact(other.values, {**other.outcomes}, {**other.own})
             for other in made
             if other is not None
         )

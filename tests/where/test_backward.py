@@ -52,7 +52,7 @@ def solved(pair):
         )
 
     own = {corner: noise(outcome) for corner, outcome in outcomes.items()}
-    return legs, Exact(values, outcomes, next(iter(own.values())), own)
+    return legs, Exact(values, outcomes, own)
 
 
 class Found:
@@ -117,7 +117,7 @@ def test_where_gradients_agree_nothing_is_run(name, monkeypatch):
 def test_a_right_rule_is_never_the_culprit(side, name):
     legs, problem = solved(RIGHT[name])
     doubled = {key: 2 * x for key, x in problem.outcomes[side][1].items()}
-    assert not culprits(legs, side, Wanted(problem.values, doubled, problem.noise[1]))
+    assert not culprits(legs, side, Wanted(problem.values, doubled, problem.noises(1)))
     calls = Rules(legs, side).calls(problem.values)
     assert calls
     assert all(call.agrees(call.got) for call in calls)
