@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import sys
 
-
 HEAVY = 4_000_000
 """Numbers from which on memory is what counts: one run follows the other, and tidies up."""
 

@@ -56,10 +56,13 @@ def opened(module: torch.nn.Module) -> Opened:
 
 
 def _array(x: torch.Tensor) -> np.ndarray:
+    """Return the numbers themselves, not to be written: weights are not held twice."""
     x = x.detach().cpu()
     if x.dtype == torch.bfloat16:
         x = x.to(torch.float32)
-    return x.numpy().copy()
+    seen = x.numpy()
+    seen.flags.writeable = False
+    return seen
 
 
 Passed = dict[str, tuple[list[np.ndarray], list[np.ndarray]]]
@@ -96,7 +99,7 @@ def watched(module: torch.nn.Module, function: Any, inputs: tuple[Any, ...]) -> 
 def _floats(value: Any) -> list[np.ndarray]:
     """Return copies of the floating tensors in nested containers."""
     if isinstance(value, torch.Tensor):
-        return [_array(value)] if value.is_floating_point() and value.numel() else []
+        return [_array(value).copy()] if value.is_floating_point() and value.numel() else []
     if isinstance(value, Mapping):
         value = [*value.values()]
     return [x for item in value for x in _floats(item)] if isinstance(value, list | tuple) else []

@@ -59,6 +59,8 @@ class Spread(NamedTuple):
 FIRST, BINS = -6, 24
 """All below 2**FIRST sigmas are one bin, and so are those of 2**(FIRST + BINS - 2) and more."""
 FARTHEST = 3
+CHUNK = 2**20
+"""Elements that are looked at together: what is made of them is not small either."""
 
 
 def is_float(dtype: np.dtype) -> bool:
@@ -72,7 +74,7 @@ def fingerprint(arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         held = array if is_float(array.dtype) else array.astype(np.int64)
         digest.update(f"{held.dtype}{held.shape}".encode())
-        digest.update(np.ascontiguousarray(held).reshape(-1).view(np.uint8))
+        digest.update(np.ascontiguousarray(held).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -99,7 +101,10 @@ def compare(left: str, a: np.ndarray, right: str, b: np.ndarray) -> Difference:
         exact=bool(np.all(a == b)),
         approximate=bool(np.allclose(a, b)),
         maxdiff=float(difference.max(initial=0.0)),
-        ulp=float(ulps(a, b).max(initial=0.0)),
+        ulp=max(
+            (float(ulps(x, y).max()) for x, y in zip(*map(_chunks, (a, b)), strict=True)),
+            default=0.0,
+        ),
         worst=worst,
     )
 
@@ -151,21 +156,31 @@ def distance(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Dis
 def spread(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> Spread:
     """Return at which distances the elements are, as `distance` has them, and the farthest few."""
     ratio = _ratio(value, reference, sigma)
-    with np.errstate(divide="ignore"):
-        powers = np.nan_to_num(np.floor(np.log2(ratio)) + 1 - FIRST, neginf=0, posinf=BINS)
-    counts = np.bincount(np.clip(powers, 0, BINS - 1).astype(int).ravel(), minlength=BINS)
-    flat, most = ratio.ravel(), min(FARTHEST, ratio.size)
-    order = np.argpartition(-flat, most - 1)[:most] if most else np.zeros(0, int)
+    flat, counts, farthest = ratio.ravel(), np.zeros(BINS, int), list[int]()
+    for number, part in enumerate(_chunks(ratio)):
+        with np.errstate(divide="ignore"):
+            powers = np.nan_to_num(np.floor(np.log2(part)) + 1 - FIRST, neginf=0, posinf=BINS)
+        counts += np.bincount(np.clip(powers, 0, BINS - 1).astype(int), minlength=BINS)
+        most = min(FARTHEST, part.size)
+        farthest += (number * CHUNK + np.argpartition(-part, most - 1)[:most]).tolist()
     entries = []
-    for place in sorted(order.tolist(), key=lambda place: -flat[place]):
+    for place in sorted(farthest, key=lambda place: -flat[place])[:FARTHEST]:
         at = tuple(int(i) for i in np.unravel_index(place, ratio.shape))
         entries.append(Entry(at, f"{value[at]:.9g}", f"{reference[at]:.9g}", float(flat[place])))
     return Spread(tuple(counts.tolist()), tuple(entries))
 
 
+def _chunks(array: np.ndarray) -> list[np.ndarray]:
+    flat = array.reshape(-1)
+    return [flat[start : start + CHUNK] for start in range(0, flat.size, CHUNK)]
+
+
 def _ratio(value: np.ndarray, reference: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore", over="ignore"):
-        ratio = np.abs(wide(value) - reference) / sigma
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        ratio = np.asarray(np.abs(wide(value) - reference))
+        ratio /= sigma
+    if np.isfinite(ratio.max(initial=0.0)):  # no more to be asked, as nearly everywhere
+        return ratio
     finite = np.isfinite(value) & np.isfinite(reference)
     same = (value == reference) | (np.isnan(value) & np.isnan(reference))
     found: np.ndarray = np.where(finite, np.nan_to_num(ratio, nan=0.0), np.where(same, 0.0, np.inf))

@@ -133,11 +133,12 @@ class Disputes:
         """
         if not self._findings:
             disputed = [t for t in self.gradients if t.disputed]
-            problem = self._problem({t.name for t in disputed})
-            together = arbitrate(problem, np.random.default_rng(0))
+            names = {t.name for t in disputed}
+            together = arbitrate(self._problem(names), np.random.default_rng(0))
             cleared = set[str]()
             if self.forwards and not (together.wrong or together.kink or together.symmetric):
-                cleared = self._cleared(problem)
+                while names > cleared and (more := self._cleared(names - cleared)):
+                    cleared |= more  # the fewer are left, the better they are known
             for t in disputed:
                 if len(disputed) == 1 or together.kink:
                     self._findings[t.name] = together
@@ -148,15 +149,16 @@ class Disputes:
                     self._findings[t.name] = arbitrate(alone, np.random.default_rng(0))
         return self._findings[tensor.name]
 
-    def _cleared(self, problem: Problem) -> set[str]:
-        """Return the gradients of which an error would have shown among all, in one direction."""
+    def _cleared(self, names: set[str]) -> set[str]:
+        """Return the gradients of which an error would have shown among these, in one direction."""
+        problem = self._problem(names)
         along, known = known_along(problem, np.random.default_rng(2))
         found, start = set(), 0
         for t in self.gradients:
             end = start + self.space.vector([next(iter(t.answers.values()))]).size
             with np.errstate(invalid="ignore"):
                 claims = [g[start:end] @ along[start:end] for g in problem.gradients.values()]
-            if known <= CLEAR * np.ptp(claims):
+            if t.name in names and known <= CLEAR * np.ptp(claims):
                 found.add(t.name)
             start = end
         return found

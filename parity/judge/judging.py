@@ -133,8 +133,8 @@ def _accuracy(
         how = "not finite here, finite" if over else "finite here, infinite"
         return verdict, f"{' and '.join(broken)} {how} in float64", broken
     # where rounding cannot have taken every digit
-    sure = {c: BOUND * yard < LOST * _size(reference) for c, yard in yards.items()}
-    lost = {c: v for c, v in corners.items() if c in far and _share(v, reference, sure[c]) > LOST}
+    sure = {c: BOUND * yards[c] < LOST * _size(reference) for c in far}
+    lost = {c: corners[c] for c in far if _share(corners[c], reference, sure[c]) > LOST}
     if lost and all(roundoff(v.dtype) <= U0 for v in lost.values()):
         most = max((distances[corner] for corner in lost), key=_sigmas)
         reason = f"{' and '.join(lost)} {_at(most)} here, and equal in float64"
@@ -274,9 +274,15 @@ def _split(exact: Mapping[str, np.ndarray], yard: np.ndarray) -> str:
 
 def _centre(values: list[np.ndarray]) -> np.ndarray:
     """Return the mean, and the first value where that is not finite."""
+    first, *others = values
     with np.errstate(invalid="ignore"):
-        mean = values[0] + np.mean([v - values[0] for v in values], axis=0)
-    return np.where(np.isfinite(mean), mean, values[0])
+        mean = np.asarray(first - first)
+        for value in others:
+            mean += value - first
+        mean /= len(values)
+        mean += first
+    finite = np.isfinite(mean)
+    return mean if finite.all() else np.where(finite, mean, first)
 
 
 def _nan(reference: np.ndarray) -> str:

@@ -147,7 +147,7 @@ class Legs:
         for name, other in outlines.items():
             right_dtypes(name, other)
         self.outputs = outline
-        self._tidy()
+        self.tidy()
 
     def _named(self, values: tuple[np.ndarray, ...]) -> Arrays:
         """Return {name: leaf}; what follows the leaves, cotangents, is left out."""
@@ -205,7 +205,7 @@ class Legs:
         with speaking_for(corner.name, named, measuring=way == "yardstick"):
             function, names = self.function(way, corner), self.arguments.names
             outcome = call(corner.side, dtype, function, values, names)
-        self._tidy()
+        self.tidy()
         if way not in ("compiled", "eager", "written"):
             return outcome
         out, grads = outcome
@@ -214,7 +214,7 @@ class Legs:
             name: fitting(corner.name, name, grads[name], named[name]) for name in self.floating
         }
 
-    def _tidy(self) -> None:
+    def tidy(self) -> None:
         """Give back what a large run has left behind: it is as much as what is kept."""
         if self.plans or self.heavy:
             give_back()
@@ -234,12 +234,14 @@ class Legs:
         """Yield each framework's (name, {corner: outcome}, value, noise) in float64.
 
         Its own differentiation is measured; MisfitError where it narrows its numbers. Of heavy
-        values each is yielded before the next is run, torch's, whose yardstick holds more, first.
+        values each is yielded before the next is run, torch's, whose yardstick holds more, first;
+        and JAX's is measured before it runs: no array that it has kept can have changed.
         """
         sides = [*self.pair.sides]
         for group in [[name] for name in reversed(sides)] if self.heavy else [sides]:
-            ways = {f"{name} noise": ("yardstick", name) for name in group}
-            ways |= {k: w for k, w in self._ways(FLOAT64).items() if k.split(".")[0] in group}
+            ways = {k: w for k, w in self._ways(FLOAT64).items() if k.split(".")[0] in group}
+            noises = {f"{name} noise": ("yardstick", name) for name in group}
+            ways = noises | ways if group == ["jax"] else ways | noises
             try:
                 found = self._together(FLOAT64, values, ways)
             except UsageError as error:
@@ -253,7 +255,7 @@ class Legs:
                 yield name, own, value, noise
                 del own, value, noise  # before the next is run
             del found
-            self._tidy()
+            self.tidy()
 
     def as_written(self, values: Any) -> dict[str, Outcome]:
         """Return {corner: outcome} in float64 of the corners that narrow, floats as written."""
@@ -275,7 +277,7 @@ class Legs:
                     inputs = corner.side.from_numpy(values)
                     self.plans[name] = plan(_noise_of(corner).cost(measured, *inputs))
                     del inputs
-                self._tidy()
+                self.tidy()
         return self.plans
 
     def _pooled(self, name: str, measured: tuple[Outcome, Outcome]) -> tuple[Outcome, Outcome]:
@@ -311,7 +313,9 @@ class Legs:
         ever one dtype at a time: JAX's switch between them is not safe among threads.
         """
         if self.heavy:
-            return {k: self.run(way, self.corners[c], dtype, values) for k, (way, c) in ways.items()}
+            return {
+                k: self.run(way, self.corners[c], dtype, values) for k, (way, c) in ways.items()
+            }
         for way, name in ways.values():  # what they import is imported here, not side by side
             self.function(way, self.corners[name])
         jobs = {}

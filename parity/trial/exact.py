@@ -42,6 +42,8 @@ class Exact(NamedTuple):
 
 def held_by(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return what ``dtype`` holds of an array, in float64."""
+    if array.dtype == dtype:
+        return array
     return the_same(array, cast(array, dtype).astype(array.dtype))
 
 

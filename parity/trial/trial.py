@@ -59,7 +59,9 @@ class Trial:
         self._free: dict[str, str] = {}
         """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
+        self.legs.tidy()
         self.outcomes = {name: self._outcomes(name, dtype) for name, dtype in self.dtypes.items()}
+        self.legs.tidy()
         self.precision = Precision(self.legs, self.problems, self.dtypes)
 
     def _outcomes(self, name: str, dtype: np.dtype) -> dict[str, Outcome]:
