@@ -1,4 +1,4 @@
-"""A pair of many numbers is run one way after another: what is said of it is what is always said."""
+"""A pair of many numbers is run one way after another, and what is said of it is as of others."""
 
 import jax.numpy as jnp
 import numpy as np
