@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from parity.judge.compare import compare, distance, structure, ulps
+from parity.judge import compare as comparing
+from parity.judge.compare import compare, distance, spread, structure, ulps
 
 DTYPES = [np.float32, np.float64]
 
@@ -104,3 +105,16 @@ def test_a_zero_is_as_far_from_a_zero_as_in_an_array():
     zero, one = np.array(0.0, np.float32), np.array(2.0**-149, np.float32)
     assert ulps(zero, zero) == ulps(zero, -zero) == 0
     assert ulps(-zero, one) == 1
+
+
+def test_a_large_array_is_looked_at_in_parts_and_found_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    right = rng.normal(size=(5, 7))
+    value = right + 1e-3 * rng.normal(size=right.shape) ** 3
+    value[2, 3] = right[2, 3]
+    yard = np.full(right.shape, 1e-6)
+    whole = compare("a", value, "b", right), spread(value, right, yard)
+    monkeypatch.setattr(comparing, "CHUNK", 4)
+    parts = compare("a", value, "b", right), spread(value, right, yard)
+    assert parts == whole
+    assert sum(whole[1].counts) == right.size
