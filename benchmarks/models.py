@@ -49,7 +49,8 @@ def loaded(file: str, size: tuple[int, int] | str | None) -> Any:
 def once(pair: Any) -> float:
     """Seconds of a float32 forward and backward of both sides, warm."""
     from parity.models.sides import whole
-    from parity.pairs.legs import Legs, cast
+    from parity.pairs.digits import cast
+    from parity.pairs.legs import Legs
 
     functions = whole(pair).pair
     arguments = functions.arguments(np.random.default_rng(0))

@@ -22,7 +22,8 @@ from parity.models.layout import Piece
 from parity.models.match import Match
 from parity.models.sides import Whole
 from parity.pairs.corners import corners_of
-from parity.pairs.legs import Arrays, Legs, cast
+from parity.pairs.digits import cast
+from parity.pairs.legs import Arrays, Legs
 from parity.pairs.pair import Pair
 from parity.trial.exact import Exact
 

@@ -56,32 +56,9 @@ def call(
         return outcome
 
 
-def cast(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return a float64 or complex128 array in ``dtype`` or its complex kind; others as they are."""
-    if array.dtype.kind == "c":
-        return array.astype(np.result_type(dtype, np.complex64))
-    return array.astype(dtype) if array.dtype.kind == "f" else array
-
-
 def _wide(arrays: Arrays) -> Arrays:
     """Return floats of any kind as float64 or complex128; others as they are."""
     return {name: wide(x) if is_float(x.dtype) else x for name, x in arrays.items()}
-
-
-def in_precision(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float64 numbers with no more digits than ``dtype`` has; its range is not imposed."""
-    if array.dtype.kind == "c":
-        return in_precision(array.real, dtype) + 1j * in_precision(array.imag, dtype)
-    if array.dtype.kind != "f" or dtype == FLOAT64:
-        return array
-    digits = {"float32": 24, "float16": 11, "bfloat16": 8}[dtype.name]
-    mantissa, exponent = np.frexp(array)
-    return the_same(array, np.ldexp(np.round(np.ldexp(mantissa, digits)), exponent - digits))
-
-
-def the_same(array: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Return what was made of an array, and the array itself where that is equal: held once."""
-    return array if np.array_equal(array, made, equal_nan=array.dtype.kind in "fc") else made
 
 
 class Legs:

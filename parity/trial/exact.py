@@ -10,7 +10,7 @@ import numpy as np
 from parity.judge.compare import distance
 from parity.judge.noise import BOUND, sigma
 from parity.judge.tensor import Tensor
-from parity.pairs.legs import Outcome, cast, the_same
+from parity.pairs.legs import Outcome
 from parity.pairs.structure import MisfitError
 
 Values = tuple[np.ndarray, ...]
@@ -38,13 +38,6 @@ class Exact(NamedTuple):
         """Return an output (part 0) or a gradient (1) as every corner has it."""
         answers = {corner: outcome[part][name] for corner, outcome in self.outcomes.items()}
         return Tensor(name, answers, self.noise(part, name))
-
-
-def held_by(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return what ``dtype`` holds of an array, in float64."""
-    if array.dtype == dtype:
-        return array
-    return the_same(array, cast(array, dtype).astype(array.dtype))
 
 
 def require_the_same(framework: str, first: Outcome, again: Outcome, noise: Outcome) -> None:

@@ -28,8 +28,9 @@ from parity.judge.compare import FLOAT64, rms, wide
 from parity.judge.noise import SEEDS, pooled, sigma
 from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS
-from parity.pairs.legs import Arrays, Legs, Outcome, cast
-from parity.trial.exact import Exact, Values, held_by
+from parity.pairs.digits import cast, held_by
+from parity.pairs.legs import Arrays, Legs, Outcome
+from parity.trial.exact import Exact, Values
 
 FEW = 8
 """Noisy runs of a function as it runs in one dtype; the elements of a tensor pool their noise."""

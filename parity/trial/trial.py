@@ -23,9 +23,10 @@ from parity.judge.purpose import Withheld, on_purpose
 from parity.judge.space import Space
 from parity.judge.tensor import Tensor
 from parity.judge.verdict import Row, Verdict
-from parity.pairs.legs import Arrays, Legs, Outcome, cast, in_precision
+from parity.pairs.digits import cast, held_by, in_precision
+from parity.pairs.legs import Arrays, Legs, Outcome
 from parity.pairs.pair import Arguments, Pair, short_decimals
-from parity.trial.exact import Exact, Values, held_by, require_the_same
+from parity.trial.exact import Exact, Values, require_the_same
 from parity.trial.precision import Precision
 
 SOON = 5.0

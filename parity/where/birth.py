@@ -16,7 +16,8 @@ from parity.errors import ParityError, UsageError
 from parity.frameworks.nonfinite import GIVEN, Marks, Origin, Step, Trace
 from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Row, Verdict
-from parity.pairs.legs import Legs, cast
+from parity.pairs.digits import cast
+from parity.pairs.legs import Legs
 from parity.pairs.speaking import speaking_for
 
 RECORDERS = {"jax": "jaxpr_nonfinite", "torch": "torch_nonfinite"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parity.errors import UsageError
-from parity.pairs.legs import cast, in_precision
+from parity.pairs.digits import cast, in_precision
 from parity.pairs.pair import Pair, Rule, short_decimals
 from parity.pairs.tree import flatten, positions, rebuild
 
