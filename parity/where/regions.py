@@ -110,7 +110,7 @@ class Search:
         for a, b in pairs:
             if whole or self._over(a, b, bound):
                 break
-            if a.first in mine.outputs and max(a.cost, b.cost) > SMALL:
+            if a.first in mine.outputs and max(a.calls, b.calls) > SMALL:
                 continue  # nothing comes after it that could confirm it
             for more in self._forcings(a, b):
                 if trial.goes_on(a, more):
@@ -209,7 +209,7 @@ def _cost(pair: tuple[Spot, Spot]) -> tuple[int, int]:
 def _may_be_one(a: Spot, b: Spot) -> bool:
     if len(a.numbers) != len(b.numbers) or a.fixed != b.fixed:
         return False
-    return a.fixed or (a.reads and b.reads) or not a.roots.isdisjoint(b.roots)
+    return a.fixed or (a.reads or b.reads) or not a.roots.isdisjoint(b.roots)
 
 
 def _stands(now: Side, other: Side, a: Spot, b: Spot) -> bool:

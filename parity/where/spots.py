@@ -31,6 +31,8 @@ class Spot(NamedTuple):
     """Places of the operations from what agrees up to the first of the values."""
     cost: int
     """Those of them that make numbers."""
+    calls: int
+    """The same, with what one call of a line does counted once."""
     roots: frozenset[int]
     """What agrees and goes in, as the second side's numbers; nothing that is fixed."""
     fixed: bool
@@ -44,31 +46,33 @@ def spots(parting: Parting, second: bool, largest: int = LARGEST) -> list[Spot]:
 
     def add(numbers: Sequence[int], edges: Sequence[Any], first: int, reads: bool) -> None:
         before = moved(parting, first) if reads else _before(parting, first)
-        cost = made_by(parting, before)
-        if cost <= largest:
+        cost, calls = made_by(parting, before), _calls(parting, before)
+        if calls <= largest:
             roots, fixed = _roots(parting, before, first, second), side.fixed[first]
             own = tuple(numbers), tuple(edges)
-            found.append(Spot(*own, first, reads, before, cost, roots, fixed))
+            found.append(Spot(*own, first, reads, before, cost, calls, roots, fixed))
 
     for numbers in _by_site(side):
         made = [n for n in numbers if n in parting.live and _makes(side, n)]
         for few in dict.fromkeys((tuple(numbers), tuple(made), tuple(made[:1]))) if made else ():
             add(few, (), made[0], False)
     by_value: dict[int, list[tuple[int, int]]] = {}
+    by_own: dict[int, list[tuple[int, int]]] = {}  # of what is made twice, that which is read
     by_reader: dict[tuple[str, int], list[tuple[int, tuple[int, int]]]] = {}
     for number, place, i in read_by_live(parting):
         n = side.firsts[number]
         if np.ndim(side.values[n]) or side.maker(n) is not None:
             by_value.setdefault(n, []).append((place, i))
+            by_own.setdefault(number, []).append((place, i))
             site = side.sites[1][side.recording.operations[place].outputs[0]]
-            by_reader.setdefault((site, i), []).append((n, (place, i)))
-    for n, edges in by_value.items():
+            by_reader.setdefault((site, i), []).append((number, (place, i)))
+    for n, edges in (*by_own.items(), *by_value.items()):
         if parting.stands(n):
             add((n,), (tuple(edges),), n, True)
     for numbers in _by_site(side):
-        read = [n for n in numbers if n in by_value]
+        read = [n for n in numbers if n in by_own]
         if len(read) > 1 and parting.stands(read[0]):
-            add(read, [tuple(by_value[n]) for n in read], read[0], True)
+            add(read, [tuple(by_own[n]) for n in read], read[0], True)
     for each in by_reader.values():
         standing = [n for n, _ in each if parting.stands(n)]
         if standing and len(each) > 1:
@@ -103,6 +107,16 @@ def made_by(parting: Parting, places: Collection[int]) -> int:
     side = parting.side
     operations = [side.recording.operations[place] for place in places]
     return len({side.sites[1][o.outputs[0]] for o in operations if o.outputs and not o.moves})
+
+
+def _calls(parting: Parting, places: Collection[int]) -> int:
+    side = parting.side
+    operations = [side.recording.operations[place] for place in places]
+    return len({
+        (o.line, o.inside) if o.inside else side.sites[1][o.outputs[0]]
+        for o in operations
+        if o.outputs and not o.moves
+    })  # fmt: skip
 
 
 def _makes(side: Side, number: int) -> bool:

@@ -21,8 +21,8 @@ from tests.shared.sampled import few
 MOST = 5
 """Operations of a side that a region may have to count as the place."""
 
-SILENT = {"loss_smoothing_over_the_others", "block_normalised_after"}
-"""Two formulas with nothing in common but what goes in and what comes out; two large regions."""
+LARGE = {"loss_smoothing_over_the_others"}
+"""Two formulas with nothing in common but what goes in: one operation more, the whole target."""
 BESIDE = {"gru_update_turned_round"}
 """The line that reads what the marked one made: `(1 - z) * n + z * h` after `z = 1 - z`."""
 
@@ -49,19 +49,16 @@ def size(place):
 )
 def test_a_mistake_is_placed(name):
     said = found(MISTAKES[name])
-    if name in SILENT:
-        assert said == ()
-        return
     assert said, "nothing is said"
     if name in BESIDE:
         assert not marked(name) & lines(said[0])
         return
     assert marked(name) & lines(said[0]), said[0].sentence
-    assert size(said[0]) <= MOST, said[0].sentence
+    assert size(said[0]) <= MOST + (name in LARGE), said[0].sentence
 
 
 def test_what_is_said_is_right_for_nine_in_ten():
-    assert len(SILENT | BESIDE) <= 0.1 * len(MISTAKES)
+    assert len(LARGE | BESIDE) <= 0.1 * len(MISTAKES)
     assert len(BESIDE) <= 1
 
 

@@ -133,7 +133,10 @@ def _spread(ground: Ground, one: Reduction) -> bool:
 
 
 def _passed(ground: Ground, one: Reduction) -> dict[int, Step] | None:
-    """Return what lets a whole array through where a reduced one was brought back."""
+    """Return what lets a whole array through where a reduced one was brought back.
+
+    What was one number may meet its mean, which did nothing until then.
+    """
     recording = ground.one.recording
     whole = {recording.operations[one.place].outputs[0]}
     steps: dict[int, Step] = {}
@@ -143,12 +146,25 @@ def _passed(ground: Ground, one: Reduction) -> dict[int, Step] | None:
         grown = np.shape(ground.made(place)) == one.shape
         if operation.kind in SPREADING:
             steps[place] = lambda read, values: read[0]
+        elif operation.kind == "sum" and not np.ndim(ground.read(place)[0]):
+            steps[place] = lambda read, values: np.mean(read[0])
+            continue
         elif operation.kind not in ELEMENTWISE:
             return None
+        elif not np.ndim(ground.made(place)):
+            steps[place] = _wide(operation, one.shape)
         if not grown:
             whole.update(operation.outputs)
     outputs = set(recording.outputs.values())
     return None if outputs & whole else steps
+
+
+def _wide(operation: Made, shape: tuple[int, ...]) -> Step:
+    def step(read: Any, values: Any) -> Any:
+        wide = [np.broadcast_to(x, shape) for x in read]
+        return operation.apply(wide)[0] if operation.apply else []
+
+    return step
 
 
 def _said(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -22,12 +23,13 @@ from parity.where.regions import UNFIT
 from parity.why.conventions.further import SEED, other_leaves, shuffled_leaves
 from parity.why.inside.axes import axes
 from parity.why.inside.backwards import backwards
+from parity.why.inside.branches import branches
 from parity.why.inside.edit import NOTHING, Edit, replayed
 from parity.why.inside.ground import Ground
-from parity.why.inside.kinds import kinds
+from parity.why.inside.kinds import kinds, operands
 from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
-from parity.why.inside.orders import orders
+from parity.why.inside.orders import moved, orders
 from parity.why.inside.regrouping import regrouped
 from parity.why.inside.series import series
 from parity.why.inside.steps import extra, missing
@@ -44,7 +46,9 @@ FAMILIES: tuple[Family, ...] = (
     axes,
     variables,
     missing,
+    operands,
     orders,
+    branches,
     moves,
     regrouped,
     tables,
@@ -54,6 +58,8 @@ SECONDS = 6.0
 """Of the processor, in which changes are tried."""
 TURNS = 2.0
 """Likewise, in which the numbers of all turns are."""
+MOST_EACH = 8
+"""Changes of one of several regions that are tried with those of the others."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
 ORDERS = 4
@@ -91,17 +97,22 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
     grounds = [Ground(found.one, found.other, region) for region in found.regions]
     if not grounds:
         return []
-    some: list[Edit] = []
+    each: list[list[Edit]] = []
     for place in range(len(grounds)):
-        edit, whole = _of_region(grounds, place, end)
-        if whole and edit is not None:
-            return [edit]
-        some += [edit] if edit is not None else []
-    both = Edit("")
-    for edit in some:
-        both |= edit
-    if len(some) == len(grounds) and not _apart(grounds[0], both, NOTHING):
-        return some
+        own: dict[str, Edit] = {}
+        for edit, whole in _of_region(grounds, place, end):
+            if whole:
+                return [edit]
+            own.setdefault(edit.said, edit)
+            if len(own) == MOST_EACH:
+                break
+        each.append([*own.values()])
+    for some in product(*each):  # what is forced behind a region may hide what is done in it
+        both = Edit("")
+        for edit in some:
+            both |= edit
+        if time.process_time() < end and not _apart(grounds[0], both, NOTHING):
+            return [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
     return _for_all(grounds, end) if len(grounds) > 1 else []
 
 
@@ -127,8 +138,8 @@ def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:
     return []
 
 
-def _of_region(grounds: Sequence[Ground], place: int, end: float) -> tuple[Edit | None, bool]:
-    """Return a change that makes a region agree, the others forced; whether it does without.
+def _of_region(grounds: Sequence[Ground], place: int, end: float) -> Iterator[tuple[Edit, bool]]:
+    """Yield changes that make a region agree, the others forced; whether one does without.
 
     What does without is preferred where it says the same: it is done at more places.
     """
@@ -139,11 +150,10 @@ def _of_region(grounds: Sequence[Ground], place: int, end: float) -> tuple[Edit 
             edit = replace(edit, family=family.__name__)
             same = own is None or own.said == edit.said
             if same and (len(grounds) == 1 or not _apart(ground, edit, NOTHING)):
-                return edit, True
+                yield edit, True
+            if not same or own is None:
+                yield edit, False
             own = own or edit
-        if own is not None:
-            return own, False
-    return None, False
 
 
 def _rest(grounds: Sequence[Ground], place: int) -> Forced:
@@ -177,7 +187,10 @@ def _is_near(ground: Ground, edit: Edit) -> bool:
         changed = replayed(ground.one.recording, edit, ground.other.values, NOTHING, made + 1)
     except UNFIT:
         return False
-    return number in changed and ground.agrees(changed[number], number, theirs.outputs[0])
+    if number not in changed:
+        return False
+    kept = np.shape(changed[number]) == np.shape(ground.value(number))
+    return not kept or ground.agrees(changed[number], number, theirs.outputs[0])
 
 
 def _apart(ground: Ground, edit: Edit, forced: Forced) -> bool:

@@ -22,6 +22,8 @@ from parity.why.inside.edit import Step, Values
 MOST_AXES = 5
 MOST_ALIKE = 3
 """Operations of one place in the code, of other turns or in one line, that are looked at."""
+BACK = 2
+"""Steps back in its lines: at a loop's first turn a start of zeros may hide what is read."""
 CLOSE = 1e-9
 
 
@@ -48,10 +50,11 @@ class Ground:
         recording = self.one.recording
         own = {self.place(o) for o in self.mine.operations if o.outputs}
         lines = {recording.operations[place].line for place in own} - {""}
-        for n in {n for place in own for n in recording.operations[place].inputs}:
-            made = recording.makers.get(n)
-            if made is not None and recording.operations[made].line in lines:
-                own.add(made)
+        for _ in range(BACK):
+            for n in {n for place in own for n in recording.operations[place].inputs}:
+                made = recording.makers.get(n)
+                if made is not None and recording.operations[made].line in lines:
+                    own.add(made)
         return sorted(own)
 
     @cached_property
@@ -180,6 +183,16 @@ class Ground:
         for numbers in self._series(number, len(places)):
             if all(makers.get(n, -1) < p for n, p in zip(numbers, places, strict=True)):
                 return numbers
+        return None
+
+    def turn_before(self, number: int, places: Sequence[int], start: int) -> list[int] | None:
+        """Return a start, and then a value of each turn before; None where there are no turns."""
+        makers = self.one.recording.makers
+        for numbers in self._series(number, len(places)) if len(places) > 1 else ():
+            late = [start, *numbers[:-1]]
+            each = zip(late, places, strict=True)
+            if len({*numbers}) == len(places) and all(makers.get(n, -1) < p for n, p in each):
+                return late
         return None
 
     def _series(self, number: int, count: int) -> Iterator[list[int]]:

@@ -14,10 +14,11 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
-from parity.why.inside.edit import Edit, Step, Values
+from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS
 from parity.why.inside.ground import MOST_AXES, Ground, near, only
-from parity.why.inside.steps import exponent, forms
+from parity.why.inside.points import point_of
+from parity.why.inside.steps import exponent, forms, puts
 from parity.why.inside.words import at, does, placed
 
 LARGEST = 100_000
@@ -108,6 +109,29 @@ def _singles(ground: Ground) -> Iterator[Edit]:
 
 def _on(i: int, function: Any) -> Step:
     return lambda read, values: function(np.asarray(read[i]))
+
+
+def operands(ground: Ground) -> Iterator[Edit]:
+    """Yield an operation with a number that does it with what the second side has there."""
+    for place in ground.places:
+        operation = ground.operation(place)
+        given = [i for i, n in enumerate(operation.inputs) if not ground.one.fixed[n]]
+        if operation.kind not in BINARY or len(operation.inputs) != 2 or len(given) != 1:
+            continue
+        (i,) = given
+        own = _told(ground, operation, i)
+        for other in ground.theirs_made:
+            for form in forms(ground, other):
+                if form.donor is None or form.said.split()[0] != own.split()[0]:
+                    continue
+                said = _said(ground, own, operation, form.said, other)
+                for group in ground.turns(place):
+                    for put in puts(ground, form, point_of(ground, group, i)):
+                        yield Edit(said, {p: _put(i, x) for p, x in zip(group, put, strict=True)})
+
+
+def _put(i: int, put: Put) -> Step:
+    return lambda read, values: put(read[i], values)
 
 
 def _said(ground: Ground, own: str, operation: Made, theirs: str, other: Made) -> str:
@@ -223,8 +247,15 @@ def _reductions(ground: Ground) -> Iterator[Edit]:
             step = _reduction(own, kind)
             for group in ground.turns(place):
                 sources = ground.of_ours(own.source, group)
-                if sources is not None:
+                if sources is not None and all(_takes(ground, p, own.kind) for p in group):
                     yield Edit(said, {p: step(s) for p, s in zip(group, sources, strict=True)})
+
+
+def _takes(ground: Ground, place: int, kind: str) -> bool:
+    """Return whether an operation completes such a reduction: not all of a line are its turns."""
+    operation = ground.operation(place)
+    own = reduced(ground.one, operation.outputs[0], before(ground.one, operation))
+    return own is not None and own.kind == kind
 
 
 def _theirs_reduced(ground: Ground) -> dict[str, Made]:

@@ -73,6 +73,25 @@ def orders(ground: Ground) -> Iterator[Edit]:
             yield from _earlier(ground, movable)
 
 
+def moved(ground: Ground, some: Sequence[Edit]) -> str:
+    """Say of what is left out here and put in further on that it is done later; "" of others."""
+    families = [edit.family for edit in some]
+    if sorted(families) != ["extra", "missing"]:
+        return ""
+    first, then = (ground.left, ground.right) if families[0] == "extra" else (
+        ground.right, ground.left)  # fmt: skip
+    here, there = (
+        edit.said.removeprefix(f"only {side} ")
+        for edit, side in zip(some, (first, then), strict=True)
+    )
+    readers = (ground.mine if first == ground.left else ground.theirs).readers
+    if here.split()[0] != there.split()[0] or not readers:
+        return ""
+    reader = readers[0]
+    what = reader.inside or reader.kind
+    return f"{first} {here} before {what}{at(reader)}, {then} {there} after"
+
+
 def _places(ground: Ground) -> list[int]:
     """Return the operations of the region, and a few that follow where it is what is read."""
     found = {*ground.all} if ground.mine.read else {*ground.places}

@@ -56,9 +56,9 @@ def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
         for i, number in enumerate(ground.operation(place).inputs):
             if whole or place in ground.places or number in ground.mine.outputs:
                 for group in ground.turns(place):
-                    yield _point(ground, group, i, number)
+                    yield point_of(ground, group, i)
     together = [
-        _point(ground, [place], i, n)
+        point_of(ground, [place], i)
         for place in (ground.reading if whole else ())
         for i, n in enumerate(ground.operation(place).inputs)
         if n in ground.mine.outputs
@@ -70,8 +70,11 @@ def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
               if n in ground.one.recording.makers]  # fmt: skip
     for place in dict.fromkeys((*makers, *ground.places)) if outcomes else ():
         for group in ground.turns(place):
-            yield _point(ground, group, None, ground.operation(place).outputs[0])
+            yield point_of(ground, group, None)
 
 
-def _point(ground: Ground, group: Sequence[int], index: int | None, number: int) -> Point:
-    return Point(tuple(group), index, number, tuple(ground.operation(p) for p in group))
+def point_of(ground: Ground, group: Sequence[int], index: int | None) -> Point:
+    """Return an input of operations, or their outcome, as one point."""
+    made = tuple(ground.operation(p) for p in group)
+    number = made[0].outputs[0] if index is None else made[0].inputs[index]
+    return Point(tuple(group), index, number, made)

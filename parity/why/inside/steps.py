@@ -12,11 +12,13 @@ from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.functions import ALONG, BINARY, UNARY, Unary
 from parity.why.inside.ground import Ground, near, only
+from parity.why.inside.paths import path as between
 from parity.why.inside.points import Point, points
 from parity.why.inside.words import called, does, placed
 
 FIRST_ONLY = frozenset("sub div pow rem atan2".split())
 """What is nothing like its second operand."""
+FLIPS = ("flip", "rev")
 BIASED = {"addmm": 0, "baddbmm": 0, "convolution": 2, "addmv": 0}
 """Which input is added to a product."""
 
@@ -29,12 +31,30 @@ def extra(ground: Ground) -> Iterator[Edit]:
             continue
         shape = np.shape(ground.made(place))
         for i in range(len(operation.inputs) if shape else 0):
-            if not _passes(ground, operation, i, shape):
+            if not _passes(ground, operation, i, shape) or _both_do(ground, operation, i):
                 continue
             what = placed(f"only {ground.left} {_told(ground, operation, i)}", operation)
             for group in ground.turns(place):
                 yield Edit(what, dict.fromkeys(group, _instead(i, shape)))
     yield from _several(ground)
+
+
+def _both_do(ground: Ground, operation: Made, i: int) -> bool:
+    """Return whether the second side does the same there with what the first adds or multiplies."""
+    rest = [n for j, n in enumerate(operation.inputs) if j != i]
+    others = {t for o in ground.theirs_made if o.kind == operation.kind for n in o.inputs
+              for t in ground.twins(n)}  # fmt: skip
+    return any(n in others for n in rest if np.ndim(ground.value(n)))
+
+
+def _do_both(ground: Ground, kind: str, form: Form) -> bool:
+    """Return whether the first side does there, with the same, what the second does."""
+    own = [ground.operation(p) for p in ground.places]
+    if form.donor is None:
+        return any(form.said == _told(ground, o, i) for o in own for i in range(len(o.inputs)))
+    alike = {n for o in own if o.kind == kind for n in o.inputs}
+    wide = np.ndim(ground.other.values[form.donor]) > 0
+    return wide and not alike.isdisjoint(ground.twins(form.donor))
 
 
 def _passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> bool:
@@ -92,6 +112,9 @@ def _several(ground: Ground) -> Iterator[Edit]:
     makes = [place for place in ground.places if not ground.operation(place).moves]
     for place in makes[::-1]:
         last = ground.operation(place)
+        rest = [ground.operation(p) for p in makes if p > place]
+        if last.inside and any((o.inside, o.line) == (last.inside, last.line) for o in rest):
+            continue  # half of a call
         for number in dict.fromkeys(ground.mine.inputs):
             x, y = ground.value(number), ground.made(place)
             if np.shape(x) != np.shape(y) or number in last.inputs or not np.ndim(x):
@@ -103,7 +126,7 @@ def _several(ground: Ground) -> Iterator[Edit]:
                 f"has {' and '.join(kinds[:3])}"
             )  # fmt: skip
             sources = ground.of_ours(number, [place])
-            if sources:
+            if sources and between(ground, number, last.outputs[0]):
                 said = placed(f"only {ground.left} {what}", *path)
                 yield Edit(said, {place: sources[0]})
 
@@ -123,8 +146,11 @@ class Form(NamedTuple):
 def missing(ground: Ground) -> Iterator[Edit]:
     """Yield what the second side does, put in wherever it fits."""
     places = [*points(ground)]
-    for operation in ground.theirs_made:
+    flips = [o for o in ground.theirs.operations if o.kind in FLIPS]
+    for operation in (*flips, *ground.theirs_made):
         for form in forms(ground, operation):
+            if _do_both(ground, operation.kind, form):
+                continue
             said = placed(f"only {ground.right} {form.said}", operation)
             for point in places:
                 for put in puts(ground, form, point):
@@ -140,23 +166,27 @@ def forms(ground: Ground, operation: Made) -> Iterator[Form]:
         return
     if kind in UNARY and len(read) == 1:
         yield Form(does(kind), UNARY[kind])
+    elif kind in FLIPS:
+        what = f"flips {called(side, operation.inputs[0])}"
+        yield from _along(np.flip, what, read[0], out)
     elif kind in ALONG and len(read) == 1:
-        yield from _along(kind, read[0], out)
+        yield from _along(ALONG[kind], does(kind), read[0], out)
     elif kind in BIASED and len(read) > 2:
         donor = operation.inputs[BIASED[kind]]
         yield Form(f"adds {called(side, donor)}", np.add, donor)
     elif kind == "where" and len(read) == 3:
         yield from _chosen(ground, operation)
-    elif len(read) == 1 or (len(read) == 2 and not np.ndim(read[1])):
+    elif len(read) == 1 or (len(read) == 2 and side.fixed[operation.inputs[1]]
+                            and not np.ndim(read[1])):  # fmt: skip
         yield from _by_a_number(kind, read[0], out)
     elif len(read) == 2 and kind in BINARY:
         yield from _of_two(ground, operation)
 
 
-def _along(kind: str, x: Any, out: Any) -> Iterator[Form]:
+def _along(function: Any, said: str, x: Any, out: Any) -> Iterator[Form]:
     for axis in range(np.ndim(x)):
-        if near(ALONG[kind](x, axis), out):
-            yield Form(does(kind), lambda y, axis=axis: ALONG[kind](y, axis))
+        if near(function(x, axis), out):
+            yield Form(said, lambda y, axis=axis: function(y, axis))
             return
 
 

@@ -14,6 +14,7 @@ from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground, near, only
+from parity.why.inside.paths import path
 from parity.why.inside.points import Point, points
 from parity.why.inside.words import TRANSITIVE, at, called, does, placed
 
@@ -77,28 +78,55 @@ def _read(ground: Ground) -> Iterator[Edit]:
         for number, (u, reader) in own.items():
             if np.shape(ground.value(number)) != shape:
                 continue
-            numbers = ground.turn_by_turn(number, point.places)
             read = [o.inputs[point.index or 0] for o in point.operations]
+            numbers = ground.turn_by_turn(number, point.places)
+            numbers = numbers or ground.turn_before(number, point.places, read[0])
+            if numbers is None and len(read) == 1 and _is_later(ground, number, point, u):
+                said = _said(ground, point, called(ground.one, read[0]), called(ground.other, u))
+                yield point.edit(placed(said, reader), ground.of_theirs(u, 1))
             if numbers is not None and numbers != read:
-                own_line, theirs = at(point.operations[0]), _called(ground, numbers, u)
-                line = "" if at(reader) in theirs else at(reader)
-                said = (
-                    f"{ground.left} reads {called(ground.one, point.number)} in {_what(point)}"
-                    f"{own_line} where {ground.right} reads {theirs}{line}"
-                )
-                late = read[1:] == numbers[:-1] or read[:-1] == numbers[1:]
-                if len(numbers) > 1 and late:
-                    when = ["of the turn before", "of the same turn"]
-                    mine, other = when if read[1:] == numbers[:-1] else when[::-1]
-                    said = (
-                        f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
-                        f"{_what(point)}{own_line}, {ground.right} {other}{line}"
-                    )
-                elif _alike(ground, read, numbers):  # the same numbers: how they lie differs
-                    moved = _moved(ground.value(number), ground.value(point.number))
-                    what = called(ground.one, point.number)
-                    said = f"only {ground.left} has {what} with {moved}{own_line}"
+                said = _otherwise(ground, point, read, numbers, u, reader)
                 yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _otherwise(
+    ground: Ground,
+    point: Point,
+    read: Sequence[int],
+    numbers: Sequence[int],
+    theirs: int,
+    reader: Made,
+) -> str:
+    """Say what is read otherwise, turn by turn."""
+    late = read[1:] == numbers[:-1] or read[:-1] == numbers[1:]
+    own = called(ground.one, next(n for n, m in zip(read, numbers, strict=True) if n != m))
+    if len(numbers) > 1 and late:
+        when = ["of the turn before", "of the same turn"]
+        mine, other = when if read[1:] == numbers[:-1] else when[::-1]
+        line = "" if at(reader) in own else at(reader)
+        return (
+            f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
+            f"{_what(point)}{at(point.operations[0])}, {ground.right} {other}{line}"
+        )
+    if _alike(ground, read, numbers):  # the same numbers: how they lie differs
+        moved = _moved(ground.value(numbers[0]), ground.value(point.number))
+        return f"only {ground.left} has {own} with {moved}{at(point.operations[0])}"
+    said = _said(ground, point, own, _called(ground, numbers, theirs))
+    return placed(said, reader)
+
+
+def _said(ground: Ground, point: Point, own: str, theirs: str) -> str:
+    return (
+        f"{ground.left} reads {own} in {_what(point)}{at(point.operations[0])} where "
+        f"{ground.right} reads {theirs}"
+    )
+
+
+def _is_later(ground: Ground, number: int, point: Point, theirs: int) -> bool:
+    """Return whether a value is made further on, of other things: the second side's stands in."""
+    made = point.operations[0].outputs[0]
+    alone = not path(ground, made, number)
+    return alone and near(ground.value(number), ground.other.values[theirs])
 
 
 def _alike(ground: Ground, read: Sequence[int], numbers: Sequence[int]) -> bool:
@@ -172,9 +200,10 @@ def exchanged(ground: Ground) -> Iterator[Edit]:
         names = called(ground.one, one.number), called(ground.one, other.number)
         lines = at(one.operations[0], other.operations[0])
         theirs = at(*ground.theirs_made[-1:])
-        said = (
-            f"{names[0]} and {names[1]} are exchanged: {ground.left}{lines}, {ground.right}{theirs}"
-        )
+        both = f"{names[0]} and {names[1]}"
+        if names[0] == names[1]:
+            both = names[0].replace("what", "the two that", 1)
+        said = f"{both} are exchanged: {ground.left}{lines}, {ground.right}{theirs}"
         yield _by(said, one, other) | _by(said, other, one)
 
 

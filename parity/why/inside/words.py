@@ -9,6 +9,7 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
+from parity.why.inside.functions import REDUCED
 
 DOES = {
     "abs": "takes the absolute value",
@@ -92,6 +93,8 @@ def called(side: Side, number: int, known: float | None = None) -> str:
     held = _number(side.values[number])
     if operation is None:
         return held if held is not None else "a constant"
+    if operation.inside and operation.kind in REDUCED:
+        return f"{REDUCED[operation.kind]} in {operation.inside}{at(operation)}"
     what = operation.inside or SPOKEN.get(operation.kind, operation.kind)
     return f"what {what} makes{at(operation)}"
 
