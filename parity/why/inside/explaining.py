@@ -58,6 +58,8 @@ SECONDS = 6.0
 """Of the processor, in which changes are tried."""
 TURNS = 2.0
 """Likewise, in which the numbers of all turns are."""
+SHARE = 0.5
+"""Of the time that is left, what one family may take: what comes after it has its turn."""
 MOST_EACH = 8
 """Changes of one of several regions that are tried with those of the others."""
 OTHERS = 3
@@ -167,7 +169,8 @@ def _rest(grounds: Sequence[Ground], place: int) -> Forced:
 def _tried(ground: Ground, family: Family, rest: Forced, end: float) -> Iterator[Edit]:
     """Yield the changes after which all outputs agree, the other regions forced."""
     proposed = family(ground)
-    while time.process_time() < end:
+    now = time.process_time()
+    while time.process_time() < now + SHARE * (end - now):
         try:
             edit = next(proposed)
         except (StopIteration, *UNFIT):  # what is there was not made for what a family asks
