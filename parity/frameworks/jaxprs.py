@@ -21,16 +21,37 @@ CUSTOM = frozenset({"custom_jvp_call", "custom_vjp_call"})
 CALLS = INLINED | CUSTOM
 
 JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
+INSTALLED = "site-packages"
 HARNESS = str(Path(__file__).parents[1])
 
 
 def user_line(equation: Any) -> str:
-    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself."""
+    """Return file:line of the user's innermost frame, or nothing where parity calls JAX itself.
+
+    Beside it what it calls of an installed library, with the line there; that alone where parity
+    calls the library itself.
+    """
+    library = []
     for frame in getattr(equation.source_info.traceback, "frames", ()):
         name = frame.file_name
-        if not name.startswith(JAX) and "contextlib" not in name:
-            return "" if name.startswith(HARNESS) else f"{Path(name).name}:{frame.line_num}"
-    return ""
+        if name.startswith(JAX) or "contextlib" in name:
+            continue
+        if INSTALLED in name:
+            library.append(frame)
+            continue
+        inner = _line(library[0]) if library else ""
+        if name.startswith(HARNESS):
+            return inner
+        return f"{_line(frame)} ({_called(library[-1])} at {inner})" if library else _line(frame)
+    return _line(library[0]) if library else ""
+
+
+def _called(frame: Any) -> str:
+    return str(frame.function_name).removesuffix(".__call__").split("<locals>.")[-1]
+
+
+def _line(frame: Any) -> str:
+    return f"{Path(frame.file_name).name}:{frame.line_num}"
 
 
 def outermost(equation: Any) -> str:

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from parity import Pair, check
 from parity.pairs.legs import Legs
@@ -109,3 +110,17 @@ def test_a_kernel_that_checks_no_shapes_gets_no_other_ones():
     report = check(pair, dtypes=["float64"], budget=3)
     assert report.verdict == "convention", report.text()
     assert seen == {((3, 3), (3, 1))}
+
+
+def test_a_line_of_a_library_stands_beside_the_line_that_calls_it():
+    nnx = pytest.importorskip("flax.nnx")
+
+    def normed(x):
+        layer = nnx.LayerNorm(6, epsilon=1e-2, rngs=nnx.Rngs(0))
+        return layer(x) ** 3  # <- layer_called
+
+    pair = Pair(jax=normed, torch=lambda x: F.layer_norm(x, (6,)) ** 3, inputs={"x": (4, 6)})
+    report = check(pair, dtypes=["float64"], budget=5)
+    (line,) = marked("layer_called", __file__)
+    causes = [cause.sentence for row in report.rows for cause in row.causes]
+    assert any(f"{line} (LayerNorm at normalization.py:" in sentence for sentence in causes), causes
