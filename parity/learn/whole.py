@@ -49,7 +49,7 @@ class _MisbehavesError(Exception):
 def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
     """Judge one function that gives many tensors by name."""
 
-    batch, printed = network_walk.diagnosis_batch(1), ""
+    (batch, right), printed = network_walk.diagnosed(1), ""
     call = partial(_call, step, submission, name)
     try:
         try:
@@ -58,7 +58,7 @@ def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
             printed = submission.printed
         call = partial(call, way="eager" if untraced else "traced")
         _behaves(step, call, batch, untraced)
-        lines = network_walk.walk_pass(partial(_gradients, step, call), batch)
+        lines = network_walk.walk_pass(partial(_gradients, step, call), batch, right)
     except FailureError as failure:
         status = "unwritten" if failure.unwritten else "wrong"
         return [Judged(step, status, (failure.sentence,), printed=printed)]

@@ -20,7 +20,7 @@ from parity.judge.compare import FLOAT64
 from parity.makemore import recipe
 from parity.makemore.exercises import CHUNKED, EXERCISES, ROWS, Exercise
 from parity.pairs.legs import call
-from parity.why.answers import Line
+from parity.why.answers import Answer, Line
 from parity.why.causes.context import Arrays
 from parity.why.edits import needed, parse, statements, targets
 from parity.why.rule_walk import Rule, judge_rule
@@ -86,20 +86,27 @@ def fused() -> Walk:
     return walk.with_formulas(_fused_steps)
 
 
-def walk_gradients(got: Arrays, batch: Arrays) -> list[Line]:
-    """Walk finished gradients of Exercise 1, by tensor name, on the batch that they belong to."""
-    return network().by_arrays(got, _exact(batch), ROWS)
+@cache
+def diagnosed(seed: int = 0) -> tuple[Arrays, Mapping[str, Answer]]:
+    """Return a diagnosis batch and what each of its gradients should be, measured once."""
+    batch = diagnosis_batch(seed)
+    return batch, network().whole(batch)
 
 
-def walk_pass(backward: Callable[[Arrays], Arrays], batch: Arrays) -> list[Line]:
+def walk_pass(
+    backward: Callable[[Arrays], Arrays],
+    batch: Arrays,
+    whole: Mapping[str, Answer] | None = None,
+) -> list[Line]:
     """Walk a whole backward pass, a function of the inputs, on ``batch``.
 
     The causes are those of the diagnosis batch, where they are told apart best, with the numbers
-    of ``batch`` where it shows them too.
+    of ``batch`` where it shows them too. ``whole`` are its right gradients, where they are known.
     """
-    lines = walk_gradients(backward(batch), batch)
-    probe = diagnosis_batch()
-    named = {line.tensor: line for line in walk_gradients(backward(probe), probe)}
+    lines = network().by_arrays(backward(batch), _exact(batch), ROWS, whole=whole)
+    probe, right = diagnosed()
+    found = network().by_arrays(backward(probe), probe, ROWS, whole=right)
+    named = {line.tensor: line for line in found}
 
     def merged(line: Line) -> Line:
         here = {(cause.kind, cause.key): cause for cause in line.causes}
