@@ -110,10 +110,12 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
                 break
         each.append([*own.values()])
     for some in product(*each):  # what is forced behind a region may hide what is done in it
+        if time.process_time() > end:
+            break
         both = Edit("")
         for edit in some:
             both |= edit
-        if time.process_time() < end and not _apart(grounds[0], both, NOTHING):
+        if not _apart(grounds[0], both, NOTHING):
             return [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
     return _for_all(grounds, end) if len(grounds) > 1 else []
 
