@@ -7,7 +7,7 @@ agrees after the first, so that no region can be confirmed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice, pairwise, product
+from itertools import combinations, islice, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +23,8 @@ ALIKE = 12
 """Operations of one kind in one line up to which each is looked at alone."""
 SHOWN = 4
 """Numbers that are shown."""
-TOGETHER = 200
-"""Ways to put in several series that are tried."""
+TOGETHER, MOST = 3, 200
+"""Series that are put in together, and ways to do so that are tried."""
 TURNS = 3
 """Turns from which on numbers are a series."""
 ROUNDED = 1e-5
@@ -58,29 +58,29 @@ def series(one: Side, other: Side) -> Iterator[Edit]:
     Those of one operation; of all operations in order, where both do the same; of some, each with
     all that its data is multiplied by.
     """
-    ours, theirs = ([*_all(side)] for side in (one, other))
+    mine, loops = _Loops(one), _Loops(other)
+    ours, theirs = mine.all(), loops.all()
     put = [s for s in ours if s.operand is not None]
     for a, b in product(put, theirs):
         if b.numbers.all():
             for numbers in (b.numbers, -b.numbers):
-                yield from _edits(one, other, a, b, numbers)
+                yield from _edits(mine, other, a, b, numbers)
     if [s.operation.kind for s in ours] == [s.operation.kind for s in theirs] and ours == put:
         pairs = zip(ours, theirs, strict=True)
-        yield _all_of(edit for a, b in pairs for edit in _edits(one, other, a, b, b.numbers))
-    options: list[list[Edit | None]] = []
+        yield _all_of(edit for a, b in pairs for edit in _edits(mine, other, a, b, b.numbers))
+    options = []
     for a in put:
-        own = (b for b in theirs if _of_one_root(one, other, a, b) and a.rest.all())
-        options.append(
-            [None, *(e for b in own for e in _edits(one, other, a, b, b.whole / a.rest))]
-        )
-    for ways in islice(sorted(product(*options), key=_likely), 1, TOGETHER):
-        yield _all_of(filter(None, ways))
+        own = (b for b in theirs if _of_one_root(one, other, a, b))
+        edits = [e for b in own for e in _edits(mine, other, a, b, b.whole / a.rest)]
+        options += [edits] if edits else []
+    for count in range(1, TOGETHER + 1):
+        ways = (way for some in combinations(options, count) for way in product(*some))
+        yield from map(_all_of, sorted(islice(ways, MOST), key=_late))
 
 
-def _likely(ways: Sequence[Edit | None]) -> tuple[int, int]:
-    """Return a key that is least for the fewest changes, then for most that are a turn late."""
-    edits = [way for way in ways if way is not None]
-    return len(edits), -sum("one turn" in edit.said for edit in edits)
+def _late(edits: Sequence[Edit]) -> int:
+    """Return a key that is least where most are said to be a turn late."""
+    return -sum("one turn" in edit.said for edit in edits)
 
 
 def _all_of(edits: Iterable[Edit]) -> Edit:
@@ -95,38 +95,6 @@ def _of_one_root(one: Side, other: Side, a: Series, b: Series) -> bool:
     if known is None or len(a.numbers) != len(b.numbers) or not a.rest.all():
         return False
     return b.roots[0] in other.index.find(known)
-
-
-def _all(side: Side) -> Iterator[Series]:
-    """Yield what data is multiplied by, at operations that are run in three turns or more."""
-    found: dict[tuple[str, str, bytes, bytes], Series] = {}
-    for (line, kind), places in lines_of(side).items():
-        for each in (k for k in range(1, ALIKE + 1) if len(places) % k == 0):
-            for start in range(each):
-                own = tuple(places[start::each])
-                if len(own) < TURNS or len({b - a for a, b in pairwise(own[1:])}) > 1:
-                    continue
-                made = _series(side, own)
-                if made is not None:
-                    key = line, kind, made.numbers.tobytes(), made.rest.tobytes()
-                    first = found.get(key, made._replace(strands=()))
-                    found[key] = first._replace(strands=(*first.strands, own))
-    yield from sorted(found.values(), key=lambda s: s.strands[0])
-
-
-def _series(side: Side, places: tuple[int, ...]) -> Series | None:
-    factors = [_factor(side, place) for place in places]
-    known = [f for f in factors if f is not None]
-    if len(known) < len(factors) or len({f.operand for f in known}) > 1:
-        return None
-    numbers = np.array([f.number for f in known])
-    if near(np.abs(numbers), np.ones_like(numbers)):
-        return None
-    ends = (*places[1:], len(side.recording.operations))
-    chains = [_chain(side, place, end) for place, end in zip(places, ends, strict=True)]
-    operation = side.recording.operations[places[0]]
-    roots, rest = zip(*chains, strict=True)
-    return Series((places,), numbers, operation, known[0].operand, roots, np.array(rest))
 
 
 class Factor(NamedTuple):
@@ -162,36 +130,79 @@ def _factor(side: Side, place: int) -> Factor | None:
     return None if number is None else Factor(number, inputs[-1], None)
 
 
-def _chain(side: Side, place: int, end: int) -> tuple[int, float]:
-    """Return what is multiplied first, and by what else it is until ``end`` than at a place."""
-    operations, rest = side.recording.operations, 1.0
-    factor = _factor(side, place)
-    number = factor.data if factor is not None else -1
-    while (made := side.recording.makers.get(number)) is not None:
-        before = _factor(side, made)
-        if before is not None and before.data != number and operations[made].kind in ("mul", "div"):
-            rest, number = rest * before.number, before.data
-        elif operations[made].kind == "div" or (
-            operations[made].moves and len(operations[made].inputs) == 1
-        ):
-            number = operations[made].inputs[0]
-        else:
-            break
-    after = operations[place].outputs[0]
-    while True:
-        readers = side.recording.readers().get(after, [])
-        readers = [p for p in readers if not side.used.isdisjoint(operations[p].outputs)]
-        if len(readers) != 1 or readers[0] >= end:
-            return number, rest
-        reader = operations[readers[0]]
-        own = _factor(side, readers[0])
-        if own is not None and own.data == after:
-            rest *= own.number
-        elif not (reader.moves or reader.kind in LINEAR) or (
-            reader.kind == "div" and reader.inputs[0] != after
-        ):
-            return number, rest
-        after = reader.outputs[0]
+class _Loops:
+    """What one side multiplies by, in every turn of its loops."""
+
+    def __init__(self, side: Side) -> None:
+        self.side, self.recording = side, side.recording
+        self.factors = [_factor(side, place) for place in range(len(side.recording.operations))]
+
+    def all(self) -> list[Series]:
+        """Return what data is multiplied by, at operations that are run in three turns or more."""
+        found: dict[tuple[str, str, bytes, bytes], Series] = {}
+        for (line, kind), places in lines_of(self.side).items():
+            for each in (k for k in range(1, ALIKE + 1) if len(places) % k == 0):
+                for start in range(each):
+                    own = tuple(places[start::each])
+                    if len(own) < TURNS or len({b - a for a, b in pairwise(own[1:])}) > 1:
+                        continue
+                    made = self._series(own)
+                    if made is not None:
+                        key = line, kind, made.numbers.tobytes(), made.rest.tobytes()
+                        first = found.get(key, made._replace(strands=()))
+                        found[key] = first._replace(strands=(*first.strands, own))
+        return sorted(found.values(), key=lambda s: s.strands[0])
+
+    def _series(self, places: tuple[int, ...]) -> Series | None:
+        known = [f for place in places if (f := self.factors[place]) is not None]
+        if len(known) < len(places) or len({f.operand for f in known}) > 1:
+            return None
+        numbers = np.array([f.number for f in known])
+        if near(np.abs(numbers), np.ones_like(numbers)):
+            return None
+        ends = (*places[1:], len(self.factors))
+        chains = [self._chain(f, p, end) for f, p, end in zip(known, places, ends, strict=True)]
+        operation = self.recording.operations[places[0]]
+        roots, rest = zip(*chains, strict=True)
+        return Series((places,), numbers, operation, known[0].operand, roots, np.array(rest))
+
+    def _chain(self, factor: Factor, place: int, end: int) -> tuple[int, float]:
+        """Return what is multiplied first, and by what else it is until ``end``."""
+        operations, number, rest = self.recording.operations, factor.data, 1.0
+        while (made := self.recording.makers.get(number)) is not None:
+            before, kind = self.factors[made], operations[made].kind
+            if before is not None and kind in ("mul", "div"):
+                rest, number = rest * before.number, before.data
+            elif kind == "div" or (operations[made].moves and len(operations[made].inputs) == 1):
+                number = operations[made].inputs[0]
+            else:
+                break
+        after = operations[place].outputs[0]
+        while True:
+            readers = self.recording.readers().get(after, [])
+            readers = [p for p in readers if not self.side.used.isdisjoint(operations[p].outputs)]
+            if len(readers) != 1 or readers[0] >= end:
+                return number, rest
+            reader, own = operations[readers[0]], self.factors[readers[0]]
+            if own is not None and own.data == after:
+                rest *= own.number
+            elif not (reader.moves or reader.kind in LINEAR) or (
+                reader.kind == "div" and reader.inputs[0] != after
+            ):
+                return number, rest
+            after = reader.outputs[0]
+
+    def called(self, roots: Sequence[int]) -> str:
+        """Return what is multiplied; a value that keeps a part of itself is a running average."""
+        was, now, *_ = roots
+        made, makers = self.recording.maker(now), self.recording.makers
+        parts = {n: self.factors[makers[n]] for n in (made.inputs if made else ()) if n in makers}
+        kept = [n for n, factor in parts.items() if factor is not None and factor.data == was]
+        new = [f.data for n, f in parts.items() if f is not None and n not in kept]
+        if kept and new:
+            data = called(self.side, self.side.firsts[new[0]])
+            return f"the running average (momentum) of {data}"
+        return called(self.side, roots[0])
 
 
 def _changes(numbers: np.ndarray) -> bool:
@@ -202,43 +213,29 @@ def _shown_alike(x: np.ndarray, y: np.ndarray) -> bool:
     return bool(np.allclose(x, y, ROUNDED, 0))
 
 
-def _edits(one: Side, other: Side, a: Series, b: Series, numbers: np.ndarray) -> Iterator[Edit]:
+def _edits(loops: _Loops, other: Side, a: Series, b: Series, numbers: np.ndarray) -> Iterator[Edit]:
     """Yield the first side with other numbers in the place of a series, if they are others."""
     if len(numbers) != len(a.numbers) or near(numbers, a.numbers):
         return
     if not (_changes(numbers) or _changes(a.numbers)):
         return
+    left = loops.side.name
     late = _shown_alike(a.numbers[1:], numbers[:-1])
     early = _shown_alike(a.numbers[:-1], numbers[1:])
     same = near(np.abs(numbers), np.abs(b.numbers))
     alone = same or late or early
     mine, theirs = (a.numbers, numbers) if alone else (a.whole, b.whole)
-    what = "" if alone else f"{_root(one, a.roots)} "
+    what = "" if alone else f"{loops.called(a.roots)} "
     said = (
-        f"from turn to turn {one.name} multiplies {what}by {_some(mine)}{at(a.operation)}, "
+        f"from turn to turn {left} multiplies {what}by {_some(mine)}{at(a.operation)}, "
         f"{other.name} by {'' if same or not alone else 'what comes to '}{_some(theirs)}"
         f"{at(b.operation)}"
     )
-    said += f": {one.name} is one turn {'behind' if late else 'ahead'}" if late or early else ""
+    said += f": {left} is one turn {'behind' if late else 'ahead'}" if late or early else ""
     with np.errstate(divide="ignore"):
         put = 1 / numbers if a.operation.kind == "div" else numbers
     places = [(place, x) for own in a.strands for place, x in zip(own, put, strict=True)]
     yield Edit(said, {}, {(p, a.operand or 0): _constant(x) for p, x in places}, "series")
-
-
-def _root(side: Side, roots: Sequence[int]) -> str:
-    """Return what is multiplied; a value that keeps a part of itself is a running average."""
-    for was, now in pairwise(roots):
-        made = side.recording.makers.get(now)
-        inputs = side.recording.operations[made].inputs if made is not None else ()
-        parts = [(n, _factor(side, side.recording.makers[n])) for n in inputs
-                 if n in side.recording.makers]  # fmt: skip
-        kept = [n for n, factor in parts if factor is not None and factor.data == was]
-        new = [factor.data for n, factor in parts if factor is not None and n not in kept]
-        if kept and new:
-            return f"the running average (momentum) of {called(side, side.firsts[new[0]])}"
-        break
-    return called(side, roots[0])
 
 
 def _constant(number: float) -> Put:
