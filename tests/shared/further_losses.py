@@ -6,21 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from parity import Pair
-
-MISTAKES: dict[str, Pair] = {}
-CAUSES: dict[str, str] = {}
-RIGHT: dict[str, Pair] = {}
-
-
-def mistake(name, jax_side, torch_side, inputs, says):
-    MISTAKES[name] = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
-    CAUSES[name] = says
-
-
-def right(name, jax_side, torch_side, inputs):
-    RIGHT[name] = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
-
+from tests.shared.further_ports import mistake, right
 
 # --- losses ---
 

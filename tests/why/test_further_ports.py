@@ -14,13 +14,11 @@ from parity import Pair, check
 from parity.pairs.legs import Legs
 from parity.where.alignment import places
 from tests.shared import further_losses, further_ports
+from tests.shared.further_ports import CAUSES, MISTAKES, RIGHT
 from tests.shared.port_mistakes import marked
 from tests.shared.sampled import few
 from tests.why.test_inside import said
 
-MISTAKES = {**further_ports.MISTAKES, **further_losses.MISTAKES}
-CAUSES = {**further_ports.CAUSES, **further_losses.CAUSES}
-RIGHT = {**further_ports.RIGHT, **further_losses.RIGHT}
 IN_OTHER_WORDS = {
     "rms_norm_of_the_sum": r"jax adds x .* before .*, torch adds x .* after",
     "contrast_in_torch": r"jax takes log_softmax over axis 1 .*torch over axis 0",
