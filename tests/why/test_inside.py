@@ -28,7 +28,6 @@ ELSEWHERE = {
 SILENT = {
     "block_normalised_after",
     "loss_smoothing_over_the_others",
-    "step_decay_in_the_gradient",
 }
 """Nothing is said, here or there, or by that search."""
 

@@ -11,6 +11,7 @@ import torch
 from jax import lax
 
 from parity import Pair
+from tests.shared.sampled import few
 from tests.why.test_inside import said
 
 STEPS, SIZE = 5, 4
@@ -112,47 +113,48 @@ def clipped(xp):
     return run
 
 
-@pytest.mark.parametrize(
-    ("case", "words"),
-    {
-        "a turn behind": (
-            pair(decayed_late, decayed_first),
-            ["jax multiplies by 0.1, 0.09, ", "torch by 0.09, 0.081, ", "one turn behind"],
+CASES = {
+    "a turn behind": (
+        pair(decayed_late, decayed_first),
+        ["jax multiplies by 0.1, 0.09, ", "torch by 0.09, 0.081, ", "one turn behind"],
+    ),
+    "a turn ahead": (
+        pair(decayed_first, decayed_late),
+        ["jax multiplies by 0.09, 0.081, ", "torch by 0.1, 0.09, ", "one turn ahead"],
+    ),
+    "another curve": (
+        pair(linear_in_a_scan, cosine),
+        ["by 0.1, 0.09, 0.08, 0.07, ...", "by 0.1, 0.0975528, 0.0904508, 0.0793893, ..."],
+    ),
+    "with the correction of a moment": (
+        Pair(
+            jax=with_optax(optax.adam(optax.linear_schedule(0.0, 0.1, 10))),
+            torch=with_torch(lambda p: torch.optim.Adam(p, 0.1), lambda t: (t + 1) / 10),
+            inputs=SHAPES,
+            forward_only=True,
         ),
-        "a turn ahead": (
-            pair(decayed_first, decayed_late),
-            ["jax multiplies by 0.09, 0.081, ", "torch by 0.1, 0.09, ", "one turn ahead"],
+        ["by 0, -0.01, -0.02, ", "what comes to -0.01, -0.02, ", "one turn behind"],
+    ),
+    "two at once": (
+        Pair(
+            jax=with_optax(optax.nadam(0.01)),
+            torch=with_torch(lambda p: torch.optim.NAdam(p, 0.01)),
+            inputs=SHAPES,
+            forward_only=True,
         ),
-        "another curve": (
-            pair(linear_in_a_scan, cosine),
-            ["by 0.1, 0.09, 0.08, 0.07, ...", "by 0.1, 0.0975528, 0.0904508, 0.0793893, ..."],
-        ),
-        "with the correction of a moment": (
-            Pair(
-                jax=with_optax(optax.adam(optax.linear_schedule(0.0, 0.1, 10))),
-                torch=with_torch(lambda p: torch.optim.Adam(p, 0.1), lambda t: (t + 1) / 10),
-                inputs=SHAPES,
-                forward_only=True,
-            ),
-            ["by 0, -0.01, -0.02, ", "what comes to -0.01, -0.02, ", "one turn behind"],
-        ),
-        "two at once": (
-            Pair(
-                jax=with_optax(optax.nadam(0.01)),
-                torch=with_torch(lambda p: torch.optim.NAdam(p, 0.01)),
-                inputs=SHAPES,
-                forward_only=True,
-            ),
-            ["the running average (momentum) of grads by -0.0473684, ", "torch by -0.00564518, "],
-        ),
-        "an average of weights": (
-            pair(averaged(lambda t: 0.9), averaged(lambda t: min(0.9, (1 + t) / (10 + t)))),
-            ["from turn to turn", "0.9, 0.9, ", "0.1, 0.181818, "],
-        ),
-        "a sampler": (pair(sampled(0), sampled(1)), ["from turn to turn"]),
-    }.values(),
-)
-def test_numbers_of_all_turns_are_named(case, words):
+        ["the running average (momentum) of grads by -0.0473684, ", "torch by -0.00564518, "],
+    ),
+    "an average of weights": (
+        pair(averaged(lambda t: 0.9), averaged(lambda t: min(0.9, (1 + t) / (10 + t)))),
+        ["from turn to turn", "0.9, 0.9, ", "0.1, 0.181818, "],
+    ),
+    "a sampler": (pair(sampled(0), sampled(1)), ["from turn to turn"]),
+}
+
+
+@pytest.mark.parametrize("name", few(CASES, "a turn behind", "two at once"))
+def test_numbers_of_all_turns_are_named(name):
+    case, words = CASES[name]
     sentence = said(case)
     assert [word for word in words if word not in sentence] == [], sentence
 

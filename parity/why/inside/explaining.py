@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from parity.why.conventions.further import SEED, other_leaves, shuffled_leaves
 from parity.why.inside.axes import axes
 from parity.why.inside.backwards import backwards
 from parity.why.inside.branches import branches
+from parity.why.inside.decays import decays
 from parity.why.inside.edit import NOTHING, Edit, replayed
 from parity.why.inside.ground import Ground
 from parity.why.inside.kinds import kinds, operands
@@ -121,9 +122,9 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
 
 
 def _from_turn_to_turn(found: Aligned) -> list[Edit]:
-    """Return numbers of all turns that make all outputs agree."""
+    """Return numbers of all turns, or another decay, that make all outputs agree."""
     end = time.process_time() + TURNS
-    for edit in series(found.one, found.other):
+    for edit in chain(series(found.one, found.other), decays(found.one, found.other)):
         if not _differ(found.one, found.other, edit, NOTHING):
             return [edit]
         if time.process_time() > end:

@@ -58,7 +58,7 @@ def series(one: Side, other: Side) -> Iterator[Edit]:
     Those of one operation; of all operations in order, where both do the same; of some, each with
     all that its data is multiplied by.
     """
-    mine, loops = _Loops(one), _Loops(other)
+    mine, loops = Loops(one), Loops(other)
     ours, theirs = mine.all(), loops.all()
     put = [s for s in ours if s.operand is not None]
     for a, b in product(put, theirs):
@@ -130,7 +130,7 @@ def _factor(side: Side, place: int) -> Factor | None:
     return None if number is None else Factor(number, inputs[-1], None)
 
 
-class _Loops:
+class Loops:
     """What one side multiplies by, in every turn of its loops."""
 
     def __init__(self, side: Side) -> None:
@@ -138,20 +138,26 @@ class _Loops:
         self.factors = [_factor(side, place) for place in range(len(side.recording.operations))]
 
     def all(self) -> list[Series]:
-        """Return what data is multiplied by, at operations that are run in three turns or more."""
+        """Return what data is multiplied by, in three turns or more; of many arrays as one."""
         found: dict[tuple[str, str, bytes, bytes], Series] = {}
-        for (line, kind), places in lines_of(self.side).items():
+        for made in self.each(TURNS):
+            line, kind = made.operation.line, made.operation.kind
+            key = line, kind, made.numbers.tobytes(), made.rest.tobytes()
+            first = found.get(key, made._replace(strands=()))
+            found[key] = first._replace(strands=(*first.strands, *made.strands))
+        return sorted(found.values(), key=lambda s: s.strands[0])
+
+    def each(self, turns: int) -> Iterator[Series]:
+        """Yield what data is multiplied by, at an operation of so many turns or more."""
+        for places in lines_of(self.side).values():
             for each in (k for k in range(1, ALIKE + 1) if len(places) % k == 0):
                 for start in range(each):
                     own = tuple(places[start::each])
-                    if len(own) < TURNS or len({b - a for a, b in pairwise(own[1:])}) > 1:
+                    if len(own) < turns or len({b - a for a, b in pairwise(own[1:])}) > 1:
                         continue
                     made = self._series(own)
                     if made is not None:
-                        key = line, kind, made.numbers.tobytes(), made.rest.tobytes()
-                        first = found.get(key, made._replace(strands=()))
-                        found[key] = first._replace(strands=(*first.strands, own))
-        return sorted(found.values(), key=lambda s: s.strands[0])
+                        yield made
 
     def _series(self, places: tuple[int, ...]) -> Series | None:
         known = [f for place in places if (f := self.factors[place]) is not None]
@@ -213,7 +219,7 @@ def _shown_alike(x: np.ndarray, y: np.ndarray) -> bool:
     return bool(np.allclose(x, y, ROUNDED, 0))
 
 
-def _edits(loops: _Loops, other: Side, a: Series, b: Series, numbers: np.ndarray) -> Iterator[Edit]:
+def _edits(loops: Loops, other: Side, a: Series, b: Series, numbers: np.ndarray) -> Iterator[Edit]:
     """Yield the first side with other numbers in the place of a series, if they are others."""
     if len(numbers) != len(a.numbers) or near(numbers, a.numbers):
         return

@@ -1,0 +1,162 @@
+"""A value that decays by way of the gradient on one side, and directly on the other.
+
+A multiple of it is added to what goes through the rule of the step, or taken off it beside the
+step. Sought over the whole of both recordings, as numbers of all turns are: the two share nothing
+that comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from parity.where.parting import Side
+from parity.why.conventions.spelling import written
+from parity.why.inside.edit import Edit, Put, Step
+from parity.why.inside.series import Loops, Series
+from parity.why.inside.words import at, called, placed
+
+
+class Added(NamedTuple):
+    """A multiple of a value, and what it is added to in one turn."""
+
+    place: int
+    """Where it is added."""
+    operand: int
+    """Which input it is there."""
+    sign: float
+
+
+def decays(one: Side, other: Side) -> Iterator[Edit]:
+    """Yield the first side with a multiple of a value taken where the second takes it."""
+    mine, loops = Loops(one), Loops(other)
+    found: dict[tuple[str, ...], Edit] = {}
+    for a in mine.each(1):
+        for b in loops.each(1):
+            if len(a.numbers) != len(b.numbers) or not _same_root(one, other, a, b):
+                continue
+            for out, left in _left_out(mine, a):
+                for how, put in _put_in(mine, loops, a, b):
+                    said = _said(mine, loops, a, b, out, how)
+                    key = (at(a.operation), at(b.operation), out, how)
+                    edit = replace(left | put, said=said)
+                    known = found.get(key)  # of another array, at the same lines
+                    found[key] = edit if known is None else replace(known | edit, said=known.said)
+    yield from found.values()
+
+
+def _same_root(one: Side, other: Side, a: Series, b: Series) -> bool:
+    known = one.prints[a.roots[0]]
+    if known is None or one.fixed[a.roots[0]]:
+        return False
+    return b.roots[0] in other.index.find(known)
+
+
+def _left_out(loops: Loops, a: Series) -> Iterator[tuple[str, Edit]]:
+    """Yield the first side without the multiple: not added, or the value not multiplied."""
+    added = [_added(loops, place) for place in a.strands[0]]
+    if all(x is not None for x in added):
+        yield "added", Edit("", {x.place: _rest(loops, x) for x in added if x is not None})
+    if a.operation.kind == "mul" and a.operand is not None:
+        yield "multiplied", Edit("", dict.fromkeys(a.strands[0], _value(1 - a.operand)))
+
+
+def _put_in(mine: Loops, loops: Loops, a: Series, b: Series) -> Iterator[tuple[str, Edit]]:
+    """Yield what the second side does with the multiple: adds it, or multiplies the value."""
+    added = [_added(loops, place) for place in b.strands[0]]
+    reads: dict[tuple[int, int], Put] | None = {}
+    for x, c, root in zip(added, b.numbers, a.roots, strict=True):
+        edges = _edges_like(mine, loops, x) if x is not None else []
+        if not edges or x is None or reads is None:
+            reads = None
+            break
+        reads |= dict.fromkeys(edges, _plus(x.sign * c, root))
+    if reads:
+        yield "added", Edit("", {}, reads)
+    operations = mine.recording.operations
+    for how, factors in (("multiplied", b.numbers), ("beside", 1 + b.whole)):
+        scaled: dict[tuple[int, int], Put] = {}
+        for root, factor in zip(a.roots, factors, strict=True):
+            for place in mine.recording.readers().get(root, []):
+                if operations[place].kind in ("add", "sub"):
+                    scaled[place, operations[place].inputs.index(root)] = _times(float(factor))
+        if scaled:
+            yield how, Edit("", {}, scaled)
+
+
+def _added(loops: Loops, place: int) -> Added | None:
+    """Return where a multiple is added; None where it is not, or to nothing else."""
+    operations, readers = loops.recording.operations, loops.recording.readers()
+    if operations[place].kind in ("add", "sub"):  # by one operation, that multiplies as well
+        return Added(place, len(operations[place].inputs) - 1, 1.0)
+    number = operations[place].outputs[0]
+    while len(own := readers.get(number, [])) == 1:
+        reader = operations[own[0]]
+        if reader.moves:
+            number = reader.outputs[0]
+            continue
+        if reader.kind not in ("add", "sub") or len(reader.inputs) != 2:
+            return None
+        operand = reader.inputs.index(number)
+        if reader.kind == "sub" and operand == 0:
+            return None
+        return Added(own[0], operand, -1.0 if reader.kind == "sub" else 1.0)
+    return None
+
+
+def _edges_like(mine: Loops, loops: Loops, added: Added) -> list[tuple[int, int]]:
+    """Return what reads, on the first side, what the second adds a multiple to."""
+    number = loops.recording.operations[added.place].inputs[1 - added.operand]
+    known, value = loops.side.prints[number], np.asarray(loops.side.values[number])
+    twins = [] if known is None else mine.side.index.find(known)
+    alike = [n for n in twins if np.shape(mine.side.values[n]) == value.shape]
+    return [
+        (place, i)
+        for n in alike[:1]
+        for place in mine.recording.readers().get(n, [])
+        for i, read in enumerate(mine.recording.operations[place].inputs)
+        if read == n
+    ]
+
+
+def _rest(loops: Loops, added: Added) -> Step:
+    shape = np.shape(loops.side.values[loops.recording.operations[added.place].outputs[0]])
+    return lambda read, values: np.broadcast_to(np.asarray(read[1 - added.operand]), shape)
+
+
+def _value(operand: int) -> Step:
+    return lambda read, values: np.asarray(read[operand])
+
+
+def _plus(factor: float, root: int) -> Put:
+    return lambda x, values: np.asarray(x) + factor * np.asarray(values.ours(root))
+
+
+def _times(factor: float) -> Put:
+    def put(x: Any, values: Any) -> Any:
+        return np.asarray(x) * factor
+
+    return put
+
+
+def _said(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -> str:
+    what = called(mine.side, a.roots[0])
+    left, right = _done(mine, a, what, out), _done(loops, b, what, how)
+    direct = [x.side.name for x, way in ((mine, out), (loops, how)) if way != "added"]
+    said = f"{mine.side.name} {left}, {loops.side.name} {right}"
+    return f"{said}: {what} decays directly in {direct[0]} alone" if len(direct) == 1 else said
+
+
+def _done(loops: Loops, series: Series, what: str, way: str) -> str:
+    number, operations = written(float(series.numbers[0])), loops.recording.operations
+    added = _added(loops, series.strands[0][0]) if way != "multiplied" else None
+    if added is None:
+        return f"multiplies {what} by {number}{at(series.operation)}"
+    reader = operations[added.place]
+    to = called(loops.side, reader.inputs[1 - added.operand])
+    return placed(
+        f"{'adds' if added.sign > 0 else 'subtracts'} {number} times {what} to {to}", reader
+    )
