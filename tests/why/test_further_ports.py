@@ -67,7 +67,7 @@ def test_the_place_of_a_mistake_is_its_line(name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
 def test_what_is_no_step_of_a_region_is_named_by_the_search(name):
     report = check(MISTAKES[name], dtypes=["float64"])
     causes = [cause.sentence for row in report.rows for cause in row.causes]

@@ -1,4 +1,4 @@
-"""A value that decays by way of the gradient on one side, and directly on the other.
+"""An input that decays by way of the gradient on one side, and directly on the other.
 
 A multiple of it is added to what goes through the rule of the step, or taken off it beside the
 step. Sought over the whole of both recordings, as numbers of all turns are: the two share nothing
@@ -33,10 +33,14 @@ class Added(NamedTuple):
 def decays(one: Side, other: Side) -> Iterator[Edit]:
     """Yield the first side with a multiple of a value taken where the second takes it."""
     mine, loops = Loops(one), Loops(other)
+    theirs: dict[str, list[Series]] = {}
+    for b in loops.each(1):
+        if b.roots[0] in other.leaves:
+            theirs.setdefault(other.leaves[b.roots[0]], []).append(b)
     found: dict[tuple[str, ...], Edit] = {}
     for a in mine.each(1):
-        for b in loops.each(1):
-            if len(a.numbers) != len(b.numbers) or not _same_root(one, other, a, b):
+        for b in theirs.get(one.leaves.get(a.roots[0], ""), []):
+            if len(a.numbers) != len(b.numbers):
                 continue
             for out, left in _left_out(mine, a):
                 for how, put in _put_in(mine, loops, a, b):
@@ -46,13 +50,6 @@ def decays(one: Side, other: Side) -> Iterator[Edit]:
                     known = found.get(key)  # of another array, at the same lines
                     found[key] = edit if known is None else replace(known | edit, said=known.said)
     yield from found.values()
-
-
-def _same_root(one: Side, other: Side, a: Series, b: Series) -> bool:
-    known = one.prints[a.roots[0]]
-    if known is None or one.fixed[a.roots[0]]:
-        return False
-    return b.roots[0] in other.index.find(known)
 
 
 def _left_out(loops: Loops, a: Series) -> Iterator[tuple[str, Edit]]:
