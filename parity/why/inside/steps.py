@@ -93,10 +93,10 @@ def _told(ground: Ground, operation: Made, i: int) -> str:
         power = exponent(ground.value(operation.inputs[0]), ground.value(operation.outputs[0]))
         given = written(power) if operation.kind == "pow" and power is not None else ""
         return does(operation.kind, given)
-    return does(operation.kind, _operand(ground, rest[0]))
+    return does(operation.kind, operand(ground, rest[0]))
 
 
-def _operand(ground: Ground, number: int) -> str:
+def operand(ground: Ground, number: int) -> str:
     """Return what an operand is: ``0.05 p`` where it is that."""
     made = ground.one.maker(number)
     if made is not None and made.kind == "mul" and len(made.inputs) == 2:

@@ -16,6 +16,7 @@ from parity.why.inside.edit import Edit, Put, Step, Values
 from parity.why.inside.ground import Ground, near, only
 from parity.why.inside.paths import path
 from parity.why.inside.points import Point, points
+from parity.why.inside.steps import operand
 from parity.why.inside.words import TRANSITIVE, at, called, does, placed
 
 MOST_PARTS = 6
@@ -99,19 +100,20 @@ def _otherwise(
 ) -> str:
     """Say what is read otherwise, turn by turn."""
     late = read[1:] == numbers[:-1] or read[:-1] == numbers[1:]
-    own = called(ground.one, next(n for n, m in zip(read, numbers, strict=True) if n != m))
+    own = next(n for n, m in zip(read, numbers, strict=True) if n != m)
     if len(numbers) > 1 and late:
         when = ["of the turn before", "of the same turn"]
         mine, other = when if read[1:] == numbers[:-1] else when[::-1]
-        line = "" if at(reader) in own else at(reader)
+        line = "" if at(reader) in called(ground.one, own) else at(reader)
         return (
             f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
             f"{_what(point)}{at(point.operations[0])}, {ground.right} {other}{line}"
         )
     if _alike(ground, read, numbers):  # the same numbers: how they lie differs
         moved = _moved(ground.value(numbers[0]), ground.value(point.number))
-        return f"only {ground.left} has {own} with {moved}{at(point.operations[0])}"
-    said = _said(ground, point, own, _called(ground, numbers, theirs))
+        what = called(ground.one, own)
+        return f"only {ground.left} has {what} with {moved}{at(point.operations[0])}"
+    said = _said(ground, point, operand(ground, own), _called(ground, numbers, theirs))
     return placed(said, reader)
 
 
