@@ -22,6 +22,7 @@ CALLS = INLINED | CUSTOM
 
 JAX = tuple(str(Path(m.__file__ or "").parent) for m in (jax, jaxlib))
 INSTALLED = "site-packages"
+CALL = ".__call__"
 HARNESS = str(Path(__file__).parents[1])
 
 
@@ -42,12 +43,15 @@ def user_line(equation: Any) -> str:
         inner = _line(library[0]) if library else ""
         if name.startswith(HARNESS):
             return inner
-        return f"{_line(frame)} ({_called(library[-1])} at {inner})" if library else _line(frame)
+        return f"{_line(frame)} ({_called(library)} at {inner})" if library else _line(frame)
     return _line(library[0]) if library else ""
 
 
-def _called(frame: Any) -> str:
-    return str(frame.function_name).removesuffix(".__call__").split("<locals>.")[-1]
+def _called(library: Sequence[Any]) -> str:
+    """Return what is called of a library: the outermost module, else the outermost function."""
+    names = [str(frame.function_name) for frame in library[::-1]]
+    module = next((name for name in names if name.endswith(CALL)), names[0])
+    return module.removesuffix(CALL).split("<locals>.")[-1]
 
 
 def _line(frame: Any) -> str:

@@ -156,7 +156,7 @@ class Precision:
         )
         whole = rms(self._own[dtype][side][part][name])
         for size, place in ranked:
-            if size < whole / 3:
+            if size < whole / 4:
                 break
             found = [_kept(one, theirs) for one in ours if one.place == place]
             narrower = [p for p in found if p and roundoff_of(p.dtype) >= roundoff_of(place.dtype)]

@@ -152,7 +152,7 @@ def _region(legs: Legs, problem: Exact, faulty: str, other: str, seconds: float)
     except (*UNFIT, UsageError, ParityError):  # too long, or not to be recorded
         return None
     with legs.corners[names[0]].side.exactly(FLOAT64), np.errstate(all="ignore"):
-        found = Search(one, two, seconds, LARGEST).regions()
+        found = Search(one, two, seconds, LARGEST, passes=True).regions()
     if len(found) != 1 or not found[0].confirmed:
         return None
     first, second = found[0].parts

@@ -67,6 +67,9 @@ class Search:
     seconds: float
     largest: int = LARGEST
     """Operations of a side up to which a region is looked for."""
+    passes: bool = False
+    """Whether they go on backward: there what one side reads is not taken for what the other makes
+    unless something goes into both."""
     end: float = 0.0
 
     def regions(self) -> list[Region]:
@@ -104,7 +107,8 @@ class Search:
 
         The latter make three values agree that follow, at least; or else the most of any.
         """
-        pairs = _pairs(spots(mine, False, self.largest), spots(theirs, True, self.largest))
+        ours, others = spots(mine, False, self.largest), spots(theirs, True, self.largest)
+        pairs = _pairs(ours, others, self.passes)
         trial = _Trial(self, mine, theirs, forced)
         whole, later = None, []
         for a, b in pairs:
@@ -192,12 +196,12 @@ class _Trial:
         )
 
 
-def _pairs(ours: Sequence[Spot], others: Sequence[Spot]) -> list[tuple[Spot, Spot]]:
+def _pairs(ours: Sequence[Spot], others: Sequence[Spot], passes: bool) -> list[tuple[Spot, Spot]]:
     """Return the pairs of spots that may be one, those with the fewest operations first.
 
     They have something in common that goes in, unless it is read otherwise only.
     """
-    alike = [(a, b) for a in ours for b in others if _may_be_one(a, b)]
+    alike = [(a, b) for a in ours for b in others if _may_be_one(a, b, passes)]
     return sorted(alike, key=_cost)
 
 
@@ -206,10 +210,11 @@ def _cost(pair: tuple[Spot, Spot]) -> tuple[int, int]:
     return (pair[0].cost + pair[1].cost) or 1, -len(pair[0].numbers)
 
 
-def _may_be_one(a: Spot, b: Spot) -> bool:
+def _may_be_one(a: Spot, b: Spot, passes: bool) -> bool:
     if len(a.numbers) != len(b.numbers) or a.fixed != b.fixed:
         return False
-    return a.fixed or (a.reads or b.reads) or not a.roots.isdisjoint(b.roots)
+    read = a.reads and b.reads if passes else a.reads or b.reads
+    return a.fixed or read or not a.roots.isdisjoint(b.roots)
 
 
 def _stands(now: Side, other: Side, a: Spot, b: Spot) -> bool:

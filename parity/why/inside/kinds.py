@@ -119,6 +119,8 @@ def operands(ground: Ground) -> Iterator[Edit]:
         if operation.kind not in BINARY or len(operation.inputs) != 2 or len(given) != 1:
             continue
         (i,) = given
+        if only(ground.value(operation.inputs[1 - i])) is None:
+            continue
         own = _told(ground, operation, i)
         for other in ground.theirs_made:
             for form in forms(ground, other):
