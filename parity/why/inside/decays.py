@@ -141,10 +141,22 @@ def _times(factor: float) -> Put:
 
 def _said(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -> str:
     what = called(mine.side, a.roots[0])
-    left, right = _done(mine, a, what, out), _done(loops, b, what, how)
-    direct = [x.side.name for x, way in ((mine, out), (loops, how)) if way != "added"]
-    said = f"{mine.side.name} {left}, {loops.side.name} {right}"
-    return f"{said}: {what} decays directly in {direct[0]} alone" if len(direct) == 1 else said
+    ways = (mine, a, out), (loops, b, how)
+    said = ", ".join(f"{side.side.name} {_done(side, of, what, way)}" for side, of, way in ways)
+    direct = [side.side.name for side, of, way in ways if not _to_an_input(side, of, way)]
+    multiplied = [side.side.name for side, _, way in ways if way == "multiplied"]
+    if len(direct) == 1 and direct == multiplied:
+        said += f": {what} decays directly in {direct[0]} alone"
+    return said
+
+
+def _to_an_input(loops: Loops, series: Series, way: str) -> bool:
+    """Return whether a multiple is added to what was given: a gradient, before any rule."""
+    added = _added(loops, series.strands[0][0]) if way == "added" else None
+    if added is None:
+        return False
+    inputs = loops.recording.operations[added.place].inputs
+    return called(loops.side, inputs[1 - added.operand]) in loops.side.leaves.values()
 
 
 def _done(loops: Loops, series: Series, what: str, way: str) -> str:
