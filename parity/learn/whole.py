@@ -49,7 +49,8 @@ class _MisbehavesError(Exception):
 def whole(step: Step, submission: Submission, name: str) -> list[Judged]:
     """Judge one function that gives many tensors by name."""
 
-    (batch, right), printed = network_walk.diagnosed(1), ""
+    batch, right = network_walk.diagnosis_batch(1), network_walk.right_of_diagnosis(1)
+    printed = ""
     call = partial(_call, step, submission, name)
     try:
         try:

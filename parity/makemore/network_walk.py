@@ -87,10 +87,9 @@ def fused() -> Walk:
 
 
 @cache
-def diagnosed(seed: int = 0) -> tuple[Arrays, Mapping[str, Answer]]:
-    """Return a diagnosis batch and what each of its gradients should be, measured once."""
-    batch = diagnosis_batch(seed)
-    return batch, network().whole(batch)
+def right_of_diagnosis(seed: int = 0) -> Mapping[str, Answer]:
+    """Return what each gradient of a diagnosis batch should be, measured once."""
+    return network().whole(diagnosis_batch(seed))
 
 
 def walk_pass(
@@ -104,8 +103,8 @@ def walk_pass(
     of ``batch`` where it shows them too. ``whole`` are its right gradients, where they are known.
     """
     lines = network().by_arrays(backward(batch), _exact(batch), ROWS, whole=whole)
-    probe, right = diagnosed()
-    found = network().by_arrays(backward(probe), probe, ROWS, whole=right)
+    probe = diagnosis_batch()
+    found = network().by_arrays(backward(probe), probe, ROWS, whole=right_of_diagnosis())
     named = {line.tensor: line for line in found}
 
     def merged(line: Line) -> Line:

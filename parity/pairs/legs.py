@@ -182,7 +182,8 @@ class Legs:
         with speaking_for(corner.name, named, measuring=way == "yardstick"):
             function, names = self.function(way, corner), self.arguments.names
             outcome = call(corner.side, dtype, function, values, names)
-        self.tidy()
+        if self.heavy or way == "yardstick":  # others are run thousands of times, and quickly
+            self.tidy()
         if way not in ("compiled", "eager", "written"):
             return outcome
         out, grads = outcome

@@ -88,8 +88,10 @@ class Index:
             self.sizes.append(size)
             self.numbers.append(number)
 
-    def find(self, wanted: Print) -> list[int]:
+    def find(self, wanted: Print | None) -> list[int]:
         """Return the numbers of all values that are the same, in the order in which made."""
+        if wanted is None:
+            return []
         slack = NEAR * wanted.size + BOUND * wanted.sigma
         start = bisect_left(self.sizes, wanted.size - slack)
         found = []

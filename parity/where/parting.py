@@ -132,7 +132,7 @@ class Parting:
         if number in side.leaves:
             theirs = other.recording.inputs.get(side.leaves[number])
             own = side.prints[number]
-            self.twins[number] = [] if own is None else other.index.find(own)
+            self.twins[number] = other.index.find(own)
             return theirs is not None
         if side.maker(number) is None and np.ndim(side.values[number]) == 0:
             return True  # a number in the code belongs to the operation that reads it

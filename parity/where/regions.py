@@ -222,8 +222,7 @@ def _stands(now: Side, other: Side, a: Spot, b: Spot) -> bool:
     forced = frozenset[int]() if a.edges else frozenset(a.numbers)  # agree, for they were put there
     for spot, own, theirs, put in ((a, now, other, frozenset[int]()), (b, other, now, forced)):
         for n in spot.numbers if spot.reads else ():
-            known = own.prints[n]
-            found = theirs.index.find(known) if known is not None else []
+            found = theirs.index.find(own.prints[n])
             if not own.fixed[n] and put.issuperset(found):
                 return False
     return True

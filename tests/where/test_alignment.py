@@ -29,7 +29,7 @@ BESIDE = {"gru_update_turned_round"}
 
 def found(pair, seed=0):
     arguments = pair.arguments(np.random.default_rng(seed))
-    return places(Legs(pair, arguments), arguments.leaves)
+    return places(Legs(pair, arguments), arguments.leaves, seconds=60.0)
 
 
 def lines(place):

@@ -58,7 +58,7 @@ def test_the_cause_of_a_mistake_is_named_in_its_region(name):
 def test_the_place_of_a_mistake_is_its_line(name):
     pair = MISTAKES[name]
     arguments = pair.arguments(np.random.default_rng(0))
-    found = places(Legs(pair, arguments), arguments.leaves)
+    found = places(Legs(pair, arguments), arguments.leaves, seconds=60.0)
     lines = marked(name, further_ports.__file__) | marked(name, further_losses.__file__)
     if name in UNPLACED:
         assert not found

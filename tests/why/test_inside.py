@@ -35,7 +35,7 @@ SILENT = {
 def said(pair, seed=0):
     arguments = pair.arguments(np.random.default_rng(seed))
     legs = Legs(pair, arguments)
-    found = aligned(legs, arguments.leaves)
+    found = aligned(legs, arguments.leaves, seconds=60.0)
     cause = explained(legs, found, [arguments.leaves], seconds=60.0)
     return "" if cause is None else cause.sentence
 

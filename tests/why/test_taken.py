@@ -22,7 +22,7 @@ from tests.shared.sampled import few
 def said(pair):
     arguments = pair.arguments(np.random.default_rng(0))
     legs = Legs(pair, arguments)
-    cause = explained(legs, aligned(legs, arguments.leaves), [arguments.leaves], seconds=60.0)
+    cause = explained(legs, aligned(legs, arguments.leaves, 60.0), [arguments.leaves], seconds=60.0)
     return "" if cause is None else cause.sentence
 
 

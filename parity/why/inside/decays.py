@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step
 from parity.why.inside.series import Loops, Series
+from parity.why.inside.steps import instead
 from parity.why.inside.words import at, called, placed
 
 
@@ -30,9 +30,9 @@ class Added(NamedTuple):
     sign: float
 
 
-def decays(one: Side, other: Side) -> Iterator[Edit]:
+def decays(mine: Loops, loops: Loops) -> Iterator[Edit]:
     """Yield the first side with a multiple of a value taken where the second takes it."""
-    mine, loops = Loops(one), Loops(other)
+    one, other = mine.side, loops.side
     theirs: dict[str, list[Series]] = {}
     for b in loops.each(1):
         if b.roots[0] in other.leaves:
@@ -54,25 +54,26 @@ def decays(one: Side, other: Side) -> Iterator[Edit]:
 
 def _left_out(loops: Loops, a: Series) -> Iterator[tuple[str, Edit]]:
     """Yield the first side without the multiple: not added, or the value not multiplied."""
-    added = [_added(loops, place) for place in a.strands[0]]
-    if all(x is not None for x in added):
-        yield "added", Edit("", {x.place: _rest(loops, x) for x in added if x is not None})
+    operations = loops.recording.operations
+
+    def without(place: int, operand: int) -> Step:
+        return instead(1 - operand, np.shape(loops.side.values[operations[place].outputs[0]]))
+
+    added = [x for place in a.strands[0] if (x := _added(loops, place)) is not None]
+    if len(added) == len(a.strands[0]):
+        yield "added", Edit("", {x.place: without(x.place, x.operand) for x in added})
     if a.operation.kind == "mul" and a.operand is not None:
-        yield "multiplied", Edit("", dict.fromkeys(a.strands[0], _value(1 - a.operand)))
+        yield "multiplied", Edit("", {place: without(place, a.operand) for place in a.strands[0]})
 
 
 def _put_in(mine: Loops, loops: Loops, a: Series, b: Series) -> Iterator[tuple[str, Edit]]:
     """Yield what the second side does with the multiple: adds it, or multiplies the value."""
-    added = [_added(loops, place) for place in b.strands[0]]
-    reads: dict[tuple[int, int], Put] | None = {}
-    for x, c, root in zip(added, b.numbers, a.roots, strict=True):
-        edges = _edges_like(mine, loops, x) if x is not None else []
-        if not edges or x is None or reads is None:
-            reads = None
-            break
-        reads |= dict.fromkeys(edges, _plus(x.sign * c, root))
-    if reads:
-        yield "added", Edit("", {}, reads)
+    added = [x for place in b.strands[0] if (x := _added(loops, place)) is not None]
+    edges = [_edges_like(mine, loops, x) for x in added]
+    if len(added) == len(b.strands[0]) and all(edges):
+        each = zip(added, b.numbers, a.roots, edges, strict=True)
+        puts = ((read, _plus(x.sign * c, root)) for x, c, root, own in each for read in own)
+        yield "added", Edit("", {}, dict(puts))
     operations = mine.recording.operations
     for how, factors in (("multiplied", b.numbers), ("beside", 1 + b.whole)):
         scaled: dict[tuple[int, int], Put] = {}
@@ -107,9 +108,9 @@ def _added(loops: Loops, place: int) -> Added | None:
 def _edges_like(mine: Loops, loops: Loops, added: Added) -> list[tuple[int, int]]:
     """Return what reads, on the first side, what the second adds a multiple to."""
     number = loops.recording.operations[added.place].inputs[1 - added.operand]
-    known, value = loops.side.prints[number], np.asarray(loops.side.values[number])
-    twins = [] if known is None else mine.side.index.find(known)
-    alike = [n for n in twins if np.shape(mine.side.values[n]) == value.shape]
+    twins = mine.side.index.find(loops.side.prints[number])
+    shape = np.shape(loops.side.values[number])
+    alike = [n for n in twins if np.shape(mine.side.values[n]) == shape]
     return [
         (place, i)
         for n in alike[:1]
@@ -119,24 +120,12 @@ def _edges_like(mine: Loops, loops: Loops, added: Added) -> list[tuple[int, int]
     ]
 
 
-def _rest(loops: Loops, added: Added) -> Step:
-    shape = np.shape(loops.side.values[loops.recording.operations[added.place].outputs[0]])
-    return lambda read, values: np.broadcast_to(np.asarray(read[1 - added.operand]), shape)
-
-
-def _value(operand: int) -> Step:
-    return lambda read, values: np.asarray(read[operand])
-
-
 def _plus(factor: float, root: int) -> Put:
     return lambda x, values: np.asarray(x) + factor * np.asarray(values.ours(root))
 
 
 def _times(factor: float) -> Put:
-    def put(x: Any, values: Any) -> Any:
-        return np.asarray(x) * factor
-
-    return put
+    return lambda x, values: np.asarray(x) * factor
 
 
 def _said(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -> str:
@@ -144,8 +133,9 @@ def _said(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -
     ways = (mine, a, out), (loops, b, how)
     said = ", ".join(f"{side.side.name} {_done(side, of, what, way)}" for side, of, way in ways)
     direct = [side.side.name for side, of, way in ways if not _to_an_input(side, of, way)]
-    multiplied = [side.side.name for side, _, way in ways if way == "multiplied"]
-    if len(direct) == 1 and direct == multiplied:
+    if len(direct) == 1 and direct == [
+        side.side.name for side, _, way in ways if way == "multiplied"
+    ]:
         said += f": {what} decays directly in {direct[0]} alone"
     return said
 

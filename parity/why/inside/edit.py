@@ -5,8 +5,10 @@ In NumPy, on the values that were recorded; the other side's are at hand. Decide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,6 +57,11 @@ class Edit:
     def first(self) -> int:
         """Return the place of the first operation that is changed."""
         return min((*self.steps, *(place for place, _ in self.reads)))
+
+
+def together(edits: Iterable[Edit]) -> Edit:
+    """Return several changes as one."""
+    return reduce(or_, edits, Edit(""))
 
 
 def in_the_dtype_of(like: Any, new: Any) -> np.ndarray:

@@ -25,14 +25,14 @@ from parity.why.inside.axes import axes
 from parity.why.inside.backwards import backwards
 from parity.why.inside.branches import branches
 from parity.why.inside.decays import decays
-from parity.why.inside.edit import NOTHING, Edit, replayed
+from parity.why.inside.edit import NOTHING, Edit, replayed, together
 from parity.why.inside.ground import Ground
 from parity.why.inside.kinds import kinds, operands
 from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import moved, orders
 from parity.why.inside.regrouping import regrouped
-from parity.why.inside.series import series
+from parity.why.inside.series import Loops, series
 from parity.why.inside.steps import extra, missing
 from parity.why.inside.taken import taken
 from parity.why.inside.variables import exchanged, tables, variables
@@ -85,9 +85,7 @@ def explained(
         edits = _edits(found, end) or _from_turn_to_turn(found)
     if not edits:
         return None
-    edit = edits[0]
-    for more in edits[1:]:
-        edit |= more
+    edit = together(edits)
     held = _holds(legs, found, edit, values)
     if not held:
         return None
@@ -113,9 +111,7 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
     for some in product(*each):  # what is forced behind a region may hide what is done in it
         if time.process_time() > end:
             break
-        both = Edit("")
-        for edit in some:
-            both |= edit
+        both = together(some)
         if not _apart(grounds[0], both, NOTHING):
             return [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
     return _for_all(grounds, end) if len(grounds) > 1 else []
@@ -124,7 +120,8 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
 def _from_turn_to_turn(found: Aligned) -> list[Edit]:
     """Return numbers of all turns, or another decay, that make all outputs agree."""
     end = time.process_time() + TURNS
-    for edit in chain(series(found.one, found.other), decays(found.one, found.other)):
+    both = Loops(found.one), Loops(found.other)
+    for edit in chain(series(*both), decays(*both)):
         if not _differ(found.one, found.other, edit, NOTHING):
             return [edit]
         if time.process_time() > end:

@@ -132,8 +132,7 @@ class Ground:
 
     def twins(self, number: int) -> list[int]:
         """Return the first side's values that are the same numbers as one of the second's."""
-        known = self.other.prints[number]
-        return [] if known is None else self.one.index.find(known)
+        return self.one.index.find(self.other.prints[number])
 
     @cached_property
     def theirs_made(self) -> list[Made]:

@@ -135,8 +135,7 @@ def _groups(ground: Ground, point: Point, alike: list[Point]) -> list[list[Point
 
 def _stands_elsewhere(ground: Ground, number: int) -> bool:
     """Return whether the second side has the same numbers, and never in the same places."""
-    known = ground.one.prints[number]
-    twins = [] if known is None else ground.other.index.find(known)
+    twins = ground.other.index.find(ground.one.prints[number])
     x = ground.value(number)
     return bool(twins) and not any(near(x, ground.other.values[u]) for u in twins)
 

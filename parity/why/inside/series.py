@@ -6,7 +6,7 @@ agrees after the first, so that no region can be confirmed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, islice, pairwise, product
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
-from parity.why.inside.edit import Edit, Put
+from parity.why.inside.edit import Edit, Put, together
 from parity.why.inside.ground import CLOSE, lines_of, near, only
 from parity.why.inside.words import at, called
 
@@ -52,13 +52,13 @@ class Series(NamedTuple):
         return self.numbers * self.rest
 
 
-def series(one: Side, other: Side) -> Iterator[Edit]:
+def series(mine: Loops, loops: Loops) -> Iterator[Edit]:
     """Yield the first side with the numbers of the second from turn to turn.
 
     Those of one operation; of all operations in order, where both do the same; of some, each with
     all that its data is multiplied by.
     """
-    mine, loops = Loops(one), Loops(other)
+    one, other = mine.side, loops.side
     ours, theirs = mine.all(), loops.all()
     put = [s for s in ours if s.operand is not None]
     for a, b in product(put, theirs):
@@ -67,7 +67,7 @@ def series(one: Side, other: Side) -> Iterator[Edit]:
                 yield from _edits(mine, other, a, b, numbers)
     if [s.operation.kind for s in ours] == [s.operation.kind for s in theirs] and ours == put:
         pairs = zip(ours, theirs, strict=True)
-        yield _all_of(edit for a, b in pairs for edit in _edits(mine, other, a, b, b.numbers))
+        yield together(edit for a, b in pairs for edit in _edits(mine, other, a, b, b.numbers))
     options = []
     for a in put:
         own = (b for b in theirs if _of_one_root(one, other, a, b))
@@ -75,7 +75,7 @@ def series(one: Side, other: Side) -> Iterator[Edit]:
         options += [edits] if edits else []
     for count in range(1, TOGETHER + 1):
         ways = (way for some in combinations(options, count) for way in product(*some))
-        yield from map(_all_of, sorted(islice(ways, MOST), key=_late))
+        yield from map(together, sorted(islice(ways, MOST), key=_late))
 
 
 def _late(edits: Sequence[Edit]) -> int:
@@ -83,18 +83,10 @@ def _late(edits: Sequence[Edit]) -> int:
     return -sum("one turn" in edit.said for edit in edits)
 
 
-def _all_of(edits: Iterable[Edit]) -> Edit:
-    whole = Edit("")
-    for edit in edits:
-        whole |= edit
-    return whole
-
-
 def _of_one_root(one: Side, other: Side, a: Series, b: Series) -> bool:
-    known = one.prints[a.roots[0]]
-    if known is None or len(a.numbers) != len(b.numbers) or not a.rest.all():
+    if len(a.numbers) != len(b.numbers) or not a.rest.all():
         return False
-    return b.roots[0] in other.index.find(known)
+    return b.roots[0] in other.index.find(one.prints[a.roots[0]])
 
 
 class Factor(NamedTuple):

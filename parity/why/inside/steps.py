@@ -35,7 +35,7 @@ def extra(ground: Ground) -> Iterator[Edit]:
                 continue
             what = placed(f"only {ground.left} {_told(ground, operation, i)}", operation)
             for group in ground.turns(place):
-                yield Edit(what, dict.fromkeys(group, _instead(i, shape)))
+                yield Edit(what, dict.fromkeys(group, instead(i, shape)))
     yield from _several(ground)
 
 
@@ -74,7 +74,7 @@ def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
         return False
 
 
-def _instead(i: int, shape: tuple[int, ...]) -> Step:
+def instead(i: int, shape: tuple[int, ...]) -> Step:
     return lambda read, values: np.broadcast_to(np.asarray(read[i]), shape)
 
 

@@ -150,10 +150,8 @@ def _moved(x: Any, moved: Any) -> str:
 
 def _called(ground: Ground, numbers: Sequence[int], first: int) -> str:
     """Return what the second side reads; at a loop's first turn that may be an input, a start."""
-    known = ground.one.prints[numbers[-1]]
-    if len(numbers) == 1 or known is None:
-        return called(ground.other, first)
-    return called(ground.other, next(iter(ground.other.index.find(known)), first))
+    found = ground.other.index.find(ground.one.prints[numbers[-1]]) if len(numbers) > 1 else []
+    return called(ground.other, next(iter(found), first))
 
 
 def _what(point: Point) -> str:
