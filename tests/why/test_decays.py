@@ -121,6 +121,20 @@ def test_the_way_of_a_decay_is_named(name):
     assert [word for word in words if word not in sentence] == [], sentence
 
 
+@pytest.mark.full
+def test_two_sides_that_decay_directly_are_not_told_apart_by_that():
+    sentence = said(
+        Pair(
+            jax=with_optax(optax.adamw(0.1, weight_decay=0.05)),
+            torch=with_torch(lambda p: torch.optim.AdamW(p, 0.1, weight_decay=0.01)),
+            inputs=SHAPES,
+            forward_only=True,
+        )
+    )
+    assert "torch multiplies p by 0.999" in sentence, sentence
+    assert "alone" not in sentence
+
+
 def test_of_the_same_decay_in_another_spelling_nothing_is_said():
     report = check(pair(momentum(0.05, True), scaled), dtypes=["float64"])
     assert report, report.text()
