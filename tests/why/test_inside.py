@@ -103,7 +103,25 @@ def lstm(m, sigmoid, gates, order):
     return run
 
 
+def damped(xp):
+    def run(p, g):
+        m = g[0]
+        p = p - 0.1 * m
+        for gt in g[1:]:
+            m = 0.9 * m + gt if xp is jnp else torch.add(0.9 * m, gt, alpha=0.9)
+            p = p - 0.1 * m
+        return p
+
+    return run
+
+
 FURTHER = {
+    "gradients weighed as the momentum is, in torch": (
+        damped(jnp),
+        damped(torch),
+        {"p": (5,), "g": (4, 5)},
+        r"only torch multiplies g by 0\.9",
+    ),
     "softmax over the queries": (
         lambda x, w: jnp.tanh(jax.nn.softmax(x @ w, 0) @ w),
         lambda x, w: torch.tanh((x @ w).softmax(-1) @ w),

@@ -265,7 +265,8 @@ def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
     if kind in ("add", "sub"):
         yield Form(does(verb, times + called(side, second)), lambda x, d: x + scale * d, second)
         if abs(scale) != 1:
-            yield Form(f"multiplies by {written(scale)}", lambda x: scale * x)
+            said = f"multiplies {called(side, second)} by {written(scale)}"
+            yield Form(said, lambda x: scale * x)
         onto = "" if scale == 1 else f" to {written(scale)} times it"
         said = f"adds {called(side, first)}{onto}"
         yield Form(said, lambda x, d: d + scale * x, first)
