@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 MOVES = frozenset(
     """alias as_strided broadcast_in_dim broadcast_to clone concatenate cat chunk contiguous
     convert_element_type copy copy_p copy_to detach diagonal expand expand_dims flatten flip gather
@@ -22,8 +24,8 @@ MOVES = frozenset(
 
 MOST = 20_000
 """Operations that are recorded at most."""
-BYTES = 2**28
-"""What all values of a recording may take."""
+BYTES = 2**30
+"""What all that the operations of a recording make may take."""
 
 Jitter = Callable[[tuple[int, ...]], Any]
 """Returns factors near 1 of a shape."""
@@ -63,14 +65,13 @@ class Recording:
     makers: dict[int, int] = field(default_factory=dict)
     """{value: place of the operation that made it}; of inputs and constants there is none."""
 
-    _held: int = 0
+    _held: dict[int, int] = field(default_factory=dict)
+    """{address: bytes} of what was made: a view takes none of its own."""
+    _bytes: int = 0
     _readers: dict[int, list[int]] = field(default_factory=dict)
 
     def hold(self, value: Any) -> int:
-        """Return the number of a value that no operation made; RuntimeError if that is too much."""
-        self._held += getattr(value, "nbytes", 0)
-        if self._held > BYTES:
-            raise RuntimeError(f"values of more than {BYTES} bytes")
+        """Return the number of a value that no operation made."""
         self.values.append(value)
         return len(self.values) - 1
 
@@ -84,9 +85,16 @@ class Recording:
         apply: Callable[[Sequence[Any]], list[Any]] | None = None,
         back: bool = False,
     ) -> tuple[int, ...]:
-        """Write down an operation; return the numbers of what it made. RuntimeError as `hold`."""
+        """Write down an operation; return the numbers of what it made. RuntimeError: too much."""
         if len(self.operations) >= MOST:
             raise RuntimeError(f"more than {MOST} operations")
+        for x in results:
+            if isinstance(x, np.ndarray):
+                address = x.__array_interface__["data"][0]
+                self._bytes += max(0, x.nbytes - self._held.get(address, 0))
+                self._held[address] = max(x.nbytes, self._held.get(address, 0))
+        if self._bytes > BYTES:
+            raise RuntimeError(f"values of more than {BYTES} bytes")
         outputs = tuple(self.hold(x) for x in results)
         self.makers |= dict.fromkeys(outputs, len(self.operations))
         made = Made(kind, line, tuple(inputs), outputs, inside, apply, back)

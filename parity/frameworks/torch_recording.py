@@ -51,6 +51,7 @@ def _recorded(
 ) -> Recording:
     mode = _Recorder(jitter)
     own = [mode.disturbed(x.detach().clone()) for x in values]
+    mode.own.update(map(_storage, own))
     numbers = [mode.new(x) for x in own]
     mode.recording.inputs |= dict(zip(names, numbers, strict=False))
     with torch.set_grad_enabled(graded), sdpa_kernel(SDPBackend.MATH), saying_where(), mode:
@@ -68,14 +69,25 @@ class _Recorder(Opening):
         self.alive: list[Tensor] = []  # so that no memory is used twice
         self.known: dict[Any, tuple[int, int]] = {}
         """{where a tensor lies: (its number, how often its storage had been written)}."""
+        self.own: set[int] = set()
+        """Storages that this run alone writes to: what lies there is copied when it does."""
+        self.lying: dict[int, list[int]] = {}
+        """{storage: the numbers of the values that lie there}."""
         self.writes: dict[int, list[int]] = {}
         """{storage: the numbers of what was written there}."""
 
     def new(self, x: Tensor) -> int:
         """Return the number of a tensor that no operation made."""
-        number = self.recording.hold(_array(x))
+        number = self.recording.hold(self._array(x))
         self._know(x, number)
         return number
+
+    def _array(self, x: Tensor) -> Any:
+        """Return what a tensor holds."""
+        if x.layout is not torch.strided:
+            return None
+        plain = x.dtype is not torch.bfloat16 and not (x.is_conj() or x.is_neg() or x.is_cuda)
+        return x.detach().numpy() if plain and _storage(x) in self.own else to_numpy(x)
 
     def disturbed(self, x: Tensor) -> Tensor:
         """Return a tensor, disturbed in place where that is asked for."""
@@ -87,6 +99,7 @@ class _Recorder(Opening):
         self.alive.append(x.detach())
         if x.layout is torch.strided:
             self.known[_key(x)] = number, len(self.writes.get(_storage(x), ()))
+            self.lying.setdefault(_storage(x), []).append(number)
 
     def read(self, x: Tensor) -> int:
         """Return the number of what a tensor holds now."""
@@ -99,7 +112,7 @@ class _Recorder(Opening):
         later = self.writes.get(_storage(x), [])[version:]
         if later:
             line = getattr(self.recording.maker(later[-1]), "line", "")
-            (number,) = self.recording.add("turn", line, [number, *later], [_array(x)])
+            (number,) = self.recording.add("turn", line, [number, *later], [self._array(x)])
             self._know(x, number)
         return number
 
@@ -107,12 +120,19 @@ class _Recorder(Opening):
         kwargs = kwargs or {}
         if self.opens(func):
             return self.opened(func, args, kwargs)
-        inputs = [self.read(x) for x in tensors_of(args, kwargs)]
+        given = tensors_of(args, kwargs)
+        inputs = [self.read(x) for x in given]
+        changed = written(func, args, kwargs)
+        values = self.recording.values
+        for number in [n for x in changed for n in self.lying.pop(_storage(x), ())]:
+            values[number] = None if values[number] is None else values[number].copy()
         result = func(*args, **kwargs)
         if name_of(func) in UNWRITTEN:  # else what lay there before would be compared
             result.zero_()
-        changed = written(func, args, kwargs)
         made = tensors_of(result)
+        strided = ([x for x in xs if x.layout is torch.strided] for xs in (made, given))
+        own, others = ({*map(_storage, xs)} for xs in strided)
+        self.own |= own - others
         made += [x for x in changed if not any(x is y for y in made)]
         kind = name_of(func).strip("_")
         if not func.is_view and name_of(func) not in EXACT | FILLS:
@@ -125,7 +145,7 @@ class _Recorder(Opening):
             kind,
             stands.line,
             () if kind in FILLING else inputs,
-            [_array(x) for x in made],
+            [self._array(x) for x in made],
             inside,
             back=stands.back,
         )
@@ -143,7 +163,3 @@ def _storage(x: Tensor) -> int:
 
 def _key(x: Tensor) -> Any:
     return _storage(x), x.storage_offset(), tuple(x.shape), x.stride(), x.dtype
-
-
-def _array(x: Tensor) -> Any:
-    return to_numpy(x) if x.layout is torch.strided else None

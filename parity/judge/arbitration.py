@@ -103,7 +103,7 @@ def known_along(problem: Problem, rng: np.random.Generator) -> tuple[Vector, flo
             claimed = float(
                 problem.gradients[witness.name][problem.disputed] @ along[problem.disputed]
             )
-            found = slope(witness.loss, problem.x, along)
+            found = slope(witness.loss, problem.x, along, claimed=claimed)
         if not abs(claimed - found.value) <= 8 * found.resolution:
             return along, np.inf
         known = max(known, 8 * found.resolution)
@@ -182,7 +182,7 @@ def _asked(problem: Problem, witness: Witness, directions: list[Vector]) -> Aske
         claimed = ours[witness.name]
         for finest in (COARSE, FINE):  # the accused is looked at more closely
             with np.errstate(all="ignore"):
-                found = slope(witness.loss, problem.x, along, finest=finest)
+                found = slope(witness.loss, problem.x, along, 0, finest, claimed)
                 if np.isnan(claimed) and not np.isfinite(found.value):
                     found = _inwards(witness.loss, problem.x, along)
             off = abs(claimed - found.value)

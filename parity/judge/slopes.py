@@ -28,7 +28,12 @@ UNKNOWN = Slope(np.nan, np.inf)
 
 
 def slope(
-    loss: Callable[[Vector], float], x: Vector, along: Vector, ahead: int = 0, finest: int = COARSE
+    loss: Callable[[Vector], float],
+    x: Vector,
+    along: Vector,
+    ahead: int = 0,
+    finest: int = COARSE,
+    claimed: float = np.nan,
 ) -> Slope:
     """Return the derivative of ``loss`` at x along a direction: central, or one-sided (+1, -1).
 
@@ -36,6 +41,7 @@ def slope(
     neighbours agree best, and how well they agree, not less than rounding allows, nor than smaller
     steps allow: across a jump of the function large steps can agree by chance. Nothing is known
     where the function moves as far in the smallest steps as in steps of 16 times their size.
+    No smaller steps are asked once a ``claimed`` slope is met as closely as rounding allows.
     """
     order = 1 if ahead else 2
     here = loss(x) if ahead else 0.0
@@ -66,6 +72,8 @@ def slope(
             Slope(s.value, max(s.resolution, abs(s.value - best.value) - best.resolution))
             for s in found
         ] + [best]
+        if best.resolution <= 2 * floor and abs(best.value - claimed) <= 8 * best.resolution:
+            return min(found, key=lambda s: s.resolution)
     still = moved[-1] > 0.5 * moved[-5] and moved[-1] > 1e-8 * largest
     return UNKNOWN if still else min(found, key=lambda s: s.resolution)
 

@@ -166,13 +166,15 @@ def _in_parts(index: Index, x: np.ndarray) -> bool:
 
 def _within_others(index: Index, known: Print) -> bool:
     """Return whether an array is a part of another, made at once: of queries, keys and values."""
-    size = len(known.ordered)
     for other in index.prints:
-        if other is None or len(other.ordered) not in [size * count for count in PARTS]:
+        if other is None or other.count not in [known.count * count for count in PARTS]:
             continue
         bound = BOUND * float(np.hypot(known.sigma, other.sigma))
-        at = np.searchsorted(other.ordered, known.ordered - bound)
-        near = other.ordered[np.minimum(at, len(other.ordered) - 1)]
+        if not np.any(np.abs(other.value - known.value.flat[0]) <= bound):
+            continue
+        numbers = other.numbers()
+        at = np.searchsorted(numbers, known.ordered - bound)
+        near = numbers[np.minimum(at, len(numbers) - 1)]
         if np.all(np.abs(near - known.ordered) <= bound):
             return True
     return False

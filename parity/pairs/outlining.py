@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.judge.compare import fingerprint
+from parity.judge.compare import alike
 from parity.pairs.corners import Corner
 from parity.pairs.structure import MisfitError
 
@@ -62,7 +62,7 @@ def _outline(corner: Corner, leaves: tuple[np.ndarray, ...], without: set[str]) 
     inputs = corner.side.from_numpy(leaves)
     found, cut = corner.side.outline(corner.forward, inputs)
     after = corner.side.to_numpy(inputs)
-    if fingerprint(after) != fingerprint(leaves):
+    if not alike(after, leaves):
         names = corner.arguments.names
         raise MisfitError("inputs", changed(corner.name, names, leaves, after))
     return found, without, {*cut}
@@ -72,10 +72,6 @@ def changed(
     corner: str, names: Sequence[str], before: Sequence[np.ndarray], after: Sequence[np.ndarray]
 ) -> str:
     """Say which of its inputs a function changed in place."""
-    found = [
-        name
-        for name, x, y in zip(names, before, after, strict=False)
-        if fingerprint([x]) != fingerprint([y])
-    ]
+    found = [name for name, x, y in zip(names, before, after, strict=False) if not alike([x], [y])]
     which = f"input{'s' * (len(found) > 1)} {' and '.join(found)}" if found else "inputs"
     return f"{corner} changed its own {which}; work on a copy, or return new arrays"

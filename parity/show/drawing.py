@@ -33,6 +33,9 @@ FOLDED = 3
 LONG = 12
 """Rows from which on a table is long."""
 
+NAMED = 6
+"""Of what is one line, so many are named."""
+
 ROOMY = 3
 """Corners up to which a table has room for the smallest fault that it would have caught."""
 
@@ -45,6 +48,12 @@ COLOURS = {
     Verdict.NOT_COMPARABLE: "red",
     Verdict.DIFFERENT: "bold red",
 }
+
+SHUT: dict[str, tuple[str, ...]] = {
+    Status.RIGHT: (Status.RIGHT, ""),
+    Status.INHERITED: (Status.RIGHT, Status.INHERITED, ""),
+}
+"""What there may be in a module that is one line."""
 
 PLACES: dict[str, str] = {Status.INTRODUCED: "bold red", Status.INHERITED: "dim"}
 
@@ -119,7 +128,8 @@ def _of_one_function(console: Console, section: Section, verbose: bool) -> None:
     paths = {f"gradient of {name}": path for name, path in section.paths.items()}
     console.print(_table("", rows, paths))
     for what, names in folded.items():
-        line = f"{len(names)} more that {what}: {', '.join(names)}"
+        some = ", ".join(names[:NAMED]) + (", ... (--verbose shows them)" if names[NAMED:] else "")
+        line = f"{len(names)} more that {what}: {some}"
         console.print(Text(line, style=PLACES[Status.INHERITED]))
 
 
@@ -190,7 +200,7 @@ def _walk(steps: tuple[Step, ...]) -> Table:
 
 
 def _tree(modules: Sequence[Part], verbose: bool) -> Table:
-    """Return one line a module; what is right, and all that is in it, is one line unless asked."""
+    """Return one line a module; with what is in it, if it is right or follows, unless asked."""
     from rich.text import Text
 
     table = _grid()
@@ -203,7 +213,7 @@ def _tree(modules: Sequence[Part], verbose: bool) -> Table:
         if not verbose and any(part.name.startswith(name) for name in closed):
             continue
         within = [p for p in modules if p.name.startswith(f"{part.name}." if part.name else "")]
-        if all(p.status in (Status.RIGHT, "") for p in within) and part.status == Status.RIGHT:
+        if all(p.status in SHUT.get(part.status, ()) for p in (part, *within)):
             closed.append(f"{part.name}.")
         depth = part.name.count(".") + 1 if part.name else 0
         label = "  " * depth + (part.name.rpartition(".")[2] or "(the whole)")

@@ -14,7 +14,7 @@ import numpy as np
 
 from parity.errors import UsageError
 from parity.frameworks.narrowing import HALVES
-from parity.judge.compare import FLOAT64, fingerprint
+from parity.judge.compare import FLOAT64, alike
 from parity.judge.disputes import Disputes
 from parity.judge.freedom import gauge
 from parity.judge.judging import judge, rougher, unlike_itself, whole_numbers
@@ -55,8 +55,9 @@ class Trial:
             for framework, plan in self.legs.plan(self.values).items():
                 if plan.seconds > SOON:
                     told(f"{framework}'s yardstick takes about {plan.seconds:.0f} s")
-        self._exact: dict[str, Exact] = {}
-        self._disputed: dict[str, Disputes] = {}
+        self.solved: list[Exact] = []
+        """The float64 problems that were run: one for all dtypes that hold the same numbers."""
+        self._disputed: dict[int, Disputes] = {}
         self._free: dict[str, str] = {}
         """By dtype, the freedom that an output was seen to have."""
         self.problems = {name: self.exact(dtype) for name, dtype in self.dtypes.items()}
@@ -102,24 +103,20 @@ class Trial:
     def exact(self, dtype: np.dtype) -> Exact:
         """Return the float64 answer to the problem that ``dtype`` can hold, run once."""
         values = tuple(held_by(x, dtype) for x in self.values)
-        key = fingerprint(values)
-        if key not in self._exact:
-            outcomes: dict[str, Outcome] = {}
-            own: dict[str, Outcome] = {}
-            for framework, found, value, noise in self.legs.exact(values):
-                require_the_same(framework, found[framework], value, noise)
-                outcomes |= found
-                own[framework] = noise
-                del found, value, noise
-            ordered = {corner: outcomes[corner] for corner in self.legs.corners}
-            sides = {framework: own[framework] for framework in self.legs.pair.sides}
-            self._exact[key] = Exact(values, ordered, sides)
-        return self._exact[key]
-
-    @property
-    def solved(self) -> list[Exact]:
-        """The float64 problems that were run: one for all dtypes that hold the same numbers."""
-        return [*self._exact.values()]
+        known = next((problem for problem in self.solved if alike(problem.values, values)), None)
+        if known is not None:
+            return known
+        outcomes: dict[str, Outcome] = {}
+        own: dict[str, Outcome] = {}
+        for framework, found, value, noise in self.legs.exact(values):
+            require_the_same(framework, found[framework], value, noise)
+            outcomes |= found
+            own[framework] = noise
+            del found, value, noise
+        ordered = {corner: outcomes[corner] for corner in self.legs.corners}
+        sides = {framework: own[framework] for framework in self.legs.pair.sides}
+        self.solved.append(Exact(values, ordered, sides))
+        return self.solved[-1]
 
     def forward(self) -> list[Row]:
         """Judge every output in every dtype."""
@@ -216,7 +213,7 @@ class Trial:
         return self._disputes(problem).narrow(row, corners, answer)
 
     def _disputes(self, problem: Exact) -> Disputes:
-        key = fingerprint(problem.values)
+        key = id(problem)  # those that were solved are kept
         if key not in self._disputed:
             count = len(self.arguments.names)
             leaves, douts = problem.values[:count], problem.values[count:]

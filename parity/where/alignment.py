@@ -6,6 +6,7 @@ nothing where forcing does not confirm it, or where a side cannot be recorded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ RUNS = 2
 """Disturbed runs a side."""
 SECONDS = 3.0
 """Of the processor, in which regions are looked for."""
+RECORDINGS = 4
+"""Times that recording may be taken for, if that is more."""
 
 MADE = {
     "add": "the sum",
@@ -74,6 +77,12 @@ class Aligned(NamedTuple):
     one: Side
     other: Side
     regions: tuple[Region, ...] = ()
+    spent: float = 0.0
+    """Seconds of the processor that recording took."""
+
+    def enough(self, seconds: float) -> float:
+        """Return how long something may be looked for: longer where one run takes long."""
+        return max(seconds, RECORDINGS * self.spent)
 
     def places(self) -> tuple[Place, ...]:
         """Return where the two part, in order and in words."""
@@ -90,22 +99,24 @@ def aligned(
 ) -> Aligned | None:
     """Return both sides on float64 values, and where they part; None of what is not recorded.
 
-    Without ``seconds`` no region is looked for.
+    Without ``seconds`` no region is looked for; it is looked for longer if recording took longer.
     """
     names = [*legs.pair.sides]
     if len(names) < 2:
         return None
+    start = time.process_time()
     try:
         with np.errstate(all="ignore"):
             one, other = (side_of(legs, name, values, runs) for name in names)
     except (*UNFIT, UsageError, ParityError):  # too long, or not to be recorded
         return None
+    both = Aligned(one, other, spent=time.process_time() - start)
     if not seconds:
-        return Aligned(one, other)
+        return both
     with legs.corners[names[0]].side.exactly(FLOAT64), np.errstate(all="ignore"):
-        found = Search(one, other, seconds).regions()
+        found = Search(one, other, both.enough(seconds)).regions()
     confirmed = all(region.confirmed for region in found)
-    return Aligned(one, other, tuple(found) if confirmed else ())
+    return both._replace(regions=tuple(found) if confirmed else ())
 
 
 def places(legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS) -> tuple[Place, ...]:
@@ -117,7 +128,8 @@ def places(legs: Legs, values: Sequence[np.ndarray], seconds: float = SECONDS) -
 def side_of(legs: Legs, name: str, values: Sequence[np.ndarray], runs: int = RUNS) -> Side:
     """Return one side's forward as it ran, with how far rounding may move each of its values."""
     leaves = tuple(values[: len(legs.arguments.names)])
-    first, *jittered = [_recorded(legs, name, leaves, seed) for seed in (None, *range(runs))]
+    first = _recorded(legs, name, leaves, None)
+    jittered = (_recorded(legs, name, leaves, seed) for seed in range(runs))
     return Side(name, first, roundings(first, jittered, JITTER))
 
 

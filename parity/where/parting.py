@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -29,11 +31,15 @@ class Side:
         self.used = _used(recording)
         """What leads to an output."""
         self.index = Index([p if n in self.used else None for n, p in enumerate(self.prints)])
-        self.firsts = _firsts(self.values)
-        """{value: the first that is the same array}."""
         self.leaves = {number: name for name, number in recording.inputs.items()}
         self.sites = _sites(recording, 2), _sites(recording, 1)
         """What names the place in the code that made a value, closely and roughly."""
+
+    @cached_property
+    def firsts(self) -> list[int]:
+        """Return, for every value, the first that is the same array."""
+        first: dict[Any, int] = {}
+        return [first.setdefault(_bytes_of(x, n), n) for n, x in enumerate(self.values)]
 
     def changed(self, values: Mapping[int, Any]) -> Side:
         """Return the side as it is with some values changed."""
@@ -45,7 +51,7 @@ class Side:
             print_of(values[n], self.sigmas[n]) if n in values else p
             for n, p in enumerate(self.prints)
         ]
-        new.firsts = _firsts(new.values)
+        new.__dict__.pop("firsts", None)
         new.index = Index([p if n in self.used else None for n, p in enumerate(new.prints)])
         return new
 
@@ -72,13 +78,11 @@ def _fixed(recording: Recording) -> list[bool]:
     return fixed
 
 
-def _firsts(values: Sequence[Any]) -> list[int]:
-    first: dict[Any, int] = {}
-    found = []
-    for number, x in enumerate(values):
-        known = isinstance(x, np.ndarray | np.generic) and x.dtype.kind in "fc"
-        found.append(first.setdefault((x.shape, x.tobytes()), number) if known else number)
-    return found
+def _bytes_of(x: Any, number: int) -> Any:
+    """Return what an array of floats has in common with those of the same bytes alone."""
+    if not isinstance(x, np.ndarray | np.generic) or x.dtype.kind not in "fc":
+        return number
+    return x.shape, blake2b(np.ascontiguousarray(x).reshape(-1).view(np.uint8).data).digest()
 
 
 def _sites(recording: Recording, deep: int) -> dict[int, str]:

@@ -37,12 +37,11 @@ ENOUGH = 3
 
 
 class Step(NamedTuple):
-    """A region with all that is forced from then on, and what changes by it."""
+    """A region with all that is forced from then on."""
 
     region: Region
     cost: int
     forced: Forced
-    made: dict[int, Any]
 
 
 class Way(NamedTuple):
@@ -94,7 +93,8 @@ class Search:
             limit = best.cost if best.whole else bound
             if step.cost >= limit or time.process_time() > self.end:
                 break
-            after = self._way(self.one.changed(step.made), step.forced, limit - step.cost, left - 1)
+            changed = self.one.changed(self.one.recording.again(*step.forced))
+            after = self._way(changed, step.forced, limit - step.cost, left - 1)
             way = Way((step, *after.steps), after.whole)
             if way.whole > best.whole or (way.whole and way.cost < best.cost) or not best.steps:
                 best = way
@@ -174,7 +174,7 @@ class _Trial:
             return None
         cost = _cost((a, b))[0] + EACH
         region = region_of(self.mine, self.theirs, a, b, more)
-        step = Step(region, cost, both, made)
+        step = Step(region, cost, both)
         if not apart(self.one, self.other, made):
             return step if _stands(self.one.changed(made), self.other, a, b) else None
         if gained := _gain(self.mine, made, more):

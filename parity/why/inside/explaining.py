@@ -80,7 +80,7 @@ def explained(
 
     ``found`` are the sides on the first of ``values``; on all of them outputs have to agree.
     """
-    end = time.process_time() + seconds
+    end = time.process_time() + found.enough(seconds)
     with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
         edits = _edits(found, end) or _from_turn_to_turn(found)
     if not edits:
@@ -119,7 +119,7 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
 
 def _from_turn_to_turn(found: Aligned) -> list[Edit]:
     """Return numbers of all turns, or another decay, that make all outputs agree."""
-    end = time.process_time() + TURNS
+    end = time.process_time() + found.enough(TURNS)
     both = Loops(found.one), Loops(found.other)
     for edit in chain(series(*both), decays(*both)):
         if not _differ(found.one, found.other, edit, NOTHING):
@@ -212,16 +212,18 @@ def _differ(one: Side, other: Side, edit: Edit, forced: Forced) -> bool:
 def _holds(legs: Legs, found: Aligned, edit: Edit, values: Sequence[Sequence[np.ndarray]]) -> int:
     """Return on how many sets of numbers all outputs agree with it; 0 if on one they do not.
 
-    Labels and masks that no seed changes may stand in a lucky order: they are shuffled as well.
+    Labels and masks that no seed changes may stand in a lucky order: they are shuffled as well. Of
+    a large problem one other set and one order are asked.
     """
-    others = [other_leaves(legs, values[0], SEED + k) for k in range(OTHERS)]
+    more, turned = (1, 1) if legs.heavy else (OTHERS, ORDERS)
+    others = [other_leaves(legs, values[0], SEED + k) for k in range(more)]
     count = 1
     for leaves in (*values[1:], *filter(None, others)):
         agrees = _agrees_on(legs, found, edit, leaves)
         if not agrees:
             return 0
         count += 1
-    orders = [shuffled_leaves(legs, values[0], SEED + k) for k in range(ORDERS)]
+    orders = [shuffled_leaves(legs, values[0], SEED + k) for k in range(turned)]
     if any(_agrees_on(legs, found, edit, leaves) is False for leaves in filter(None, orders)):
         return 0
     return count if count > 1 else 0

@@ -10,6 +10,8 @@ import numpy as np
 
 Unary = Callable[[Any], Any]
 
+LINEAR = frozenset("add sub mul div".split())
+
 
 def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + exp(-x))."""

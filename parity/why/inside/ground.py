@@ -18,12 +18,15 @@ from parity.where.matching import print_of, same
 from parity.where.parting import Side
 from parity.where.region import Part, Region
 from parity.why.inside.edit import Step, Values
+from parity.why.inside.functions import LINEAR
 
 MOST_AXES = 5
 MOST_ALIKE = 3
 """Operations of one place in the code, of other turns or in one line, that are looked at."""
 BACK = 2
 """Steps back in its lines: at a loop's first turn a start of zeros may hide what is read."""
+ON = 4
+"""Steps on: an activation may end as another does that begins otherwise."""
 CLOSE = 1e-9
 
 
@@ -61,6 +64,20 @@ class Ground:
     def reading(self) -> list[int]:
         """What first reads what comes out of it on the first side."""
         return [self.place(o) for o in self.mine.readers if o.outputs]
+
+    @cached_property
+    def behind(self) -> list[int]:
+        """What the lines of the region go on to make of what comes out of it, some steps on."""
+        recording, found = self.one.recording, dict[int, None]()
+        lines = {o.line for o in self.mine.operations} - {""}
+        level = [*self.mine.outputs[:1]]
+        for _ in range(ON):
+            readers = {p for n in level for p in recording.readers().get(n, ())}
+            made = {p: recording.operations[p] for p in sorted(readers)}
+            own = {p: o for p, o in made.items() if o.kind in LINEAR and o.line in lines}
+            found |= dict.fromkeys(own)
+            level = [n for o in own.values() for n in o.outputs]
+        return [*found]
 
     @property
     def all(self) -> list[int]:
@@ -205,9 +222,10 @@ class Ground:
                 yield [recording.operations[p].outputs[outputs.index(number)] for p in group]
         for place in recording.readers().get(number, []) if count > 1 else ():
             group = _in_turn(self._lines[0], self.one, place, count)
-            if len(group) == count:
-                i = recording.operations[place].inputs.index(number)
-                yield [recording.operations[p].inputs[i] for p in group]
+            i = recording.operations[place].inputs.index(number)
+            read = [recording.operations[p].inputs[i : i + 1] for p in group]
+            if len(group) == count and all(read):
+                yield [n for numbers in read for n in numbers]
         yield [number] * count
 
     def of_theirs(self, number: int, count: int) -> list[Step]:

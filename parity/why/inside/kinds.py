@@ -40,7 +40,7 @@ def kinds(ground: Ground) -> Iterator[Edit]:
 
 
 def _activations(ground: Ground) -> Iterator[Edit]:
-    for place in ground.places[::-1]:
+    for place in (*ground.places, *ground.behind)[::-1]:
         for own, number in activations(ground.one, ground.operation(place)):
             x, y = np.asarray(ground.value(number)), np.asarray(ground.made(place))
             for name, function in ACTIVATIONS.items():

@@ -16,6 +16,7 @@ from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, together
+from parity.why.inside.functions import LINEAR
 from parity.why.inside.ground import CLOSE, lines_of, near, only
 from parity.why.inside.words import at, called
 
@@ -29,7 +30,6 @@ TURNS = 3
 """Turns from which on numbers are a series."""
 ROUNDED = 1e-5
 """What a float32 schedule may be off by where two series are said to be the same, a turn late."""
-LINEAR = frozenset("add sub mul div".split())
 
 
 class Series(NamedTuple):
