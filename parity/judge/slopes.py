@@ -47,6 +47,7 @@ def slope(
     here = loss(x) if ahead else 0.0
     largest = abs(here)
     found: list[Slope] = []
+    known = UNKNOWN
     moved: list[float] = []
     before = np.zeros(0)
     for level in range(3, finest + 1):
@@ -72,10 +73,11 @@ def slope(
             Slope(s.value, max(s.resolution, abs(s.value - best.value) - best.resolution))
             for s in found
         ] + [best]
-        if best.resolution <= 2 * floor and abs(best.value - claimed) <= 8 * best.resolution:
-            return min(found, key=lambda s: s.resolution)
+        known = min(found, key=lambda s: s.resolution)
+        if known.resolution <= 2 * floor and abs(known.value - claimed) <= 8 * known.resolution:
+            return known
     still = moved[-1] > 0.5 * moved[-5] and moved[-1] > 1e-8 * largest
-    return UNKNOWN if still else min(found, key=lambda s: s.resolution)
+    return UNKNOWN if still else known
 
 
 def _finite(value: float) -> float:

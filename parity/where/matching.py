@@ -61,9 +61,8 @@ class Print:
 
 
 def spread(count: int) -> np.ndarray:
-    """Return SAMPLE places among so many, the same from both ends, and in what is repeated."""
-    low = (2 * np.arange(SAMPLE // 2) + 1) * count // (2 * SAMPLE)
-    return np.concatenate([low, count - 1 - low[::-1]])
+    """Return SAMPLE places among so many: those of what is repeated are a multiple of its own."""
+    return (2 * np.arange(SAMPLE) + 1) * count // (2 * SAMPLE)
 
 
 def _chunks(value: np.ndarray) -> Iterator[np.ndarray]:

@@ -50,6 +50,26 @@ def test_a_slope_is_as_good_as_it_says(function, derivative, ahead):
         assert found.resolution < (1e-7 if ahead else 1e-9)
 
 
+def test_no_smaller_steps_are_asked_once_a_claim_is_met():
+    x, along = np.random.default_rng(0).normal(size=(2, 5))
+    right = float(np.exp(x) @ along)
+    asked = []
+
+    def loss(y):
+        asked[-1] += 1
+        return float(np.exp(y).sum())
+
+    found = []
+    for claimed in (np.nan, right, right * (1 + 1e-6)):
+        asked.append(0)
+        found.append(slope(loss, x, along, claimed=claimed))
+    unclaimed, met, missed = found
+    assert asked[1] < asked[0] / 1.5
+    assert asked[2] == asked[0]
+    assert missed == unclaimed
+    assert abs(met.value - right) <= met.resolution <= 2 * unclaimed.resolution
+
+
 def test_a_slope_knows_when_it_knows_nothing():
     noise = np.random.default_rng(0)
     assert slope(lambda x: noise.normal(), np.ones(1), np.ones(1)).resolution > 1

@@ -161,6 +161,31 @@ def test_what_two_sides_write_in_place_is_followed():
     assert "against sin" in place.sentence
 
 
+def test_what_was_there_before_it_was_written_over_is_kept():
+    def function(x):
+        first = torch.sin(x)
+        second = first.view(6)
+        first.mul_(2)
+        return {"out": first, "view": second}
+
+    recording = torch_recording.recorded(function, [torch.ones(2, 3)], ["x"])
+    kept = {o.kind: recording.values[o.outputs[0]] for o in recording.operations}
+    np.testing.assert_array_equal(kept["sin"], np.full((2, 3), np.float32(np.sin(1))))
+    np.testing.assert_array_equal(kept["mul"], 2 * kept["sin"])
+
+
+def test_views_of_large_values_take_no_memory_of_their_own():
+    def function(x):
+        y = torch.sin(x)
+        for _ in range(12):
+            y = y.view(-1).view(x.shape)
+        return {"out": y.t()}
+
+    large = torch.ones(2**12, 2**14)  # a quarter of what a recording may hold
+    recording = torch_recording.recorded(function, [large], ["x"])
+    assert len({id(v) for v in recording.values}) > 20
+
+
 def test_however_large_numbers_are_nothing_overflows():
     one, other = Recording(), Recording()
     one.hold(np.array([1e300, 1.0]))
