@@ -71,6 +71,11 @@ def to_numpy(value: Any) -> Any:
     return jax.tree.map(np.array, value)
 
 
+def seen(x: Any) -> np.ndarray:
+    """Return an array as NumPy sees it: no copy, where that can be."""
+    return np.asarray(x)
+
+
 def asarray(x: Any) -> Any:
     """Return a number or an array as JAX's."""
     return jnp.asarray(x)

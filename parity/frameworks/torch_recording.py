@@ -19,7 +19,7 @@ from parity.frameworks.recordings import Jitter, Recording
 from parity.frameworks.torch_backward import saying_where, standing
 from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, tensors_of, written
 from parity.frameworks.torch_rounding import is_float
-from parity.frameworks.torch_side import to_numpy
+from parity.frameworks.torch_side import seen, to_numpy
 
 UNWRITTEN = frozenset("empty empty_like empty_strided new_empty new_empty_strided".split())
 """What only takes memory."""
@@ -86,8 +86,7 @@ class _Recorder(Opening):
         """Return what a tensor holds."""
         if x.layout is not torch.strided:
             return None
-        plain = x.dtype is not torch.bfloat16 and not (x.is_conj() or x.is_neg() or x.is_cuda)
-        return x.detach().numpy() if plain and _storage(x) in self.own else to_numpy(x)
+        return seen(x) if _storage(x) in self.own else to_numpy(x)
 
     def disturbed(self, x: Tensor) -> Tensor:
         """Return a tensor, disturbed in place where that is asked for."""

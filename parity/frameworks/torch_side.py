@@ -81,13 +81,19 @@ def from_numpy(arrays: tuple[np.ndarray, ...]) -> tuple[Any, ...]:
 def to_numpy(value: Any) -> Any:
     """Return NumPy copies of every tensor in nested dictionaries and tuples."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().resolve_conj().resolve_neg()
-        if value.dtype == torch.bfloat16:
-            return value.view(torch.int16).numpy().copy().view(dtype_named("bfloat16"))
-        return value.numpy().copy()
+        return seen(value).copy()
     if isinstance(value, dict):
         return {key: to_numpy(item) for key, item in value.items()}
     return None if value is None else type(value)(to_numpy(item) for item in value)
+
+
+def seen(x: torch.Tensor) -> np.ndarray:
+    """Return a tensor as NumPy sees it: no copy, where that can be."""
+    x = x.detach().cpu().resolve_conj().resolve_neg()
+    if x.dtype == torch.bfloat16:
+        found: np.ndarray = x.view(torch.int16).numpy().view(dtype_named("bfloat16"))
+        return found
+    return x.numpy()
 
 
 def asarray(x: Any) -> Any:

@@ -129,24 +129,21 @@ class Disputes:
         """Return what arbitration finds on a disputed gradient: together first, then alone.
 
         Where functions differ, and all gradients together are their own forwards' to less than
-        what one of them is off by, that one is right, and is not asked alone.
+        what one of them is off by, that one is right, and is not asked again.
         """
         if not self._findings:
-            disputed = [t for t in self.gradients if t.disputed]
-            names = {t.name for t in disputed}
-            together = arbitrate(self._problem(names), np.random.default_rng(0))
-            cleared = set[str]()
-            if self.forwards and not (together.wrong or together.kink or together.symmetric):
-                while names > cleared and (more := self._cleared(names - cleared)):
-                    cleared |= more  # the fewer are left, the better they are known
-            for t in disputed:
-                if len(disputed) == 1 or together.kink:
-                    self._findings[t.name] = together
-                elif t.name in cleared:
-                    self._findings[t.name] = together._replace(told=True)
+            disputed = {t.name for t in self.gradients if t.disputed}
+            left = set(disputed)
+            while self.forwards and left and (more := self._cleared(left)):
+                left -= more  # the fewer are left, the better they are known
+            self._findings = dict.fromkeys(disputed - left, Finding(False, (), 0.0, told=True))
+            together = arbitrate(self._problem(left), np.random.default_rng(0)) if left else None
+            for name in left:
+                if together is not None and (len(left) == 1 or together.kink):
+                    self._findings[name] = together
                 else:
-                    alone = self._problem({t.name})
-                    self._findings[t.name] = arbitrate(alone, np.random.default_rng(0))
+                    alone = self._problem({name})
+                    self._findings[name] = arbitrate(alone, np.random.default_rng(0))
         return self._findings[tensor.name]
 
     def _cleared(self, names: set[str]) -> set[str]:

@@ -47,10 +47,10 @@ def call(
     """
     with side.exactly(dtype):
         inputs = side.from_numpy(values)
-        if not alike(values, map(side.to_numpy, inputs)):  # one by one, for their memory
+        if not alike(values, map(side.seen, inputs)):
             raise ParityError(f"{side.HAND} does not hold the {dtype} inputs that it was given")
         outcome = side.to_numpy(function(*inputs))
-        if not alike(values, map(side.to_numpy, inputs)):
+        if not alike(values, map(side.seen, inputs)):
             raise ParityError(changed(side.HAND, names, values, side.to_numpy(inputs)))
         return outcome
 
