@@ -117,9 +117,8 @@ def _checked(
         notes += said
     sections = [section]
     if models is not None and legs is not None and problems:
-        with telling(told, "training both models"):
-            first = next(iter(problems.values()))[0]
-            more, said = stepped(models, section, legs, first, options.dtypes)
+        first = next(iter(problems.values()))[0]
+        more, said = stepped(models, section, legs, first, options.dtypes, told, budget)
         with telling(told, "comparing running statistics"):
             section, kept, also = left(models, section, options.seeds[0], options.dtypes)
         sections, notes = [section, *kept, *more], [*notes, *also, *said]

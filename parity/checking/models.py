@@ -5,24 +5,32 @@ Judges nothing: rows come judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
-from parity.judge.compare import is_float
+from parity.judge.cause import Cause, Kind
+from parity.judge.compare import FLOAT64, is_float
 from parity.judge.verdict import Status, Verdict
 from parity.models.conversion import SECONDS, wrongly_converted
-from parity.models.match import Weights
+from parity.models.match import Match, Weights
 from parity.models.modules import parts
+from parity.models.optimizers import alone, as_trained
 from parity.models.sides import Whole, is_of_models, whole, with_weights
 from parity.models.statistics import are_kept, left_behind
-from parity.models.training import trained
+from parity.models.training import gradients_of, trained
 from parity.models.use import by_use
 from parity.pairs.legs import Legs
 from parity.pairs.pair import Pair
 from parity.pairs.structure import MisfitError
+from parity.progress import telling
 from parity.show.section import Section
 from parity.trial.exact import Exact
+from parity.trial.trial import Trial
+from parity.why.budget import Budget
 
 SHARE = 0.4
 """Of the time for reasons, in which conversions of weights are tried."""
@@ -78,17 +86,64 @@ def explained(
 
 
 def stepped(
-    models: Whole, section: Section, legs: Legs, problem: Exact, dtypes: Sequence[str]
+    models: Whole,
+    section: Section,
+    legs: Legs,
+    problem: Exact,
+    dtypes: Sequence[str],
+    told: Callable[[str], None],
+    budget: float,
 ) -> tuple[tuple[Section, ...], list[str]]:
-    """Return the section of training beside what was checked, where two optimizers are given."""
+    """Return the section of training beside what was checked, where two optimizers are given.
+
+    ``budget`` is how many seconds are spent on why the two part, if they do.
+    """
     if models.given.optimizer is None:
         return (), []
     if not all(row.verdict.passes for row in section.rows):
         return (), ["nothing was trained: what is checked first has to agree"]
     steps = models.given.steps
-    rows = trained(models, legs, problem, dtypes)
+    with telling(told, "training both models"):
+        (first, *others), leaf = trained(models, legs, problem, dtypes)
+    notes = []
+    limit = Budget(budget)
+    if not first.verdict.passes:
+        try:
+            first = replace(first, causes=parted(models, legs, problem, leaf, told, limit))
+        except Exception as error:  # a search for reasons may fail, a verdict may not
+            notes = [f"why the optimizers part was not found: {type(error).__name__}: {error}"]
+        if limit.spent() and not first.causes:
+            notes = [f"why the optimizers part was not looked for: {limit}"]
     title = f"trained for {steps} step{'s' * (steps > 1)}"
-    return (Section(title, rows, (), steps=steps),), []
+    return (Section(title, (first, *others), (), steps=steps),), notes
+
+
+def parted(
+    models: Whole,
+    legs: Legs,
+    problem: Exact,
+    match: Match,
+    told: Callable[[str], None],
+    budget: Budget,
+) -> tuple[Cause, ...]:
+    """Return what one of two optimizers does otherwise to a leaf; nothing where that is unknown.
+
+    Found on other numbers than those of the training, on which they have to part likewise.
+    """
+    if budget.spent():
+        return ()
+    pair = alone(models, match)
+    trial = Trial(pair, 0, ("float64",))
+    name = match.layout.sources()[0]
+    gradients = gradients_of(models, legs, problem, name)
+    real = as_trained(pair, np.asarray(models.torch.tensors[name], FLOAT64), gradients)
+    again = Trial(replace(pair, inputs=real), 0, ("float64",), trial.legs)
+    if any(each.verdict.passes for one in (trial, again) for each in one.forward()):
+        return ()
+    section = Section("one parameter", tuple(trial.forward()), ())
+    problems = {0: trial.solved, 1: again.solved}
+    section, _ = reasoned(section, trial.legs, problems, told, budget)
+    return tuple(c for c in section.forward[0].causes if c.kind is not Kind.UNKNOWN)
 
 
 def left(models: Whole, section: Section, seed: int, dtypes: Sequence[str]) -> Beside:

@@ -23,11 +23,12 @@ class Training:
         dtype: str,
     ) -> None:
         """``optimizer`` makes one of a module; ``tensors`` are where its parameters start."""
-        self.module = copy.deepcopy(module).to(getattr(torch, dtype))
-        with torch.no_grad():
-            for name, p in self.module.named_parameters():
-                if name in tensors:
-                    p.copy_(tensors[name])
+        begun = {
+            id(p): torch.nn.Parameter(tensors[name].detach().clone(), p.requires_grad)
+            for name, p in module.named_parameters()
+            if name in tensors
+        }
+        self.module = copy.deepcopy(module, begun).to(getattr(torch, dtype))
         self.optimizer = optimizer(self.module)
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -39,3 +40,13 @@ class Training:
         for name, p in self.module.named_parameters():
             p.grad = grads.get(name) if p.requires_grad else None
         self.optimizer.step()
+
+
+def shrunk(module: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy in which every tensor has one element, on as many axes: optimizers look."""
+    small: dict[int, torch.Tensor] = {}
+    for x in (*module.parameters(), *module.buffers()):
+        one = torch.zeros((1,) * x.ndim, dtype=x.dtype)
+        is_parameter = isinstance(x, torch.nn.Parameter)
+        small[id(x)] = torch.nn.Parameter(one, x.requires_grad) if is_parameter else one
+    return copy.deepcopy(module, small)

@@ -42,11 +42,13 @@ class _Course:
     douts: Arrays
 
 
-def trained(whole: Whole, legs: Legs, problem: Exact, dtypes: Sequence[str]) -> tuple[Row, ...]:
-    """Return a row a parameter and dtype, the first to part first, as JAX's leaves are laid out.
+def trained(
+    whole: Whole, legs: Legs, problem: Exact, dtypes: Sequence[str]
+) -> tuple[tuple[Row, ...], Match]:
+    """Return a row a parameter and dtype, the first to part first, and the leaf of the first.
 
-    A row that fails is called after the step at which it does. Raises UsageError where an
-    optimizer cannot step.
+    Rows are as JAX's leaves are laid out; one that fails is called after the step at which it does.
+    Raises UsageError where an optimizer cannot step.
     """
     course = _course(whole, legs, problem)
     moving = _moving(whole)
@@ -62,8 +64,11 @@ def trained(whole: Whole, legs: Legs, problem: Exact, dtypes: Sequence[str]) -> 
         }
         for dtype in dict.fromkeys((FLOAT64, *chosen))
     }
-    rows = [_along(whole, match, dtype, walks, noise) for match in moving for dtype in chosen]
-    return tuple(row for _, row in sorted(rows, key=lambda found: found[0]))
+    rows = [
+        (*_along(whole, match, dtype, walks, noise), match) for match in moving for dtype in chosen
+    ]
+    rows.sort(key=lambda found: found[0])
+    return tuple(row for _, row, _ in rows), rows[0][2]
 
 
 def _along(
@@ -220,8 +225,24 @@ def _in_torch(
     whole: Whole, legs: Legs, course: _Course, moving: Sequence[Match], dtype: np.dtype
 ) -> Walk:
     """Return what JAX's leaves would be after each of torch's steps."""
+    return [
+        {m.leaf: np.asarray(m.layout.of(arrays)) for m in moving}
+        for _, arrays in _steps_of_torch(whole, legs, course, dtype)
+    ]
+
+
+def gradients_of(whole: Whole, legs: Legs, problem: Exact, name: str) -> list[np.ndarray]:
+    """Return a parameter's gradient at each of torch's steps, in float64."""
+    steps = _steps_of_torch(whole, legs, _course(whole, legs, problem), FLOAT64)
+    return [np.asarray(grads[name]) for grads, _ in steps]
+
+
+def _steps_of_torch(
+    whole: Whole, legs: Legs, course: _Course, dtype: np.dtype
+) -> Iterator[tuple[Arrays, Arrays]]:
+    """Yield the gradients of each of torch's steps, and all tensors after it."""
     corner = legs.corners["torch"]
-    side, found = corner.side, []
+    side = corner.side
     adapter = import_module("parity.frameworks.torch_training")
     names = legs.arguments.names
 
@@ -237,11 +258,11 @@ def _in_torch(
             now = held | {n: x for n, x in training.tensors().items() if n in held}
             tensors = [now[name] for name in names if name in now]
             _, grads = corner.gradients((*given(batch), *tensors), douts)
-            training.step(dict(zip(legs.floating, grads, strict=True)))
+            used = dict(zip(legs.floating, grads, strict=True))
+            training.step(used)
             moved = {name: side.to_numpy(x) for name, x in training.tensors().items()}
-            arrays = {name: moved.get(name, x) for name, x in course.tensors.items()}
-            found.append({m.leaf: np.asarray(m.layout.of(arrays)) for m in moving})
-    return found
+            after = {name: moved.get(name, x) for name, x in course.tensors.items()}
+            yield {n: side.to_numpy(x) for n, x in used.items()}, after
 
 
 @contextmanager

@@ -175,7 +175,7 @@ class Report:
         walked = any(section.walk or section.places for section in self.sections)
         if Kind.CONVERSION in known:
             return "next: convert these weights otherwise, or read them otherwise"
-        if first.verdict is Verdict.CONVENTION and known:
+        if known and (first.verdict is Verdict.CONVENTION or self._in_training):
             return "next: decide which of the two is meant, and write it on both sides"
         if first.verdict is Verdict.CONVENTION and not walked:
             return (

@@ -1,6 +1,6 @@
 """Two models trained alike: right optimizers agree, others part at a step that is named.
 
-What each case should come to stood here before any was run. No cause is looked for.
+What each case should come to stood here before any was run.
 """
 
 import jax
@@ -90,7 +90,7 @@ def models(optimizer, head=False, **options):
 def rows(pair, dtypes=("float64",)):
     found = whole(pair)
     trial = Trial(found.pair, 0, dtypes)
-    return trained(found, trial.legs, trial.solved[0], dtypes)
+    return trained(found, trial.legs, trial.solved[0], dtypes)[0]
 
 
 @pytest.mark.parametrize("case", few(CASES, "another decay"))

@@ -82,7 +82,9 @@ def explained(
     """
     end = time.process_time() + found.enough(seconds)
     with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
-        edits = _edits(found, end) or _from_turn_to_turn(found)
+        edits = _edits(found, end)
+        if len(edits) != 1:  # one change of all turns is a shorter story than one a region
+            edits = _from_turn_to_turn(found) or edits
     if not edits:
         return None
     edit = together(edits)

@@ -59,7 +59,7 @@ def _activations(ground: Ground) -> Iterator[Edit]:
 def activations(side: Side, operation: Made) -> Iterator[tuple[str, int]]:
     """Yield (name, what it is done to) of the activations that an operation completes."""
     y = np.asarray(side.values[operation.outputs[0]]) if operation.outputs else np.empty(0)
-    if y.dtype.kind != "f" or y.size < 2:
+    if y.dtype.kind != "f" or y.size < 2 or only(y) is not None:  # zeros are relu of zeros
         return
     some = slice(None, None, -(-y.size // SAMPLE))
     for number in before(side, operation):

@@ -64,6 +64,8 @@ def _passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> 
         return False  # what is done to an index says nothing to a reader
     if kinds[0] != kinds[1] or (i and operation.kind in FIRST_ONLY):
         return False
+    if ground.one.fixed[operation.inputs[i]] and only(x) == 0:
+        return False  # what is added to a 0 that is always there is all that there is
     return np.shape(x) == shape or (np.ndim(x) > 0 and _fits(np.shape(x), shape))
 
 

@@ -113,8 +113,10 @@ def _otherwise(
         moved = _moved(ground.value(numbers[0]), ground.value(point.number))
         what = called(ground.one, own)
         return f"only {ground.left} has {what} with {moved}{at(point.operations[0])}"
-    said = _said(ground, point, operand(ground, own), _called(ground, numbers, theirs))
-    return placed(said, reader)
+    mine, other = operand(ground, own), _called(ground, numbers, theirs)
+    if mine.split(" (")[0] == other.split(" (")[0]:  # the same words are no difference
+        other += " earlier" if numbers[read.index(own)] < own else " later"
+    return placed(_said(ground, point, mine, other), reader)
 
 
 def _said(ground: Ground, point: Point, own: str, theirs: str) -> str:
