@@ -8,9 +8,10 @@ import pytest
 
 import parity
 from parity.models.conversion import wrongly_converted
-from parity.models.modules import statuses
+from parity.models.modules import statuses, statuses_back
 from parity.models.sides import whole
 from parity.pairs.legs import Legs
+from parity.trial.trial import Trial
 from tests.models.mistakes import MISTAKES, loaded, source, wrong
 from tests.shared.sampled import few
 
@@ -56,12 +57,37 @@ def test_weights_that_are_converted_wrongly_are_named(name, tmp_path):
         assert words in cause.sentence
 
 
+def deepest(status):
+    """The modules where a difference is introduced, and in no module within."""
+    introduced = [name for name in status if status[name] == "introduced"]
+    return [a for a in introduced if not any(b.startswith(f"{a}." if a else "") and b != a
+                                             for b in introduced)]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", few(WRITTEN, "lstm, forget gate's bias added"))
 def test_what_is_written_otherwise_is_found_in_its_module_and_not_in_the_weights(name, tmp_path):
     mistake = BY_NAME[name]
     found, legs, leaves = set_up(mistake, tmp_path)
     status = statuses(found, legs, leaves)
-    introduced = [name for name in status if status[name] == "introduced"]
-    deepest = [a for a in introduced if not any(b.startswith(f"{a}.") for b in introduced if a)]
-    assert mistake.module in [name for name in deepest if name]
+    assert mistake.module in deepest(status)
     assert wrongly_converted(found, legs, leaves, seconds=1) is None
+
+
+STOPPED = [name for name in BY_NAME if "stop_gradient" in name]
+MERGED = "gpt2, heads merged wrongly"
+
+
+@pytest.mark.parametrize("name", few(STOPPED, "lstm, stop_gradient left in"))
+def test_gradients_that_are_stopped_have_a_module(name, tmp_path):
+    mistake = BY_NAME[name]
+    found, legs, _ = set_up(mistake, tmp_path)
+    trial = Trial(found.pair, 0, ("float64",), legs)
+    status = statuses_back(found, legs, trial.gradients(), trial.solved[0].values)
+    assert deepest(status) == [mistake.module.replace("(the whole)", "")]
+
+
+@pytest.mark.full
+def test_heads_that_are_merged_wrongly_are_not_placed_in_what_reads_them(tmp_path):
+    status = statuses(*set_up(BY_NAME[MERGED], tmp_path))
+    assert deepest(status) == [BY_NAME[MERGED].module]
+    assert status["h.0.attn.c_proj"] == ""
