@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from parity.checking.models import explained, left, opened, put_right, stepped
+from parity.checking.models import explained, left, opened, put_right, stepped, stopped
 from parity.checking.reasons import reasoned
 from parity.errors import ParityError, UsageError
 from parity.frameworks.narrowing import Converted
@@ -112,6 +112,7 @@ def _checked(
                     section, said = explained(models, section, legs, problems, budget)
                 notes += said
             section, said = reasoned(section, legs, problems, told, limit)
+            section = stopped(section, legs, problems) if models is not None else section
         except Exception as error:  # the verdicts stand, whatever the search for reasons meets
             said = [f"why was not found: {type(error).__name__}: {error}; please report this"]
         notes += said

@@ -21,6 +21,7 @@ from parity.models.modules import parts
 from parity.models.optimizers import alone, as_trained
 from parity.models.sides import Whole, is_of_models, whole, with_weights
 from parity.models.statistics import are_kept, left_behind
+from parity.models.stopped import marked
 from parity.models.training import gradients_of, trained
 from parity.models.use import by_use
 from parity.pairs.legs import Legs
@@ -83,6 +84,16 @@ def explained(
     found = parts(models, legs, section.rows, values)
     notes = _notes(models.weights, models, bool(failed))
     return replace(section, modules=tuple(found)), notes
+
+
+def stopped(section: Section, legs: Legs, problems: Mapping[int, Sequence[Exact]]) -> Section:
+    """Return the section with the modules marked in which a gradient is stopped, if one is."""
+    causes = (cause for row in section.gradients for cause in row.causes)
+    held = next((cause for cause in causes if cause.key == "detached"), None)
+    if held is None:
+        return section
+    values = next(iter(problems.values()))[0].values
+    return replace(section, modules=marked(section.modules, legs, values, held.sentence))
 
 
 def stepped(

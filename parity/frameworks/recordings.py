@@ -46,6 +46,8 @@ class Made:
     """Runs it on other values; None where it cannot be run again."""
     back: bool = False
     """Whether it belongs to a backward pass."""
+    within: str = ""
+    """The module in whose forward it stands, in torch; empty of the outermost."""
 
     @property
     def moves(self) -> bool:
@@ -84,6 +86,7 @@ class Recording:
         inside: str = "",
         apply: Callable[[Sequence[Any]], list[Any]] | None = None,
         back: bool = False,
+        within: str = "",
     ) -> tuple[int, ...]:
         """Write down an operation; return the numbers of what it made. RuntimeError: too much."""
         if len(self.operations) >= MOST:
@@ -97,7 +100,7 @@ class Recording:
             raise RuntimeError(f"values of more than {BYTES} bytes")
         outputs = tuple(self.hold(x) for x in results)
         self.makers |= dict.fromkeys(outputs, len(self.operations))
-        made = Made(kind, line, tuple(inputs), outputs, inside, apply, back)
+        made = Made(kind, line, tuple(inputs), outputs, inside, apply, back, within)
         self.operations.append(made)
         return outputs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,10 +97,52 @@ def watched(module: torch.nn.Module, function: Any, inputs: tuple[Any, ...]) -> 
     return passed
 
 
+Back = dict[str, tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]]
+
+
+def watched_back(module: torch.nn.Module, gradients: Any, *given: Any) -> Back:
+    """Return {part: (gradients from above, that it passes on, of what went in as a whole)}.
+
+    What went into a part may be read elsewhere, too. ``gradients``, called with what is ``given``,
+    runs the module there and back.
+    """
+    passed: Back = {}
+
+    def watch(name: str, part: torch.nn.Module) -> list[Any]:
+        ins, outs, wholes = passed.setdefault(name, ([], [], []))
+
+        def listen(value: Any, to: list[np.ndarray]) -> None:
+            for x in _tensors(value):
+                if x.requires_grad:
+                    x.register_hook(lambda grad: to.extend(_floats(grad)))
+
+        return [
+            part.register_forward_pre_hook(
+                lambda part, args, kwargs: listen([args, kwargs], wholes), with_kwargs=True
+            ),
+            part.register_forward_hook(lambda part, args, out: listen(out, ins)),
+            part.register_full_backward_hook(lambda part, on, above: outs.extend(_floats([*on]))),
+        ]
+
+    handles = [handle for own in module.named_modules() for handle in watch(*own)]
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of inputs that need no gradient
+            gradients(*given)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return passed
+
+
 def _floats(value: Any) -> list[np.ndarray]:
     """Return copies of the floating tensors in nested containers."""
+    return [_array(x).copy() for x in _tensors(value)]
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """Return the floating tensors in nested containers."""
     if isinstance(value, torch.Tensor):
-        return [_array(value).copy()] if value.is_floating_point() and value.numel() else []
+        return [value] if value.is_floating_point() and value.numel() else []
     if isinstance(value, Mapping):
         value = [*value.values()]
-    return [x for item in value for x in _floats(item)] if isinstance(value, list | tuple) else []
+    return [x for item in value for x in _tensors(item)] if isinstance(value, list | tuple) else []

@@ -290,9 +290,23 @@ def users_line(*own: str) -> str:
     return f"{line} ({_called(modules)})" if line and modules else line
 
 
+def module_around() -> str:
+    """Return the module in whose forward an operation stands, by its name in the outermost one."""
+    frame: Any = sys._getframe(1)
+    modules: list[Any] = []
+    while frame is not None:
+        called = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        modules += [called] if isinstance(called, torch.nn.Module) else []
+        frame = frame.f_back
+    return _named(modules[0], modules[-1]) if modules else ""
+
+
 def _called(modules: Sequence[Any]) -> str:
     """Return what the innermost module is called in the outermost one, or what it is."""
-    inner, outer = modules[0], modules[-1]
+    kind = type(modules[0]).__name__
+    return f"{name}, {kind}" if (name := _named(modules[0], modules[-1])) else kind
+
+
+def _named(inner: Any, outer: Any) -> str:
     names = (name for name, module in outer.named_modules() if module is inner)
-    kind = type(inner).__name__
-    return f"{name}, {kind}" if (name := next(names, "")) else kind
+    return next(names, "")

@@ -18,6 +18,7 @@ from parity.frameworks.programs import FILLING
 from parity.frameworks.recordings import Jitter, Recording
 from parity.frameworks.torch_backward import saying_where, standing
 from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, tensors_of, written
+from parity.frameworks.torch_program import module_around
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import seen, to_numpy
 
@@ -147,6 +148,7 @@ class _Recorder(Opening):
             [self._array(x) for x in made],
             inside,
             back=stands.back,
+            within=module_around(),
         )
         for x in changed:
             place = next(n for n, y in zip(numbers, made, strict=True) if y is x)

@@ -1,14 +1,15 @@
 """The tree of a torch module's parts: each right, or where a difference is introduced.
 
-What a part returns is looked for, by its numbers, among all values of the JAX model; its weights'
-gradients come judged. Draws nothing.
+What a part returns, or the gradient that it passes on, is looked for, by its numbers, among all
+values of the JAX model; its weights' gradients come judged. Draws nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import permutations
 
 import numpy as np
 
@@ -21,13 +22,16 @@ from parity.models.match import Weights
 from parity.models.sides import Whole
 from parity.pairs.legs import Legs
 from parity.where.alignment import side_of
+from parity.where.backward import both_ways
 from parity.where.matching import Index, Print, print_of
+from parity.where.parting import Side
 from parity.where.regions import UNFIT
 
 APART = "apart"
-"""Of a part whose gradients differ, where nothing is known of what it returns."""
+"""Of a part whose gradients differ, where nothing is known of what it returns or passes on."""
 PARTS = (2, 3, 4)
 """In how many parts one side may make at once what the other makes apart."""
+MOST_AXES, CLOSE = 6, 1e-9
 SLACK = 2.0**-46
 """Of a value's size: how well a part's output is known, in float64."""
 
@@ -70,6 +74,8 @@ def parts(
     seen: Mapping[str, str] = {}
     if any(row.verdict in apart for row in forward):
         seen = statuses(whole, legs, values)
+    elif any(row.dtype == "float64" and row.verdict in apart for row in rows):
+        seen = statuses_back(whole, legs, rows, values)
     return [_part(whole, name, kind, judged, seen) for name, kind in whole.torch.modules.items()]
 
 
@@ -109,17 +115,74 @@ def statuses(whole: Whole, legs: Legs, values: Sequence[np.ndarray]) -> dict[str
             passed = watch(whole.given.torch, corner.forward, corner.side.from_numpy(leaves))
     except (*UNFIT, UsageError, ParityError):
         return {}
+    return _judged(jax, passed)
+
+
+def statuses_back(
+    whole: Whole, legs: Legs, rows: Sequence[Row], values: Sequence[np.ndarray]
+) -> dict[str, str]:
+    """Return {module: status} by the gradients that come from above and that it passes on.
+
+    Where a weight's gradient is wrong, what its module passes on is. ``values`` are inputs, then
+    the gradients of outputs from above.
+    """
+    count = len(legs.arguments.names)
+    corner = legs.corners["torch"]
+    watch = import_module("parity.frameworks.torch_modules").watched_back
+    try:
+        with np.errstate(all="ignore"):
+            jax = both_ways(legs, "jax", values)
+        with corner.side.exactly(FLOAT64):
+            leaves, above = (corner.side.from_numpy(x) for x in (values[:count], values[count:]))
+            douts = dict(zip(legs.cotangents(), above, strict=True))
+            passed = watch(whole.given.torch, corner.gradients, leaves, douts)
+    except (*UNFIT, UsageError, ParityError):
+        return {}
+    wrong = {row.name for row in rows if row.dtype == "float64" and not row.verdict.passes}
+    known, weights = Index(jax.prints), {row.name for row in rows} & {*whole.torch.tensors}
+    own = {
+        name: (above, wholes if _all_in(known, wholes) else passed_on)
+        for name, (above, passed_on, wholes) in passed.items()
+    }  # what flows together may be added up before a part's own share is complete
+    right = {name.rpartition(".")[0]: str(Status.RIGHT) for name in weights - wrong}
+    return right | _judged(jax, own, wrong & weights)
+
+
+Passed = Mapping[str, tuple[list[np.ndarray], list[np.ndarray]]]
+
+
+def _judged(jax: Side, passed: Passed, wrong: Collection[str] = ()) -> dict[str, str]:
+    """Return {module: status} by what goes in and comes out, and by ``wrong`` weights in it."""
     index = Index(jax.prints)
     found = {}
     for name, (ins, outs) in passed.items():
         came, made = (_all_in(index, arrays) for arrays in (ins, outs))
+        if any(weight.startswith(f"{name}." if name else "") for weight in wrong):
+            made = False
         if made is not None:
-            wrong = Status.INHERITED if came is False else Status.INTRODUCED
-            found[name] = str(Status.RIGHT if made else wrong)
+            status = Status.INHERITED if came is False and name else Status.INTRODUCED
+            unknown = not made and came and any(_is_rearranged(jax, index, x) for x in ins)
+            found[name] = "" if unknown else str(Status.RIGHT if made else status)
     return {n: "" if _is_harmless(n, passed, found) else status for n, status in found.items()}
 
 
-Passed = Mapping[str, tuple[list[np.ndarray], list[np.ndarray]]]
+def _is_rearranged(jax: Side, index: Index, x: np.ndarray) -> bool:
+    """Return whether an array's numbers are on the other side in its shape, but in other places.
+
+    Axes may be in another order.
+    """
+    alike = [
+        y
+        for number in index.find(_known(x))
+        if sorted(np.shape(y := np.asarray(jax.values[number]))) == sorted(x.shape)
+    ]
+    orders = [*permutations(range(x.ndim))] if x.ndim <= MOST_AXES else []
+    return bool(alike and orders) and not any(
+        y.shape == tuple(x.shape[a] for a in order)
+        and np.allclose(y, x.transpose(order), CLOSE, CLOSE)
+        for y in alike
+        for order in orders
+    )
 
 
 def _is_harmless(name: str, passed: Passed, found: Mapping[str, str]) -> bool:

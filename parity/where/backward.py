@@ -148,7 +148,7 @@ def _region(legs: Legs, problem: Exact, faulty: str, other: str, seconds: float)
     names = sorted((faulty, other), key=lambda c: legs.corners[c].side.HAND != "jax")
     try:
         with np.errstate(all="ignore"):
-            one, two = (_side_of(legs, name, problem.values) for name in names)
+            one, two = (both_ways(legs, name, problem.values) for name in names)
     except (*UNFIT, UsageError, ParityError):  # too long, or not to be recorded
         return None
     with legs.corners[names[0]].side.exactly(FLOAT64), np.errstate(all="ignore"):
@@ -168,7 +168,7 @@ def _said(region: Region, names: tuple[str, str]) -> str:
     return f"first between {between} ({names[0]}), where {names[1]} does {listed(rest.makes)}"
 
 
-def _side_of(legs: Legs, name: str, values: Sequence[np.ndarray]) -> Side:
+def both_ways(legs: Legs, name: str, values: Sequence[np.ndarray]) -> Side:
     """Return one corner's forward and backward pass, with how far rounding may move each value."""
     first, *jittered = [_recorded(legs, name, values, seed) for seed in (None, *range(RUNS))]
     return Side(name, first, roundings(first, jittered, JITTER))

@@ -8,10 +8,12 @@ import pytest
 
 import parity
 from parity.models.conversion import wrongly_converted
-from parity.models.modules import statuses, statuses_back
+from parity.models.modules import parts, statuses
 from parity.models.sides import whole
+from parity.models.stopped import marked
 from parity.pairs.legs import Legs
 from parity.trial.trial import Trial
+from parity.why.detached import detached
 from tests.models.mistakes import MISTAKES, loaded, source, wrong
 from tests.shared.sampled import few
 
@@ -79,11 +81,17 @@ MERGED = "gpt2, heads merged wrongly"
 
 @pytest.mark.parametrize("name", few(STOPPED, "lstm, stop_gradient left in"))
 def test_gradients_that_are_stopped_have_a_module(name, tmp_path):
+    """ResNet's is in the blocks of both layers, the second of which lets none through to its norm."""
     mistake = BY_NAME[name]
     found, legs, _ = set_up(mistake, tmp_path)
     trial = Trial(found.pair, 0, ("float64",), legs)
-    status = statuses_back(found, legs, trial.gradients(), trial.solved[0].values)
-    assert deepest(status) == [mistake.module.replace("(the whole)", "")]
+    problem = trial.solved[0]
+    tree = parts(found, legs, [*trial.forward(), *trial.gradients()], problem.values)
+    cause = detached(legs, [problem])
+    assert cause is not None
+    status = {part.name: part.status for part in marked(tree, legs, problem.values, cause.sentence)}
+    more = ["layer2.downsample.1"] if mistake.file == "resnet" else []
+    assert deepest(status) == [mistake.module.replace("(the whole)", ""), *more]
 
 
 @pytest.mark.full

@@ -1,5 +1,6 @@
-"""The tree of modules: where a difference begins; nothing of what is only made otherwise."""
+"""The tree of modules: where a difference begins, there or back; nothing of what is made otherwise."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ import torch
 from torch import nn
 
 import parity
-from parity.models.modules import statuses
+from parity.models.modules import parts, statuses
 from parity.models.sides import whole
 from parity.pairs.legs import Legs
+from parity.trial.trial import Trial
 from tests.shared.sampled import few
 
 
@@ -37,7 +39,7 @@ def apply(params, x, fault=0.0):
     return h @ params["last.weight"].T + params["last.bias"]
 
 
-def found_in(function):
+def set_up(function):
     torch.manual_seed(0)
     module = Fused()
     params = {name: x.numpy() for name, x in module.state_dict().items()}
@@ -47,7 +49,12 @@ def found_in(function):
     arguments = models.pair.arguments(np.random.default_rng(0))
     legs = Legs(models.pair, arguments)
     legs.check_structure(arguments.leaves)
-    return statuses(models, legs, arguments.leaves)
+    return models, legs
+
+
+def found_in(function):
+    models, legs = set_up(function)
+    return statuses(models, legs, legs.arguments.leaves)
 
 
 def test_what_is_made_in_parts_is_right_and_what_follows_a_fault_is_inherited():
@@ -69,6 +76,34 @@ def test_what_is_nowhere_in_jax_is_not_said_to_be_wrong_where_all_it_goes_into_i
         return apply({**params, **new, "last.weight": last / 2}, x)
 
     assert found_in(folded) == {"fused": "right", "norm": "", "last": "right", "": "right"}
+
+
+@jax.custom_vjp
+def doubled_back(x):
+    return x
+
+
+doubled_back.defvjp(lambda x: (x, None), lambda _, g: (2 * g,))
+
+
+def test_on_the_way_back_a_wrong_gradient_has_its_module():
+    def wrong(params, x):
+        w, b = params["fused.weight"].reshape(3, 2, 4), params["fused.bias"].reshape(3, 2)
+        q, k, v = (x @ w[i].T + b[i] for i in range(3))
+        h = doubled_back(jnp.tanh(q) * jax.nn.sigmoid(k) + v)
+        h = normed(h, {"w": params["norm.weight"], "b": params["norm.bias"]})
+        return h @ params["last.weight"].T + params["last.bias"]
+
+    models, legs = set_up(wrong)
+    trial = Trial(models.pair, 0, ("float64",), legs)
+    rows = [*trial.forward(), *trial.gradients()]
+    status = {p.name: p.status for p in parts(models, legs, rows, trial.solved[0].values)}
+    assert status == {
+        "": "introduced",
+        "fused": "inherited",
+        "norm": "introduced",
+        "last": "right",
+    }
 
 
 class Square(nn.Module):

@@ -1,7 +1,7 @@
 """A decay in the gradient on one side and beside the step on the other: named, with both lines.
 
 Every case was written before the code was run on it, and what has to be said of all but the one
-step, which is true in other words.
+step, which was first said of two regions, and is now said as the others are.
 """
 
 import optax
@@ -105,7 +105,7 @@ CASES = {
     ),
     "in one step": (
         Pair(jax=one_step(False), torch=one_step(True), inputs=STEP),
-        ["only jax adds 0.05 times p ", "only torch subtracts what mul makes"],
+        ["jax adds 0.05 times p to g", "torch subtracts 0.005 times p from what sub makes"],
     ),
     "of two arrays": (
         Pair(jax=of_two(True), torch=of_two(False), inputs=BOTH),

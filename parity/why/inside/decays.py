@@ -156,6 +156,5 @@ def _done(loops: Loops, series: Series, what: str, way: str) -> str:
         return f"multiplies {what} by {number}{at(series.operation)}"
     reader = operations[added.place]
     to = called(loops.side, reader.inputs[1 - added.operand])
-    return placed(
-        f"{'adds' if added.sign > 0 else 'subtracts'} {number} times {what} to {to}", reader
-    )
+    verb, onto = ("adds", "to") if added.sign > 0 else ("subtracts", "from")
+    return placed(f"{verb} {number} times {what} {onto} {to}", reader)
