@@ -109,6 +109,24 @@ class Transformed:
         return function(params, x, shift)
 
 
+class Stateful:
+    """What haiku.transform_with_state returns can do."""
+
+    def init(self, key, x, shift):
+        raise AssertionError("nobody initialises a model that has its weights")
+
+    def apply(self, params, state, rng, x, shift):
+        assert rng is None
+        both = {"fc": params["fc"], "bn": params["bn"] | state["bn"]}
+        return function(both, x, shift), state
+
+
+def stateful(w):
+    params, state = tree(w), {}
+    state["bn"] = {part: params["bn"].pop(part) for part in ("mean", "var")}
+    return Stateful(), params, state
+
+
 def linen(w):
     params = {"Dense_0": {"kernel": w["fc.weight"].T, "bias": w["fc.bias"]}}
     params["BatchNorm_0"] = {"scale": w["bn.weight"], "bias": w["bn.bias"]}
@@ -121,6 +139,7 @@ KINDS = {
     "nnx": NNX,
     "equinox": Equinox,
     "haiku": lambda w: (Transformed(), tree(w)),
+    "haiku with a state": stateful,
     "function": lambda w: parity.Model(function, tree(w)),
 }
 
@@ -245,6 +264,7 @@ def test_models_initialised_apart_are_given_torchs_weights(kind):
     ("pair", "said"),
     [
         ({"jax": (1, 2)}, "a tuple that is no model"),
+        ({"jax": (Stateful(), {})}, r"give \(transformed, params, state\)"),
         ({"jax": parity.Model(function, {}), "torch": torch.tanh}, "is a model and torch= is not"),
         ({"jax": jnp.tanh, "torch": torch.tanh, "pick": "y"}, "pick= is for two models"),
         ({"jax": jnp.tanh, "torch": nn.GELU(), "weights": "structure"}, "weights= is for two"),

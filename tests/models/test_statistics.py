@@ -97,10 +97,53 @@ def equinox(w, momentum):
     return parity.Model(apply, (model, state.set(model.bn.batch_state_index, averages)))
 
 
+def haiku(w, kept):
+    """A batch norm as haiku has it, whose averages are kept in a state beside the params."""
+    hk = pytest.importorskip("haiku")
+
+    def run(x):
+        return hk.BatchNorm(True, True, kept, name="bn")(hk.Linear(4, name="fc")(x), True)
+
+    params = {"fc": {"w": w["fc.weight"].T, "b": w["fc.bias"]}}
+    params["bn"] = {"scale": w["bn.weight"][None], "offset": w["bn.bias"][None]}
+    state = {}
+    for part in ("mean", "var"):  # of many steps: what the first were divided by is 1
+        average = w[f"bn.running_{part}"][None]
+        held = {"average": average, "hidden": average, "counter": jnp.int32(10_000)}
+        state[f"bn/~/{part}_ema"] = held
+    return hk.transform_with_state(run), params, state
+
+
+class Stateful:
+    """What haiku.transform_with_state returns can do: a state goes in, and comes out."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def init(self, key, x):
+        raise AssertionError("nobody initialises a model that has its weights")
+
+    def apply(self, params, state, rng, x):
+        x = x @ params["fc"]["w"] + params["fc"]["b"]
+        batch = {"mean": x.mean(0), "var": x.var(0)}
+        left = {n: self.kept * state["bn"][n] + (1 - self.kept) * batch[n] for n in batch}
+        x = (x - batch["mean"]) / jnp.sqrt(batch["var"] + 1e-5)
+        return x * params["bn"]["scale"] + params["bn"]["offset"], {"bn": left}
+
+
+def stateful(w, kept):
+    params = {"fc": {"w": w["fc.weight"].T, "b": w["fc.bias"]}}
+    params["bn"] = {"scale": w["bn.weight"], "offset": w["bn.bias"]}
+    return Stateful(kept), params, {"bn": {n: w[f"bn.running_{n}"] for n in ("mean", "var")}}
+
+
 BOTH = ("bn.running_mean", "bn.running_var")
 CASES = {
     "flax's own momentum": (lambda w: linen(w, 0.99), 0.1, BOTH, "jax keeps 0.99 and torch 0.9"),
     "torch's number": (lambda w: equinox(w, 0.1), 0.1, BOTH, "jax keeps 0.1 and torch 0.9"),
+    "haiku's state": (lambda w: stateful(w, 0.99), 0.1, BOTH, "jax keeps 0.99 and torch 0.9"),
+    "haiku's own": (lambda w: haiku(w, 0.99), 0.1, BOTH, "jax keeps 0.99 and torch 0.9"),
+    "the same, in haiku": (lambda w: haiku(w, 0.9), 0.1, (), "bn.running_var"),
     "torch's mean of all": (lambda w: linen(w, 0.9), None, BOTH, "jax keeps 0.9 and torch 0.5"),
     "zeros and ones": (lambda w: linen(w, 0.99), 0.1, BOTH, "jax keeps 0.99 and torch 0.9"),
     "nothing written": (lambda w: Own(w, law(1.0)), 0.1, BOTH, "jax keeps 1 and torch 0.9"),
@@ -113,7 +156,7 @@ CASES = {
 """JAX's, torch's momentum, what differs, and what the cause says or, if none does, the note."""
 
 
-@pytest.mark.parametrize("case", few(CASES, "flax's own momentum"))
+@pytest.mark.parametrize("case", few(CASES, "flax's own momentum", "haiku's state"))
 def test_what_differs_is_named_and_what_agrees_is_not(case):
     of, momentum, differ, said = CASES[case]
     torch.manual_seed(0)
