@@ -187,7 +187,7 @@ Beside = tuple[Section, tuple[Section, ...], list[str]]
 
 def _notes(weights: Weights, models: Whole, failed: bool) -> list[str]:
     said = [*weights.unfed.values(), *models.lacking.values()]
-    for name in models.torch.tensors:
+    for name in (x for x in models.torch.tensors if x not in models.torch.buffers):
         sure = [match for match in weights.of(name) if not match.decided.guess]
         leaves = [match.leaf for match in sure if match.layout.sources() == (name,)]
         whole = [x for x in leaves if models.jax.tensors[x].size == models.torch.tensors[name].size]

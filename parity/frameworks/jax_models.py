@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from parity.errors import UsageError
 from parity.frameworks.opened import Opened, parameters
 
 Apply = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
@@ -21,12 +22,12 @@ Apply = Callable[[Any, Sequence[Any], Mapping[str, Any]], Any]
 
 def kind(model: Any) -> str:
     """Return which library's model this is: nnx, linen, equinox, haiku; empty if none's."""
-    if isinstance(model, tuple) and len(model) == 2:
-        first, variables = model
-        if not isinstance(variables, Mapping):
+    if isinstance(model, tuple) and len(model) in (2, 3):
+        first, *variables = model
+        if not all(isinstance(each, Mapping) for each in variables):
             return ""
         if _is(first, "flax.linen", "Module"):
-            return "linen"
+            return "linen" if len(variables) == 1 else ""
         return "haiku" if all(callable(getattr(first, x, None)) for x in ("init", "apply")) else ""
     if _is(model, "flax.nnx", "Module"):
         return "nnx"
@@ -151,11 +152,20 @@ def of_function(function: Any, params: Any) -> Opened:
 
 
 def _haiku(model: Any) -> Opened:
-    transformed, params = model
-    takes_a_key = "rng" in parameters(transformed.apply)[0][1:2]
+    transformed, *variables = model
+    names, _ = parameters(transformed.apply)
+    has_state = "state" in names[1:2]
+    if has_state != (len(variables) == 2):
+        wanted = "(transformed, params, state)" if has_state else "(transformed, params)"
+        raise UsageError(f"jax= is haiku's, of which apply takes {names[:2]}; give {wanted}")
+    takes_a_key = "rng" in names[1:3]
+    key = (None,) if takes_a_key else ()
 
     def apply(tree: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        key = (None,) if takes_a_key else ()
-        return transformed.apply(tree, *key, *args, **kwargs), tree
+        if not has_state:
+            return transformed.apply(tree, *key, *args, **kwargs), tree
+        out, left = transformed.apply(tree["params"], tree["state"], *key, *args, **kwargs)
+        return out, {**tree, "state": left}
 
-    return of_leaves(params, apply, transformed.apply, skipped=2 if takes_a_key else 1)
+    own = dict(zip(("params", "state"), variables, strict=True)) if has_state else variables[0]
+    return of_leaves(own, apply, transformed.apply, skipped=len(variables) + takes_a_key)

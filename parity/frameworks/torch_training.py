@@ -23,11 +23,10 @@ class Training:
         dtype: str,
     ) -> None:
         """``optimizer`` makes one of a module; ``tensors`` are where its parameters start."""
-        begun = {
-            id(p): torch.nn.Parameter(tensors[name].detach().clone(), p.requires_grad)
-            for name, p in module.named_parameters()
-            if name in tensors
-        }
+        begun: dict[int, torch.Tensor] = {id(x): x.detach().clone() for x in module.buffers()}
+        for name, p in module.named_parameters():
+            start = tensors.get(name, p).detach().clone()
+            begun[id(p)] = torch.nn.Parameter(start, p.requires_grad)
         self.module = copy.deepcopy(module, begun).to(getattr(torch, dtype))
         self.optimizer = optimizer(self.module)
 

@@ -65,8 +65,8 @@ def is_of_models(pair: Pair) -> bool:
     )
     if isinstance(pair.jax, tuple) and not is_model:
         raise UsageError(
-            "jax= is a tuple that is no model; give (linen module, variables) or (haiku "
-            "transformed, params), or parity.Model(apply, params)"
+            "jax= is a tuple that is no model; give (linen module, variables), haiku's "
+            "(transformed, params) or (transformed, params, state), or parity.Model(apply, params)"
         )
     if not is_module and isinstance(pair.jax, Model | tuple):
         raise UsageError("jax= is a model and torch= is not; give the torch.nn.Module")

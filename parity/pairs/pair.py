@@ -59,14 +59,14 @@ class Pair:
     they are. What stands in a `Constant` is given, and no gradient of it is asked for.
 
     Whole models: ``torch`` an nn.Module, ``jax`` a flax NNX module, (linen module, variables), an
-    equinox module, haiku's (transformed, params) or a `Model`. Their weights become inputs, under
-    torch's names (docs/models.md). An input is given by its name where the model has a parameter of
-    that name.
+    equinox module, haiku's (transformed, params) or (transformed, params, state), or a `Model`.
+    Their weights become inputs, under torch's names (docs/models.md). An input is given by its name
+    where the model has a parameter of that name.
 
     Raises UsageError where there is nothing to compare.
     """
 
-    jax: Callable[..., Any] | Rule | Model | tuple[Any, Any] | None = None
+    jax: Callable[..., Any] | Rule | Model | tuple[Any, ...] | None = None
     torch: Callable[..., Any] | Rule | None = None
     inputs: Any = ()
     forward_only: bool = False

@@ -142,6 +142,15 @@ def test_of_optimizers_that_do_the_same_nothing_is_said(name):
 
 
 @pytest.mark.full
+def test_a_module_with_buffers_is_copied_in_another_dtype_too():
+    found = whole(models(CASES["uphill"][:2]))
+    found.given.torch.register_buffer("seen", torch.ones(2))
+    own, (match,) = trial(), found.weights.of("embed.weight")
+    (cause,) = parted(found, own.legs, own.solved[0], match, lambda what: None, Budget())
+    assert cause.sentence.startswith("only torch changes the sign")
+
+
+@pytest.mark.full
 def test_a_report_says_why_and_what_to_do():
     optimizer = CASES["another decay"][:2]
     report = parity.check(models(optimizer, steps=3), dtypes=["float64"])

@@ -264,7 +264,6 @@ def test_models_initialised_apart_are_given_torchs_weights(kind):
     ("pair", "said"),
     [
         ({"jax": (1, 2)}, "a tuple that is no model"),
-        ({"jax": (Stateful(), {})}, r"give \(transformed, params, state\)"),
         ({"jax": parity.Model(function, {}), "torch": torch.tanh}, "is a model and torch= is not"),
         ({"jax": jnp.tanh, "torch": torch.tanh, "pick": "y"}, "pick= is for two models"),
         ({"jax": jnp.tanh, "torch": nn.GELU(), "weights": "structure"}, "weights= is for two"),
@@ -273,6 +272,18 @@ def test_models_initialised_apart_are_given_torchs_weights(kind):
 def test_what_is_no_pair_of_models_is_said(pair, said):
     with pytest.raises(UsageError, match=said):
         is_of_models(parity.Pair(**{"torch": small(), "inputs": {"x": (2, 3)}} | pair))
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ((Stateful(), {}), r"give \(transformed, params, state\)"),
+        ((Transformed(), {}, {}), r"give \(transformed, params\)"),
+    ],
+)
+def test_a_state_that_is_forgotten_or_not_asked_for_is_said(model, said):
+    with pytest.raises(UsageError, match=said):
+        whole(parity.Pair(jax=model, torch=small(), inputs={"x": (5, 3), "shift": (4,)}))
 
 
 def test_a_module_against_a_plain_function_is_what_it_was():
