@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from parity.frameworks.jaxpr_indexed import gathered, scattered
 from parity.frameworks.jaxpr_products import convolution, matrix_product
 from parity.frameworks.jaxprs import binder, is_key
 
@@ -68,8 +69,9 @@ ORDERED = frozenset("clamp ge gt le lt max min reduce_max reduce_min sign".split
 """What NumPy and JAX order differently where numbers are complex."""
 
 MOVING = frozenset(
-    """and broadcast_in_dim concatenate copy dynamic_slice dynamic_update_slice expand_dims iota not
-    or pad reshape rev select_n slice split squeeze stop_gradient transpose xor""".split()
+    """and broadcast_in_dim concatenate copy dynamic_slice dynamic_update_slice expand_dims gather
+    iota not or pad reshape rev select_n slice split squeeze stop_gradient tile transpose xor
+    """.split()
 )
 """What moves and chooses: the same bits in NumPy, in every dtype."""
 EXACT = frozenset(
@@ -155,9 +157,11 @@ def _broadcast(params: Params, made: Any, x: Any, *sizes: Any) -> Any:
 
 
 def _converted(params: Params, made: Any, x: Any) -> Any:
-    """Floats turned into whole numbers saturate in JAX alone."""
+    """Floats turned into whole numbers saturate in JAX alone, where they are too large."""
     if x.dtype.kind in "fc" and made.dtype.kind in "iu":
-        return None
+        most = np.iinfo(made.dtype)
+        fits = x.dtype.kind == "f" and bool(np.all((x > most.min) & (x < most.max)))
+        return x.astype(made.dtype) if fits else None
     if x.dtype.kind == "c" and made.dtype.kind == "f":
         return x.real.astype(made.dtype)
     return x.astype(made.dtype)
@@ -251,6 +255,7 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "dynamic_slice": _window_of,
     "dynamic_update_slice": _window_put,
     "expand_dims": _reshaped,
+    "gather": gathered,
     "integer_pow": lambda params, made, x: x ** params["y"] if x.dtype.kind in "fc" else None,
     "iota": _numbered,
     "pad": _padded,
@@ -259,7 +264,9 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "select_n": _chosen,
     "slice": _sliced,
     "split": _parted,
-    "squeeze": _reshaped,
+    "squeeze": lambda params, made, x: x.reshape(made.shape),
+    "scatter-add": scattered,
     "stop_gradient": lambda params, made, x: x,
+    "tile": lambda params, made, x: np.tile(x, params["reps"]),
     "transpose": lambda params, made, x: x.transpose(params["permutation"]),
 }

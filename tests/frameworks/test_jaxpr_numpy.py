@@ -97,6 +97,8 @@ OPERATIONS = {
     "put": lambda x: lax.dynamic_update_slice(x, x[:1, :1] * 2, (7, 1, 0)),
     "chosen": lambda x: (jnp.where(x > 0, x, 2.0), jnp.clip(x, -0.1, 0.2), jnp.stack([x, -x])),
     "whole numbers": lambda x: (jnp.arange(-7, 7) // 4, jnp.arange(-7, 7) % 4, x > 0, ~(x > 0)),
+    "as many axes": lambda x: (x[:1].squeeze(0), jnp.tile(x, (2, 1, 3)), x[:, None].squeeze(1)),
+    "made whole": lambda x: ((x * 9).astype("int32"), (jnp.abs(x) * 9).astype("uint8")),
     "converted": lambda x: ((x > 0).astype(float), (x * 1e12).astype("int32"), x.astype(bool)),
     "powers": lambda x: (x**3, jnp.abs(x) ** 0.3, x**-2, jnp.sqrt(x * x), lax.rsqrt(x * x)),
     "functions": lambda x: (jnp.tanh(x), jax.nn.sigmoid(x), jnp.sign(x), jnp.arctan2(x, 0.3)),
@@ -107,6 +109,50 @@ OPERATIONS = {
         jnp.isfinite(1 / (x * 0)),
     ),
 }
+
+
+def gradient_of(function):
+    return lambda x: jax.grad(lambda y: (function(y) ** 2 * 0.7).sum())(x)
+
+
+ROWS, PLACES = np.array([2, 0, 2]), np.array([[1, 4], [0, -1]])
+LOOKED_UP = {
+    "rows": lambda x: x[ROWS],
+    "rows in rows": lambda x: x[PLACES[:, :1] % 3],
+    "another axis": lambda x: x[:, PLACES],
+    "two axes": lambda x: x[ROWS, :, ROWS],
+    "two axes, apart": lambda x: x[:, ROWS, 1:3][..., ROWS % 2],
+    "windows": lambda x: jax.vmap(lambda i: lax.dynamic_slice(x, (0, i, 1), (2, 3, 1)))(ROWS),
+    "along": lambda x: jnp.take_along_axis(x, ROWS[:, None, None] % 3, 0),
+    "row by row": lambda x: jax.vmap(lambda row, i: row[i])(x, ROWS),
+    "by whole numbers": lambda x: jnp.arange(9)[ROWS] + x[0, 0, 0],
+    "outside": lambda x: jnp.take(x, np.array([1, 9]), 0),
+}
+"""Of these `row by row` and `along` may go by batches, and what is outside: JAX's alone."""
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_what_is_looked_up_and_added_back_is_jaxs(name, rng):
+    x = rng.normal(size=(3, 5, 4))
+    back = gradient_of(LOOKED_UP[name]) if name != "by whole numbers" else LOOKED_UP[name]
+    known = compared(LOOKED_UP[name], x), compared(back, x)
+    if name not in ("along", "row by row", "outside", "by whole numbers"):
+        assert "gather" in known[0]
+        assert "scatter-add" in known[1]
+
+
+def test_what_is_added_at_several_places_is_in_the_order_of_jax(rng):
+    x, y = (rng.normal(size=(n, 3)).astype(np.float32) for n in (2, 400))
+    where = rng.integers(0, 2, 400)
+    added = jnp.array(x).at[where].add(y)
+    with jax.enable_x64(False):
+        (equation,) = (
+            e
+            for e in jax.make_jaxpr(lambda x, i, y: x.at[i].add(y))(x, where, y).eqns
+            if e.primitive.name == "scatter-add"
+        )
+    (found,) = in_numpy(equation, [x, where.astype(np.int32)[:, None], y])
+    np.testing.assert_array_equal(found, added)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
