@@ -112,6 +112,7 @@ def watched_back(module: torch.nn.Module, gradients: Any, *given: Any) -> Back:
         ins, outs, wholes = passed.setdefault(name, ([], [], []))
 
         def listen(value: Any, to: list[np.ndarray]) -> None:
+            x: Any
             for x in _tensors(value):
                 if x.requires_grad:
                     x.register_hook(lambda grad: to.extend(_floats(grad)))

@@ -55,7 +55,7 @@ def _read(side: Side, said: str) -> list[int]:
         if o.kind in DETACHING and o.line and o.line.split(" ")[0] in said
         for n in o.outputs
     ]
-    found = []
+    found: list[int] = []
     for number in waiting:
         for reader in (recording.operations[place] for place in readers.get(number, [])):
             (waiting if reader.moves else found).extend(reader.outputs)

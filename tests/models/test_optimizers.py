@@ -1,8 +1,8 @@
-"""Why two optimizers part: a default, a constant, an order that only one of them has, with its line.
+"""Why two optimizers part: a default, a constant, an order that one of them alone has.
 
 What has to be said of each case stood here before any was run. Six were then named in other words,
-which are true as well, and stand here now: nesterov in JAX, what is clipped, the sign of a schedule,
-the rate of adam with its correction, what is multiplied by 0.9, and by 0.99999. Those in MAY may go
+true as well, which stand here now: nesterov in JAX, what is clipped, the sign of a schedule, the
+rate of adam with its correction, what is multiplied by 0.9, and by 0.99999. Those in MAY may go
 unnamed, for what they do depends on more than one tensor.
 """
 
