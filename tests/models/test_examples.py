@@ -81,7 +81,7 @@ MERGED = "gpt2, heads merged wrongly"
 
 @pytest.mark.parametrize("name", few(STOPPED, "lstm, stop_gradient left in"))
 def test_gradients_that_are_stopped_have_a_module(name, tmp_path):
-    """ResNet's is in the blocks of both layers, the second of which lets none through to its norm."""
+    """ResNet's is in both layers, the second of which lets none through to its shortcut's norm."""
     mistake = BY_NAME[name]
     found, legs, _ = set_up(mistake, tmp_path)
     trial = Trial(found.pair, 0, ("float64",), legs)

@@ -1,4 +1,4 @@
-"""The tree of modules: where a difference begins, there or back; nothing of what is made otherwise."""
+"""The tree of modules: where a difference begins, there or back; nothing of mere other ways."""
 
 import jax
 import jax.numpy as jnp
