@@ -118,13 +118,14 @@ def stepped(
         (first, *others), leaf = trained(models, legs, problem, dtypes)
     notes = []
     limit = Budget(budget)
+    done = "looked for" if limit.spent() else "found"
     if not first.verdict.passes:
         try:
             first = replace(first, causes=parted(models, legs, problem, leaf, told, limit))
         except Exception as error:  # a search for reasons may fail, a verdict may not
             notes = [f"why the optimizers part was not found: {type(error).__name__}: {error}"]
-        if limit.spent() and not first.causes:
-            notes = [f"why the optimizers part was not looked for: {limit}"]
+        if limit.spent() and not first.causes and not notes:
+            notes = [f"why the optimizers part was not {done}: {limit}"]
     title = f"trained for {steps} step{'s' * (steps > 1)}"
     return (Section(title, (first, *others), (), steps=steps),), notes
 
