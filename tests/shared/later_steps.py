@@ -102,7 +102,7 @@ def kutta_torch(x, w):
         for part in (0.5, 0.5, 1.0):
             y = x + part * h * slopes[-1]  # <- kutta_third_of_the_first
             slopes.append(torch.tanh(y @ w) - y)
-        x = x + h * sum(k * s for k, s in zip((1, 2, 2, 1), slopes)) / 6
+        x = x + h * sum(k * s for k, s in zip((1, 2, 2, 1), slopes, strict=True)) / 6
     return x
 
 
