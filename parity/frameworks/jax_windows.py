@@ -32,7 +32,7 @@ def _of_convolution(equation: Any) -> Window | None:
     def apply(inputs: list[Any], new: Window) -> Any:
         left, right = inputs
         padding = new.padding
-        if new.mode != "zeros":
+        if new.mode not in ("zeros", ""):
             left = Arithmetic.padded(left, _at(axes, padding, left.ndim), new.mode)
             padding = ((0, 0),) * len(padding)
         right = jnp.flip(right, own) if new.turned else right

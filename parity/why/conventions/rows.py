@@ -17,6 +17,8 @@ from parity.why.conventions.further import OTHER_ORDERS, other_numbers
 from parity.why.conventions.rerun import Rerun
 
 OTHERS = (other_numbers, *OTHER_ORDERS[:2])
+TURNS = frozenset("scan stack while".split())
+"""What puts the turns of a loop together."""
 
 
 def where_nothing_passes(rerun: Rerun) -> str:
@@ -53,11 +55,16 @@ def where_a_row_is_ahead(rerun: Rerun) -> str:
         found = _ahead(problems[0], ahead, behind)
         if found and all(_ahead(p, ahead, behind) == found for p in (*problems, *_others(rerun))):
             ((name, axis),) = found.items()
-            return (
-                f"{name} of {ahead} is that of {behind} a row further along axis {axis}: {behind} "
-                f"gives a state before each turn, {ahead} after it"
-            )
+            said = f"{name} of {ahead} is that of {behind} a row further along axis {axis}"
+            states = f": {behind} gives a state before each turn, {ahead} after it"
+            return said + (states if has_turns(rerun) else "")
     return ""
+
+
+def has_turns(rerun: Rerun) -> bool:
+    """Return whether a side goes round a loop, or puts together what it made one by one."""
+    programs = (p for side in rerun.sides for p in rerun.programs(side)[:1])
+    return any(o.kind in TURNS for p in programs for _, o in p.walk())
 
 
 def _ahead(problem: Problem, ahead: str, behind: str) -> dict[str, int]:

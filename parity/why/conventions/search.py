@@ -25,7 +25,7 @@ from parity.why.conventions.fits import Fits
 from parity.why.conventions.near import Where, anywhere, chosen, is_near
 from parity.why.conventions.parameters import EPSILONS, NEUTRAL, inserted
 from parity.why.conventions.rerun import Rerun
-from parity.why.conventions.rows import where_a_row_is_ahead, where_nothing_passes
+from parity.why.conventions.rows import has_turns, where_a_row_is_ahead, where_nothing_passes
 from parity.why.conventions.spelling import Spelled
 from parity.why.conventions.together import together
 from parity.why.conventions.tries import Tries, apart, convention
@@ -76,12 +76,14 @@ def explain(
         search = _Search(tries)
         clear = [cause for cause in known if EXCHANGED not in cause.key]
         laid_out = any(LAYOUTS & {*cause.key.split()} for cause in clear)
-        if (laid_out or not clear) and search.ahead():
+        if (laid_out or not clear) and has_turns(rerun) and search.ahead():
             return Explanation(tuple(search.facts), tries.tried())
         if clear:
             search.brief(laid_out)
         else:
             search.run(lines)
+        if not (clear or tries.found or search.facts):
+            search.ahead()
     found = (*known, *tries.found) if clear else (*tries.found, *known)
     return Explanation((*search.facts, *found), tries.tried())
 

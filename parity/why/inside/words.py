@@ -47,13 +47,19 @@ TRANSITIVE = {
     "rsub": "subtracts from {}",
     "sub": "subtracts {}",
 }
-SPOKEN = {"maximum": "relu", "dot_general": "the matrix product", "mm": "the matrix product"}
+POWERS = {
+    "-0.5": DOES["rsqrt"],
+    "-1": DOES["reciprocal"],
+    "0.5": DOES["sqrt"],
+    "2": DOES["square"],
+}
+SPOKEN = {"dot_general": "the matrix product", "mm": "the matrix product"}
 
 
 def does(kind: str, operand: str = "") -> str:
     """Return what an operation does: ``adds 1``, ``takes tanh``."""
-    if kind == "pow" and operand == "2":
-        return "squares"
+    if kind == "pow" and operand in POWERS:
+        return POWERS[operand]
     if operand and kind in TRANSITIVE:
         return TRANSITIVE[kind].format(operand)
     return DOES.get(kind, f"takes {kind}")
@@ -95,6 +101,8 @@ def called(side: Side, number: int, known: float | None = None) -> str:
         return held if held is not None else "a constant"
     if operation.inside and operation.kind in REDUCED:
         return f"{REDUCED[operation.kind]} in {operation.inside}{at(operation)}"
+    if operation.kind == "maximum" and "0" in map(_number, map(side.values.__getitem__, operation.inputs)):
+        return f"what relu makes{at(operation)}"
     what = operation.inside or SPOKEN.get(operation.kind, operation.kind)
     return f"what {what} makes{at(operation)}"
 
