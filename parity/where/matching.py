@@ -110,6 +110,13 @@ def _within(one: np.ndarray, other: np.ndarray, bound: float) -> bool:
     return bool(np.all((far <= bound) | (one == other) | (np.isnan(one) & np.isnan(other))))
 
 
+def joined(prints: Sequence[Print]) -> Print:
+    """Return what several values are known by together."""
+    ordered = np.sort(np.concatenate([p.ordered for p in prints]))
+    sigma = max(p.sigma for p in prints)
+    return Print(ordered, _rms(ordered), sigma, any(p.telling for p in prints))
+
+
 def unscaled(known: Print) -> tuple[Print, Print]:
     """Return what a value and its negative are known by at the scale at which its size is 1."""
     scale = known.scale / (known.size or 1.0)

@@ -6,6 +6,7 @@ goes back through what does not agree: there the two part. Finds no region; `reg
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
@@ -16,7 +17,10 @@ import numpy as np
 
 from parity.frameworks.recordings import Made, Recording
 from parity.judge.noise import BOUND
-from parity.where.matching import Index, print_of, unscaled
+from parity.where.matching import Index, Print, joined, print_of, unscaled
+
+MOST_TOGETHER = 100_000
+"""Numbers of all turns of a loop that are looked at together."""
 
 
 class Side:
@@ -34,6 +38,27 @@ class Side:
         self.leaves = {number: name for name, number in recording.inputs.items()}
         self.sites = _sites(recording, 2), _sites(recording, 1)
         """What names the place in the code that made a value, closely and roughly."""
+        self._together()
+
+    def _together(self) -> None:
+        """Know what a loop makes by all its turns as well: the other side may do them at once."""
+        self.whole: dict[int, Print] = {}
+        """{a value of one turn: those of all turns}"""
+        firsts: list[Print | None] = [None] * len(self.values)
+        for turns in _turns(self):
+            prints = [p for n in turns if (p := self.prints[n]) is not None]
+            if len(prints) == len(turns):
+                known = joined(prints)
+                self.whole |= dict.fromkeys(turns, known)
+                firsts[turns[0]] = known
+        self.wholes = Index(firsts)
+
+    def find(self, number: int, other: Side) -> list[int]:
+        """Return the other side's values that are the same; of all turns the first, if that is."""
+        own = self.prints[number]
+        if (found := other.index.find(own)) or own is None or not own.telling:
+            return found
+        return other.wholes.find(own) or other.index.find(self.whole.get(number))
 
     @cached_property
     def firsts(self) -> list[int]:
@@ -53,6 +78,7 @@ class Side:
         ]
         new.__dict__.pop("firsts", None)
         new.index = Index([p if n in self.used else None for n, p in enumerate(new.prints)])
+        new._together()
         return new
 
     def maker(self, number: int) -> Made | None:
@@ -66,6 +92,21 @@ def _used(recording: Recording) -> set[int]:
         if not used.isdisjoint(operation.outputs):
             used.update(operation.inputs)
     return used
+
+
+def _turns(side: Side) -> list[list[int]]:
+    """Return the values of each place in the code that made several, of one shape, in order."""
+    groups: dict[str, list[int]] = {}
+    for number in sorted(side.used):
+        operation = side.maker(number)
+        if operation is not None and operation.line and not operation.moves:
+            groups.setdefault(side.sites[1][number], []).append(number)
+    shapes = [({np.shape(side.values[n]) for n in turns}, turns) for turns in groups.values()]
+    return [
+        turns
+        for own, turns in shapes
+        if len(own) == 1 and 1 < len(turns) <= MOST_TOGETHER // max(1, math.prod(*own))
+    ]
 
 
 def _fixed(recording: Recording) -> list[bool]:
@@ -145,7 +186,7 @@ class Parting:
             return side.fixed[number]
         if not own.telling and not side.fixed[number]:
             return False
-        found = other.index.find(own)
+        found = side.find(number, other)
         if side.fixed[number]:
             found = [n for n in found if other.fixed[n]]
         self.twins[number] = found

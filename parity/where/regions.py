@@ -7,6 +7,7 @@ values. The smallest such region counts. Names no cause.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ class Search:
         The latter make three values agree that follow, at least; or else the most of any.
         """
         ours, others = spots(mine, False, self.largest), spots(theirs, True, self.largest)
-        pairs = _pairs(ours, others, self.passes)
+        pairs = sorted(((a, b) for a in ours for b in others if self._may_be_one(a, b)), key=_cost)
         trial = _Trial(self, mine, theirs, forced)
         whole, later = None, []
         for a, b in pairs:
@@ -131,20 +132,42 @@ class Search:
             telling = [max(some, key=lambda each: each[0])[1]]
         return whole, telling
 
+    def _may_be_one(self, a: Spot, b: Spot) -> bool:
+        """Return whether they may be one value: something that goes in is common to both.
+
+        Unless it is read otherwise only.
+        """
+        if a.fixed != b.fixed or not (len(a.numbers) == len(b.numbers) or self._at_once(a, b)):
+            return False
+        read = a.reads and b.reads if self.passes else a.reads or b.reads
+        return a.fixed or read or not a.roots.isdisjoint(b.roots)
+
+    def _at_once(self, a: Spot, b: Spot) -> bool:
+        """Return whether one side makes at once what the other makes in as many turns."""
+        if a.reads or b.reads or min(len(a.numbers), len(b.numbers)) > 1:
+            return False
+        mine = {np.shape(self.one.values[n]) for n in a.numbers}
+        theirs = {np.shape(self.other.values[n]) for n in b.numbers}
+        if len(mine) > 1 or len(theirs) > 1:
+            return False
+        (x,), (y,) = mine, theirs
+        if len(a.numbers) > 1:
+            return y[:1] == (len(a.numbers),) and math.prod(y[1:]) == math.prod(x)
+        return math.prod(x) == len(b.numbers) * math.prod(y)
+
     def _over(self, a: Spot, b: Spot, bound: int) -> bool:
         return _cost((a, b))[0] + EACH >= bound or time.process_time() > self.end
 
     def _forcings(self, a: Spot, b: Spot) -> Iterator[Forced]:
         """Yield what may be forced, in every arrangement that may be."""
-        values, theirs = self.one.values, self.other.values
-        both = [(values[x], theirs[y]) for x, y in zip(a.numbers, b.numbers, strict=True)]
+        both = self._both(a, b)
         arrays = all(isinstance(x, np.ndarray | np.generic) for pair in both for x in pair)
         if not arrays or any(x.dtype.kind != y.dtype.kind for x, y in both):
             return
         ways = [arrangements(y.astype(x.dtype), x.shape) for x, y in both]
         first = a.numbers.index(a.first)
         bound = BOUND * float(
-            np.hypot(self.one.sigmas[a.first], self.other.sigmas[b.numbers[first]])
+            np.hypot(self.one.sigmas[a.first], self.other.sigmas[b.first])
         )
         for arranged in zip(*ways, strict=False):
             if close(both[first][0], arranged[first], bound):
@@ -154,6 +177,17 @@ class Search:
             else:
                 each = zip(a.edges, arranged, strict=True)
                 yield Forced({}, {edge: x for edges, x in each for edge in edges})
+
+
+    def _both(self, a: Spot, b: Spot) -> list[tuple[Any, Any]]:
+        """Return the values of two spots, one by one; what one does at once in the other's turns."""
+        mine = [self.one.values[n] for n in a.numbers]
+        theirs = [self.other.values[n] for n in b.numbers]
+        if len(mine) < len(theirs):
+            theirs = [np.stack(theirs)]
+        elif len(theirs) < len(mine):
+            theirs = [*theirs[0]]
+        return [*zip(mine, theirs, strict=True)]
 
 
 class _Trial:
@@ -196,25 +230,9 @@ class _Trial:
         )
 
 
-def _pairs(ours: Sequence[Spot], others: Sequence[Spot], passes: bool) -> list[tuple[Spot, Spot]]:
-    """Return the pairs of spots that may be one, those with the fewest operations first.
-
-    They have something in common that goes in, unless it is read otherwise only.
-    """
-    alike = [(a, b) for a in ours for b in others if _may_be_one(a, b, passes)]
-    return sorted(alike, key=_cost)
-
-
 def _cost(pair: tuple[Spot, Spot]) -> tuple[int, int]:
     """Return the operations of both, or that which reads; of as many, that of most turns first."""
     return (pair[0].cost + pair[1].cost) or 1, -len(pair[0].numbers)
-
-
-def _may_be_one(a: Spot, b: Spot, passes: bool) -> bool:
-    if len(a.numbers) != len(b.numbers) or a.fixed != b.fixed:
-        return False
-    read = a.reads and b.reads if passes else a.reads or b.reads
-    return a.fixed or read or not a.roots.isdisjoint(b.roots)
 
 
 def _stands(now: Side, other: Side, a: Spot, b: Spot) -> bool:

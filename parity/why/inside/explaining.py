@@ -100,6 +100,8 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
     grounds = [Ground(found.one, found.other, region) for region in found.regions]
     if not grounds:
         return []
+    if len(grounds) > 1 and (edits := _for_all(grounds, end)):
+        return edits
     each: list[list[Edit]] = []
     for place in range(len(grounds)):
         own: dict[str, Edit] = {}
@@ -116,7 +118,7 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
         both = together(some)
         if not _apart(grounds[0], both, NOTHING):
             return [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
-    return _for_all(grounds, end) if len(grounds) > 1 else []
+    return []
 
 
 def _from_turn_to_turn(found: Aligned) -> list[Edit]:
@@ -132,11 +134,11 @@ def _from_turn_to_turn(found: Aligned) -> list[Edit]:
 
 
 def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:
-    """Return one change that makes all outputs agree, nothing forced."""
-    for place, ground in enumerate(grounds):
-        rest = _rest(grounds, place)
+    """Return one change that makes all outputs agree, nothing forced: one mistake is likelier."""
+    now = time.process_time()
+    for ground in grounds:
         for family in FAMILIES:
-            for edit in _tried(ground, family, rest, end):
+            for edit in _proposed(ground, family, now + SHARE * (end - now)):
                 if not _apart(ground, edit, NOTHING):
                     return [replace(edit, family=family.__name__)]
     return []
@@ -170,26 +172,32 @@ def _rest(grounds: Sequence[Ground], place: int) -> Forced:
 
 def _tried(ground: Ground, family: Family, rest: Forced, end: float) -> Iterator[Edit]:
     """Yield the changes after which all outputs agree, the other regions forced."""
+    for edit in _proposed(ground, family, end):
+        if _is_near(ground, edit, rest) and not _apart(ground, edit, rest):
+            yield edit
+
+
+def _proposed(ground: Ground, family: Family, end: float) -> Iterator[Edit]:
+    """Yield the changes of a family, in its share of the time."""
     proposed = family(ground)
     now = time.process_time()
     while time.process_time() < now + SHARE * (end - now):
         try:
-            edit = next(proposed)
+            yield next(proposed)
         except (StopIteration, *UNFIT):  # what is there was not made for what a family asks
             return
-        if _is_near(ground, edit) and not _apart(ground, edit, rest):
-            yield edit
 
 
-def _is_near(ground: Ground, edit: Edit) -> bool:
+def _is_near(ground: Ground, edit: Edit, rest: Forced) -> bool:
     """Return whether what comes out of the region first agrees, as far as that can be seen."""
     mine, theirs = ground.region.parts
     number = mine.outputs[0]
     made = ground.one.recording.makers.get(number)
-    if mine.read or theirs.read or made is None or edit.first > made:
+    turns = len(mine.outputs) != len(theirs.outputs)  # what one does at once
+    if turns or mine.read or theirs.read or made is None or edit.first > made:
         return True
     try:
-        changed = replayed(ground.one.recording, edit, ground.other.values, NOTHING, made + 1)
+        changed = replayed(ground.one.recording, edit, ground.other.values, rest, made + 1)
     except UNFIT:
         return False
     if number not in changed:

@@ -148,8 +148,12 @@ class Ground:
         return self.one.values[self.operation(place).outputs[0]]
 
     def twins(self, number: int) -> list[int]:
-        """Return the first side's values that are the same numbers as one of the second's."""
-        return self.one.index.find(self.other.prints[number])
+        """Return the first side's values that are the same numbers as one of the second's.
+
+        And those that hold what the second side makes there in all turns.
+        """
+        whole = self.one.index.find(self.other.whole.get(number))
+        return [*dict.fromkeys((*self.other.find(number, self.one), *whole))]
 
     @cached_property
     def theirs_made(self) -> list[Made]:

@@ -251,6 +251,9 @@ def exponent(x: Any, out: Any) -> float | None:
 
 def _of_two(ground: Ground, operation: Made) -> Iterator[Form]:
     side, kind = ground.other, operation.kind
+    if kind == "mul" and len({*operation.inputs}) == 1:
+        yield Form("squares", np.square)
+        return
     a, b = (np.asarray(side.values[n]) for n in operation.inputs)
     out = np.asarray(side.values[operation.outputs[0]])
     scale = 1.0

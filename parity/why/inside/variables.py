@@ -100,14 +100,14 @@ def _otherwise(
 ) -> str:
     """Say what is read otherwise, turn by turn."""
     late = read[1:] == numbers[:-1] or read[:-1] == numbers[1:]
-    own = next(n for n, m in zip(read, numbers, strict=True) if n != m)
+    own = [n for n, m in zip(read, numbers, strict=True) if n != m][-1]  # a loop starts with zeros
     if len(numbers) > 1 and late:
         when = ["of the turn before", "of the same turn"]
         mine, other = when if read[1:] == numbers[:-1] else when[::-1]
         line = "" if at(reader) in called(ground.one, own) else at(reader)
         return (
             f"{ground.left} reads {called(ground.one, numbers[0])} {mine} in "
-            f"{_what(point)}{at(point.operations[0])}, {ground.right} {other}{line}"
+            f"{_what(ground, point)}{at(point.operations[0])}, {ground.right} {other}{line}"
         )
     if _alike(ground, read, numbers):  # the same numbers: how they lie differs
         moved = _moved(ground.value(numbers[0]), ground.value(point.number))
@@ -121,7 +121,7 @@ def _otherwise(
 
 def _said(ground: Ground, point: Point, own: str, theirs: str) -> str:
     return (
-        f"{ground.left} reads {own} in {_what(point)}{at(point.operations[0])} where "
+        f"{ground.left} reads {own} in {_what(ground, point)}{at(point.operations[0])} where "
         f"{ground.right} reads {theirs}"
     )
 
@@ -156,8 +156,10 @@ def _called(ground: Ground, numbers: Sequence[int], first: int) -> str:
     return called(ground.other, next(iter(found), first))
 
 
-def _what(point: Point) -> str:
-    return point.operations[0].inside or point.operations[0].kind
+def _what(ground: Ground, point: Point) -> str:
+    """Return what computes with what is read."""
+    reader = _using(ground.one, point.operations[0])
+    return reader.inside or reader.kind
 
 
 def _instead(number: int) -> Put:
