@@ -26,6 +26,7 @@ from parity.why.inside.backwards import backwards
 from parity.why.inside.branches import branches
 from parity.why.inside.decays import decays
 from parity.why.inside.edit import NOTHING, Edit, replayed, together
+from parity.why.inside.elsewhere import elsewhere
 from parity.why.inside.ground import Ground
 from parity.why.inside.kinds import kinds, operands
 from parity.why.inside.masks import masks
@@ -46,6 +47,7 @@ FAMILIES: tuple[Family, ...] = (
     masks,
     axes,
     variables,
+    elsewhere,
     missing,
     operands,
     orders,

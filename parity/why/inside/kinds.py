@@ -15,11 +15,11 @@ from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
-from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS
+from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS, softmax
 from parity.why.inside.ground import MOST_AXES, Ground, near, only
 from parity.why.inside.points import point_of
 from parity.why.inside.steps import exponent, forms, puts
-from parity.why.inside.words import at, does, placed
+from parity.why.inside.words import at, called, does, placed
 
 LARGEST = 100_000
 """Numbers of an array of which it is asked what reduction made it."""
@@ -71,6 +71,20 @@ def activations(side: Side, operation: Made) -> Iterator[tuple[str, int]]:
             if near(function(few), y.ravel()[some]) and near(function(x), y):
                 yield name, number
                 break
+
+
+def softmaxes(side: Side, operation: Made) -> Iterator[tuple[int, int]]:
+    """Yield (axis, what it is done to) of the softmaxes that an operation completes."""
+    y = np.asarray(side.values[operation.outputs[0]]) if operation.outputs else np.empty(0)
+    if operation.kind not in ("div", "softmax") or y.dtype.kind != "f" or not y.size:
+        return
+    for number in before(side, operation):
+        x = np.asarray(side.values[number])
+        if x.shape == y.shape and x.dtype.kind == "f":
+            for axis in range(-1, -1 - x.ndim, -1):
+                if near(softmax(x, axis), y):
+                    yield axis, number
+                    return
 
 
 def _of(source: Step, function: Any) -> Step:
@@ -235,22 +249,46 @@ def _axes(ndim: int) -> Iterator[tuple[int, ...]]:
 
 
 def _reductions(ground: Ground) -> Iterator[Edit]:
+    """Yield what reduces an array by another reduction, or the same of another array."""
     theirs = _theirs_reduced(ground)
-    for place in ground.places[::-1]:
+    behind = [p for n in _made_by(ground, ground.reading) for p in ground.one.recording.readers()[n]]
+    for place in [*behind, *ground.reading, *ground.places][::-1] if theirs else ():
         operation = ground.operation(place)
-        if not theirs or operation.moves:
+        if operation.moves or not operation.outputs:
             continue
         own = reduced(ground.one, operation.outputs[0], before(ground.one, operation))
-        for kind, other in theirs.items() if own else ():
-            if own is None or kind == own.kind:
+        for other, found in theirs if own else ():
+            if own is None:
                 continue
-            said = _said(ground, f"takes {REDUCED[own.kind]}", operation,
-                         REDUCED[kind], other)  # fmt: skip
-            step = _reduction(own, kind)
-            for group in ground.turns(place):
-                sources = ground.of_ours(own.source, group)
-                if sources is not None and all(_takes(ground, p, own.kind) for p in group):
-                    yield Edit(said, {p: step(s) for p, s in zip(group, sources, strict=True)})
+            if found.kind != own.kind:
+                said = _said(ground, f"takes {REDUCED[own.kind]}", operation,
+                             REDUCED[found.kind], other)  # fmt: skip
+                new = own._replace(kind=found.kind)
+                yield from _reducing(ground, place, said, own, new)
+            twins = ground.twins(found.source)
+            for twin in [] if own.source in twins else twins[:1]:
+                said = _said(
+                    ground, f"takes {REDUCED[own.kind]} of {called(ground.one, own.source)}",
+                    operation, f"of {called(ground.other, found.source)}", other,
+                )  # fmt: skip
+                yield from _reducing(ground, place, said, own, found._replace(source=twin))
+
+
+def _made_by(ground: Ground, places: Sequence[int]) -> list[int]:
+    readers = ground.one.recording.readers()
+    return [n for p in places for n in ground.operation(p).outputs if n in readers]
+
+
+def _reducing(
+    ground: Ground, place: int, said: str, own: Reduced, new: Reduced
+) -> Iterator[Edit]:
+    """Yield operations with another reduction in the place of their own, in each group of turns."""
+    shape = np.shape(ground.made(place))
+    for group in ground.turns(place):
+        sources = ground.of_ours(new.source, group)
+        if sources is not None and all(_takes(ground, p, own.kind) for p in group):
+            each = zip(group, sources, strict=True)
+            yield Edit(said, {p: _reduction(new, s, shape) for p, s in each})
 
 
 def _takes(ground: Ground, place: int, kind: str) -> bool:
@@ -260,24 +298,23 @@ def _takes(ground: Ground, place: int, kind: str) -> bool:
     return own is not None and own.kind == kind
 
 
-def _theirs_reduced(ground: Ground) -> dict[str, Made]:
-    found: dict[str, Made] = {}
+def _theirs_reduced(ground: Ground) -> list[tuple[Made, Reduced]]:
+    """Return what the second side reduces there, the last of a kind and of an array."""
+    found: dict[tuple[str, int], tuple[Made, Reduced]] = {}
     side = ground.other
     for operation in ground.theirs_made[::-1]:
         sources = [n for o in ground.theirs_made for n in o.inputs]
         own = reduced(side, operation.outputs[0], [*dict.fromkeys((*operation.inputs, *sources))])
         if own is not None:
-            found.setdefault(own.kind, operation)
-    return found
+            found.setdefault((own.kind, own.source), (operation, own))
+    return [*found.values()]
 
 
-def _reduction(own: Reduced, kind: str) -> Any:
-    function = REDUCTIONS[kind]
+def _reduction(new: Reduced, source: Step, shape: tuple[int, ...]) -> Step:
+    function = REDUCTIONS[new.kind]
 
-    def step(source: Step) -> Step:
-        def made(read: Any, values: Values) -> Any:
-            return function(np.asarray(source(read, values)), axis=own.axes, keepdims=own.keeps)
-
-        return made
+    def step(read: Any, values: Values) -> Any:
+        made = function(np.asarray(source(read, values)), axis=new.axes, keepdims=new.keeps)
+        return np.asarray(made).reshape(shape)
 
     return step

@@ -12,12 +12,12 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Step, Values
-from parity.why.inside.functions import ACTIVATIONS, Unary
+from parity.why.inside.functions import ACTIVATIONS, Unary, softmax
 from parity.why.inside.ground import Ground, only
-from parity.why.inside.kinds import activations
+from parity.why.inside.kinds import activations, softmaxes
 from parity.why.inside.paths import along, path
 from parity.why.inside.steps import forms
-from parity.why.inside.words import at, called, does
+from parity.why.inside.words import DOES, at, called, does
 
 MOVABLE = frozenset(
     """abs add cos div erf exp log log1p maximum minimum mul neg pow rsqrt sigmoid sin sqrt square
@@ -93,10 +93,15 @@ def moved(ground: Ground, some: Sequence[Edit]) -> str:
 
 
 def _places(ground: Ground) -> list[int]:
-    """Return the operations of the region, and a few that follow where it is what is read."""
-    found = {*ground.all} if ground.mine.read else {*ground.places}
+    """Return the operations of the region, and a few that follow where it is what is read.
+
+    Or where what follows completes a softmax.
+    """
+    completes = (any(softmaxes(ground.one, ground.operation(p))) for p in ground.reading)
+    read = ground.mine.read or any(completes)
+    found = {*ground.all} if read else {*ground.places}
     readers = ground.one.recording.readers()
-    for _ in range(FURTHER if ground.mine.read else 0):
+    for _ in range(FURTHER if read else 0):
         found |= {p for q in found for n in ground.operation(q).outputs for p in readers.get(n, [])}
     return sorted({*found, *ground.all})
 
@@ -127,7 +132,13 @@ def _of_operations(ground: Ground, i: int, group: Sequence[int]) -> Sequence[Act
 
 
 def _activations(ground: Ground, place: int) -> Iterator[Movable]:
-    """Yield activations of several operations: silu, gelu."""
+    """Yield activations of several operations: silu, gelu; softmax."""
+    for axis, number in softmaxes(ground.one, ground.operation(place)):
+        theirs = [o for o in (*ground.theirs_made, *ground.theirs.readers)
+                  if any(softmaxes(ground.other, o))]  # fmt: skip
+        if theirs:
+            acts = partial(_of_activations, ground, number, partial(softmax, axis=axis))
+            yield Movable(place, number, "takes softmax", theirs, acts)
     for name, number in activations(ground.one, ground.operation(place)):
         theirs = [
             o
@@ -183,12 +194,15 @@ def _after(ground: Ground, act: Act, end: int, chosen: Sequence[int]) -> Step:
     way = path(ground, first, last)
     added = _added(ground, way)
     terms = [added[k] for k in chosen if k < len(added)]
+    run, several = ground.operation(end).apply, len(ground.operation(end).outputs) > 1
 
     def step(read: Any, values: Values) -> Any:
         given = np.broadcast_to(values.ours(act.operand), np.shape(values.ours(first)))
         bare = along(ground, way, {first: given}, last, values)
         rest = sum(np.asarray(values.ours(n)) for n in terms)
-        return act.apply(bare - rest, values) + rest
+        made = act.apply(bare - rest, values) + rest
+        others = run(read)[1:] if run is not None and several else []  # where the largest stand
+        return [np.asarray(made), *others]
 
     return step
 
@@ -280,15 +294,15 @@ def _also(ground: Ground, operation: Made, i: int) -> list[Made]:
 
 def _said(ground: Ground, movable: Movable, makes: Sequence[Made], own: str, others: str) -> str:
     product = next((o for o in makes if o.kind in PRODUCTS), None)
-    passed = product or makes[-1]
+    by = product or makes[-1]
     return (
-        f"{ground.left} {movable.does} {own} {_passed(ground, passed)}"
-        f"{at(ground.operation(movable.place), passed)}, {ground.right} {others}"
+        f"{ground.left} {movable.does} {own} {passed(ground, by)}"
+        f"{at(ground.operation(movable.place), by)}, {ground.right} {others}"
         f"{at(*movable.theirs[:1])}"
     )
 
 
-def _passed(ground: Ground, operation: Made) -> str:
+def passed(ground: Ground, operation: Made) -> str:
     """Return what is passed: ``the matrix product``, ``it adds 1e-5``."""
     if operation.kind in PRODUCTS:
         return "the convolution" if operation.kind == "convolution" else "the matrix product"
@@ -303,4 +317,5 @@ def _passed(ground: Ground, operation: Made) -> str:
 
 def _noun(operation: Made) -> str:
     nouns = {"add": "the sum", "sub": "the difference", "mul": "the product", "div": "the quotient"}
-    return nouns.get(operation.kind, operation.inside or operation.kind)
+    does_it = f"it {DOES[operation.kind]}" if operation.kind in DOES else operation.kind
+    return nouns.get(operation.kind, operation.inside or does_it)

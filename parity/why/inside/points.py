@@ -6,7 +6,7 @@ At all turns of a loop alike. Knows not what is put in.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from parity.frameworks.recordings import Made
@@ -57,6 +57,7 @@ def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
             if whole or place in ground.places or number in ground.mine.outputs:
                 for group in ground.turns(place):
                     yield point_of(ground, group, i)
+        yield from _twice(ground, place)
     together = [
         point_of(ground, [place], i)
         for place in (ground.reading if whole else ())
@@ -71,6 +72,14 @@ def points(ground: Ground, outcomes: bool = True) -> Iterator[Point]:
     for place in dict.fromkeys((*makers, *ground.places)) if outcomes else ():
         for group in ground.turns(place):
             yield point_of(ground, group, None)
+
+
+def _twice(ground: Ground, place: int) -> Iterator[Point]:
+    """Yield what an operation reads twice, as x * x does."""
+    inputs = ground.operation(place).inputs
+    for number in {n for n in inputs if inputs.count(n) > 1}:
+        first, *rest = (point_of(ground, [place], i) for i, n in enumerate(inputs) if n == number)
+        yield replace(first, more=tuple(rest))
 
 
 def point_of(ground: Ground, group: Sequence[int], index: int | None) -> Point:

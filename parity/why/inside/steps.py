@@ -31,9 +31,9 @@ def extra(ground: Ground) -> Iterator[Edit]:
             continue
         shape = np.shape(ground.made(place))
         for i in range(len(operation.inputs) if shape else 0):
-            if not _passes(ground, operation, i, shape) or _both_do(ground, operation, i):
+            if not passes(ground, operation, i, shape) or _both_do(ground, operation, i):
                 continue
-            what = placed(f"only {ground.left} {_told(ground, operation, i)}", operation)
+            what = placed(f"only {ground.left} {told(ground, operation, i)}", operation)
             for group in ground.turns(place):
                 yield Edit(what, dict.fromkeys(group, instead(i, shape)))
     yield from _several(ground)
@@ -51,13 +51,14 @@ def _do_both(ground: Ground, kind: str, form: Form) -> bool:
     """Return whether the first side does there, with the same, what the second does."""
     own = [ground.operation(p) for p in ground.places]
     if form.donor is None:
-        return any(form.said == _told(ground, o, i) for o in own for i in range(len(o.inputs)))
+        return any(form.said == told(ground, o, i) for o in own for i in range(len(o.inputs)))
     alike = {n for o in own if o.kind == kind for n in o.inputs}
     wide = np.ndim(ground.other.values[form.donor]) > 0
     return wide and not alike.isdisjoint(ground.twins(form.donor))
 
 
-def _passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> bool:
+def passes(ground: Ground, operation: Made, i: int, shape: tuple[int, ...]) -> bool:
+    """Return whether one of its inputs may stand in the place of what an operation makes."""
     x, made = ground.value(operation.inputs[i]), ground.value(operation.outputs[0])
     kinds = getattr(x, "dtype", None), getattr(made, "dtype", None)
     if getattr(made, "dtype", np.dtype("O")).kind not in "fcb":
@@ -80,7 +81,7 @@ def instead(i: int, shape: tuple[int, ...]) -> Step:
     return lambda read, values: np.broadcast_to(np.asarray(read[i]), shape)
 
 
-def _told(ground: Ground, operation: Made, i: int) -> str:
+def told(ground: Ground, operation: Made, i: int) -> str:
     """Return what an operation does to one of its operands."""
     if operation.kind == "where":
         return "masks"
@@ -178,6 +179,11 @@ def forms(ground: Ground, operation: Made) -> Iterator[Form]:
         yield Form(f"adds {called(side, donor)}", np.add, donor)
     elif kind == "where" and len(read) == 3:
         yield from _chosen(ground, operation)
+    elif kind == "masked_fill" and len(read) > 1:
+        fill = only(np.asarray(out)[np.broadcast_to(np.asarray(read[1], bool), np.shape(out))])
+        if fill is not None:
+            said = f"masks with {written(fill)}"
+            yield Form(said, lambda x, mask: np.where(mask, fill, x), operation.inputs[1])
     elif len(read) == 1 or (len(read) == 2 and side.fixed[operation.inputs[1]]
                             and not np.ndim(read[1])):  # fmt: skip
         yield from _by_a_number(kind, read[0], out)
@@ -326,4 +332,4 @@ def _with(function: Any, source: Step, axes: tuple[int, ...], shape: tuple[int, 
     return put
 
 
-__all__: Sequence[str] = ["Form", "exponent", "extra", "fitting", "forms", "missing", "puts"]
+__all__: Sequence[str] = ["Form", "exponent", "extra", "fitting", "forms", "instead", "missing", "passes", "puts", "told"]

@@ -1,0 +1,81 @@
+"""A step that both sides do, at another place: a gate before the norm, a mask before what caps.
+
+Unlike two steps in another order, what one side does may stand far from the region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from parity.frameworks.recordings import Made
+from parity.why.inside.edit import Edit
+from parity.why.inside.ground import Ground
+from parity.why.inside.orders import passed
+from parity.why.inside.paths import path
+from parity.why.inside.points import Point, points
+from parity.why.inside.steps import Form, forms, instead, passes, puts, told
+from parity.why.inside.words import at
+
+FAR = 40
+"""Operations before and behind the region among which the same step is looked for."""
+
+
+def elsewhere(ground: Ground) -> Iterator[Edit]:
+    """Yield a step of the second side put into the first, which does it elsewhere: moved, or so."""
+    places = [*points(ground)]
+    for operation in ground.theirs_made:
+        for form in forms(ground, operation):
+            for place, i in _own(ground, form):
+                shape = np.shape(ground.made(place))
+                group = next(iter(ground.turns(place)))
+                without = Edit("", dict.fromkeys(group, instead(i, shape)))
+                for point in places:
+                    said = _said(ground, place, form, point, operation)
+                    for put in puts(ground, form, point) if said else ():
+                        here = point.edit(said, put)
+                        yield replace(without | here, said=said)
+                        if place > max(ground.places):
+                            yield here
+
+
+def _own(ground: Ground, form: Form) -> Iterator[tuple[int, int]]:
+    """Yield (place, operand) where the first side does the same, with the same."""
+    twins = {*ground.twins(form.donor)} if form.donor is not None else set()
+    verb, near = form.said.split()[0], ground.places or ground.reading or [0]
+    operations = ground.one.recording.operations
+    for place in range(max(0, near[0] - FAR), min(len(operations), near[-1] + FAR)):
+        operation = operations[place]
+        if operation.moves or not operation.outputs or not np.ndim(ground.made(place)):
+            continue
+        for i in range(len(operation.inputs)):
+            rest = {n for j, n in enumerate(operation.inputs) if j != i}
+            with_it = verb == "masks" or not twins.isdisjoint(rest)
+            if form.donor is None:
+                with_it = told(ground, operation, i) == form.said
+            if with_it and told(ground, operation, i).split()[0] == verb:
+                if passes(ground, operation, i, np.shape(ground.made(place))):
+                    yield place, i
+
+
+def _said(ground: Ground, place: int, form: Form, point: Point, theirs: Made) -> str:
+    """Say that it is done before something, or after; "" where nothing lies between."""
+    own, first = ground.operation(place), point.places[0]
+    if place in point.places:
+        return ""
+    left, right, between = "before", "after", point.operations[0]
+    if place < first:
+        way = path(ground, own.outputs[0], point.number)
+        makes = [o for p in way if not (o := ground.operation(p)).moves]
+        if not makes:
+            return ""
+        between = makes[-1]
+    else:
+        left, right = right, left
+    does = form.said
+    return (
+        f"{ground.left} {does} {left} {passed(ground, between)}{at(own, between)}, "
+        f"{ground.right} {right}{at(theirs)}"
+    )
