@@ -37,8 +37,8 @@ BASES = 8
 LAYOUTS = frozenset("axes moves variables".split())
 """Kinds of what is known inside a region that an input held otherwise may say as well."""
 
-EXCHANGED = "exchanged"
-"""The kind that says least: it does not keep the search from going on."""
+LEAST = frozenset("decays exchanged".split())
+"""Kinds that say least: they do not keep the search from going on."""
 
 
 class Explanation(NamedTuple):
@@ -74,7 +74,7 @@ def explain(
     with rerun.exactly():
         tries = Tries(rerun, told, budget or Budget())
         search = _Search(tries)
-        clear = [cause for cause in known if EXCHANGED not in cause.key]
+        clear = [cause for cause in known if LEAST.isdisjoint(cause.key.split())]
         laid_out = any(LAYOUTS & {*cause.key.split()} for cause in clear)
         if (laid_out or not clear) and has_turns(rerun) and search.ahead():
             return Explanation(tuple(search.facts), tries.tried())

@@ -46,7 +46,7 @@ def decays(mine: Loops, loops: Loops) -> Iterator[Edit]:
                 for how, put in _put_in(mine, loops, a, b):
                     said = _said(mine, loops, a, b, out, how)
                     key = (at(a.operation), at(b.operation), out, how)
-                    edit = replace(left | put, said=said)
+                    edit = replace(left | put, said=said, family=_family(mine, loops, a, b, out, how))
                     known = found.get(key)  # of another array, at the same lines
                     found[key] = edit if known is None else replace(known | edit, said=known.said)
     yield from found.values()
@@ -138,6 +138,12 @@ def _said(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -
     ]:
         said += f": {what} decays directly in {direct[0]} alone"
     return said
+
+
+def _family(mine: Loops, loops: Loops, a: Series, b: Series, out: str, how: str) -> str:
+    """Return "decays" where both sides decay directly: by another number, which says it better."""
+    by_input = _to_an_input(mine, a, out), _to_an_input(loops, b, how)
+    return "" if any(by_input) else decays.__name__
 
 
 def _to_an_input(loops: Loops, series: Series, way: str) -> bool:

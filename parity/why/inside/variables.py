@@ -76,6 +76,7 @@ def _read(ground: Ground) -> Iterator[Edit]:
         shape = np.shape(ground.value(point.number))
         if not shape and ground.one.maker(point.number) is None:
             continue
+        yield from _of_this_turn(ground, point)
         for number, (u, reader) in own.items():
             if np.shape(ground.value(number)) != shape:
                 continue
@@ -88,6 +89,16 @@ def _read(ground: Ground) -> Iterator[Edit]:
             if numbers is not None and numbers != read:
                 said = _otherwise(ground, point, read, numbers, u, reader)
                 yield point.edit(said, [_instead(n) for n in numbers])
+
+
+def _of_this_turn(ground: Ground, point: Point) -> Iterator[Edit]:
+    """Yield what is carried from turn to turn, as it is made in the same turn."""
+    read = [o.inputs[point.index or 0] for o in point.operations]
+    numbers = ground.turn_by_turn(read[1], point.places) if len(read) > 1 else None
+    late = numbers is not None and numbers != read and read[1:] == numbers[:-1]
+    if numbers is not None and late and ground.theirs_made:
+        said = _otherwise(ground, point, read, numbers, -1, ground.theirs_made[-1])
+        yield point.edit(said, [_instead(n) for n in numbers])
 
 
 def _otherwise(
