@@ -98,6 +98,8 @@ class Operation:
     held: tuple[Program, ...] = ()
     axis: int | None = None
     """Along which it works, where it is one that may be asked."""
+    groups: tuple[int, int] | None = None
+    """Into how many groups it parts how many channels, likewise."""
     window: Window | None = None
 
 

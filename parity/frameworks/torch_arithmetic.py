@@ -43,6 +43,12 @@ class Arithmetic:
         return F.pad(x, flat, mode=known.get(mode, mode))
 
     @staticmethod
+    def grouped(inputs: Sequence[Any], groups: int) -> Any:
+        """Return a group norm of x, perhaps a weight and a bias, and eps, in so many groups."""
+        x, *affine, eps = inputs
+        return F.group_norm(x, groups, *affine, eps=float(eps))
+
+    @staticmethod
     def resized(x: Any, size: Sequence[int], rule: str, filtered: bool) -> Any:
         """Return an image in another size, filtered against aliasing or not."""
         return F.interpolate(x, tuple(size), mode=rule, antialias=filtered)

@@ -201,15 +201,26 @@ class _Tape(Opening):
                 factor,
                 shift,
                 axis=_axis(func, args, kwargs),
+                groups=_groups(func, args, kwargs),
                 window=window_of(func, args, kwargs),
             )
         )
 
 
+def _given(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    return dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+
+
+def _groups(func: Any, args: Any, kwargs: Any) -> tuple[int, int] | None:
+    """Return into how many groups a norm parts how many channels; None of all else."""
+    given = _given(func, args, kwargs)
+    normed = name_of(func) == "native_group_norm"
+    return (given["group"], given["C"]) if normed else None
+
+
 def _axis(func: Any, args: Any, kwargs: Any) -> int | None:
     """Return an operation's dim, None where it has none or several."""
-    given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-    dim = given.get("dim")
+    dim = _given(func, args, kwargs).get("dim")
     return dim if isinstance(dim, int) else None
 
 

@@ -264,6 +264,10 @@ BLOCK = {"x": (2, 5, 4), "wq": (4, 4), "wk": (4, 4), "wv": (4, 4), "g": (4,), "u
          "down": (8, 4)}  # fmt: skip
 
 
+def small(rng):
+    return {name: rng.normal(size=shape) / 2 for name, shape in BLOCK.items()}
+
+
 def block_torch(x, wq, wk, wv, g, up, down):
     y = F.rms_norm(x, (4,), 1 + g, 1e-6)
     q, k, v = y @ wq, y @ wk, y @ wv
@@ -292,7 +296,7 @@ SILU = r"gelu.*silu|silu.*gelu"
 two("one_and_gelu", block_jax({"one", "gelu"}), block_torch, BLOCK, ONE, SILU)
 two("mask_and_gelu", block_jax({"mask", "gelu"}), block_torch, BLOCK,
     r"only torch .*mask|is_causal", SILU)  # fmt: skip
-two("scale_and_start", block_jax({"scale", "start"}), block_torch, BLOCK,
+two("scale_and_start", block_jax({"scale", "start"}), block_torch, small,
     r"only torch (divides|multiplies)|scale|\b0\.5\b|\b2\b", r"reads x|reads")  # fmt: skip
 NET = {"x": (2, 3, 6), "w": (4, 3, 3), "v": (4, 4, 3), "b": (4,), "head": (4, 3)}
 

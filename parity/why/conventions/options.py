@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from parity.frameworks.programs import UNCHANGED, Edit, Operation, Program, Window
@@ -40,6 +41,21 @@ def options(program: Program, m: Any) -> Iterator[Alternative]:
             for words, window in _windows(operation.window):
                 yield Alternative(words, operation, _with(window))
     yield from _resized(program, m)
+    yield from _grouped(program, m)
+
+
+def _grouped(program: Program, m: Any) -> Iterator[Alternative]:
+    """Yield every norm in groups in another number of them, of a framework that has one for it."""
+    for _, operation in program.walk():
+        old, channels = operation.groups or (1, 1)
+        for count in range(1, channels + 1):
+            if channels % count == 0 and count != old:
+                words = f"num_groups={count} for num_groups={old}"
+                yield Alternative(words, operation, partial(_in_groups, m, count))
+
+
+def _in_groups(m: Any, count: int, values: Mapping[int, Any], x: list[Any]) -> Any:
+    return m.grouped(x, count)
 
 
 def _resized(program: Program, m: Any) -> Iterator[Alternative]:
