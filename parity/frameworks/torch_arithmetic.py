@@ -46,7 +46,8 @@ class Arithmetic:
     def grouped(inputs: Sequence[Any], groups: int) -> Any:
         """Return a group norm of x, perhaps a weight and a bias, and eps, in so many groups."""
         x, *affine, eps = inputs
-        return F.group_norm(x, groups, *affine, eps=float(eps))
+        weight, bias, *_ = *affine, None, None
+        return F.group_norm(x, groups, weight, bias, float(eps))
 
     @staticmethod
     def resized(x: Any, size: Sequence[int], rule: str, filtered: bool) -> Any:

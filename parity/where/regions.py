@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -166,9 +166,7 @@ class Search:
             return
         ways = [arrangements(y.astype(x.dtype), x.shape) for x, y in both]
         first = a.numbers.index(a.first)
-        bound = BOUND * float(
-            np.hypot(self.one.sigmas[a.first], self.other.sigmas[b.first])
-        )
+        bound = BOUND * float(np.hypot(self.one.sigmas[a.first], self.other.sigmas[b.first]))
         for arranged in zip(*ways, strict=False):
             if close(both[first][0], arranged[first], bound):
                 continue  # where it counts, nothing is changed by it
@@ -178,9 +176,8 @@ class Search:
                 each = zip(a.edges, arranged, strict=True)
                 yield Forced({}, {edge: x for edges, x in each for edge in edges})
 
-
     def _both(self, a: Spot, b: Spot) -> list[tuple[Any, Any]]:
-        """Return the values of two spots, one by one; what one does at once in the other's turns."""
+        """Return the values of two spots, one by one; of what one does at once, turn by turn."""
         mine = [self.one.values[n] for n in a.numbers]
         theirs = [self.other.values[n] for n in b.numbers]
         if len(mine) < len(theirs):

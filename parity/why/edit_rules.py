@@ -18,6 +18,7 @@ from parity.why.edit_syntax import (
     is_path,
     is_read,
     is_value,
+    is_vector,
     kind,
     receiver_of,
     with_fields,
@@ -189,12 +190,17 @@ def _left_out(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
 
 
 def _factor(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
-    """a: a * b and a / b for any name b; of a whole number n also a * (n / (n - 1)) and back."""
+    """a: a * b and a / b for any name b; of a whole number n also a * (n / (n - 1)) and back.
+
+    Of a vector b also a * b[:, None] and a / b[:, None].
+    """
     if is_value(node, kinds) or isinstance(node, ast.BinOp | ast.Call):
         for name in filter(partial(is_numeric, kinds), kinds):
             factors = [name]
             if kinds[name] == kind(1):
                 factors += [f"({name} / ({name} - 1))"]
+            if is_vector(kinds, name):
+                factors += [f"{name}[:, None]"]
             for b in (ast.parse(text, mode="eval").body for text in factors):
                 yield ast.BinOp(node, ast.Mult(), b)
                 yield ast.BinOp(node, ast.Div(), b)
@@ -262,7 +268,23 @@ def _fft(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
         yield with_fields(other, keywords=[*node.keywords, norm])
 
 
-LACKING = (_left_out, _one_for_all, _letters, _axes, _fft, _factor, _sum)
+def _backwards(node: Any, kinds: Kinds) -> Iterator[ast.AST]:
+    """cumsum(a, axis), a.cumsum(axis): the same from the other end; also of a product."""
+    called = node.func if isinstance(node, ast.Call) else None
+    if not isinstance(called, ast.Attribute) or called.attr not in ("cumsum", "cumprod"):
+        return
+    if receiver_of(node, kinds) is not None:  # torch's
+        axes, text = node.args, f"({ast.unparse(called.value)}).flip(%s).{called.attr}(%s).flip(%s)"
+    else:
+        module, axes = ast.unparse(called.value), node.args[1:]
+        a = ast.unparse(node.args[0]) if node.args else ""
+        text = f"{module}.flip({module}.{called.attr}({module}.flip({a}, (%s,)), %s), (%s,))"
+    axes = axes or [k.value for k in node.keywords if k.arg in ("axis", "dim")]
+    if len(axes) == 1:
+        yield ast.parse(text % ((ast.unparse(axes[0]),) * 3), mode="eval").body
+
+
+LACKING = (_left_out, _one_for_all, _letters, _axes, _fft, _backwards, _factor, _sum)
 MENDING: tuple[Rule, ...] = (*SEARCHED, *LACKING)
 """What a search for the edit that sets a wrong line right tries."""
 

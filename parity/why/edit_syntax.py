@@ -43,6 +43,12 @@ def is_numeric(kinds: Kinds, name: str) -> bool:
     return not known.startswith("<class") or known in NUMBERS
 
 
+def is_vector(kinds: Kinds, name: str) -> bool:
+    """Return whether a name is an array's of one axis."""
+    known = kinds.get(name)
+    return isinstance(known, tuple) and isinstance(known[0], tuple) and len(known[0]) == 1
+
+
 def is_number(node: ast.AST) -> bool:
     """Return whether ``node`` is a number in the code."""
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)

@@ -114,15 +114,15 @@ STEP = {"p": (4, 3), "g": (4, 3), "m": (4, 3)}
 
 
 def lion_jax(p, g, m):
-    update = jnp.sign(0.5 * m + 0.5 * g)
-    return p - 0.01 * (update + 0.1 * p), 0.6 * m + 0.4 * g  # <- lion_of_the_new_moment
+    update = jnp.sign(0.5 * m + 0.5 * g)  # <- lion_of_the_new_moment
+    return p - 0.01 * (update + 0.1 * p), 0.6 * m + 0.4 * g
 
 
 def lion_torch(wrong):
     def run(p, g, m):
         new = torch.lerp(g, m, 0.6)
-        update = torch.lerp(new if wrong else m, g, 0.5).sign()
-        return p * (1 - 0.01 * 0.1) - 0.01 * update, new  # <- lion_of_the_new_moment
+        update = torch.lerp(new if wrong else m, g, 0.5).sign()  # <- lion_of_the_new_moment
+        return p * (1 - 0.01 * 0.1) - 0.01 * update, new
 
     return run
 

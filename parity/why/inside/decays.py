@@ -46,7 +46,9 @@ def decays(mine: Loops, loops: Loops) -> Iterator[Edit]:
                 for how, put in _put_in(mine, loops, a, b):
                     said = _said(mine, loops, a, b, out, how)
                     key = (at(a.operation), at(b.operation), out, how)
-                    edit = replace(left | put, said=said, family=_family(mine, loops, a, b, out, how))
+                    edit = replace(
+                        left | put, said=said, family=_family(mine, loops, a, b, out, how)
+                    )
                     known = found.get(key)  # of another array, at the same lines
                     found[key] = edit if known is None else replace(known | edit, said=known.said)
     yield from found.values()

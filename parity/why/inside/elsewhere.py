@@ -12,11 +12,12 @@ import numpy as np
 
 from parity.frameworks.recordings import Made
 from parity.why.inside.edit import Edit
+from parity.why.inside.forms import Form, forms, puts
 from parity.why.inside.ground import Ground
 from parity.why.inside.orders import passed
 from parity.why.inside.paths import path
 from parity.why.inside.points import Point, points
-from parity.why.inside.steps import Form, forms, instead, passes, puts, told
+from parity.why.inside.steps import instead, passes, told
 from parity.why.inside.words import at
 
 FAR = 40
@@ -29,7 +30,7 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
     for operation in ground.theirs_made:
         for form in forms(ground, operation):
             for place, i in _own(ground, form):
-                shape = np.shape(ground.made(place))
+                shape, read = np.shape(ground.made(place)), ground.operation(place).inputs
                 group = next(iter(ground.turns(place)))
                 without = Edit("", dict.fromkeys(group, instead(i, shape)))
                 for point in places:
@@ -37,27 +38,32 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
                     for put in puts(ground, form, point) if said else ():
                         here = point.edit(said, put)
                         yield replace(without | here, said=said)
-                        if place > max(ground.places):
+                        if path(ground, point.operations[0].outputs[0], read[i]):
                             yield here
 
 
 def _own(ground: Ground, form: Form) -> Iterator[tuple[int, int]]:
     """Yield (place, operand) where the first side does the same, with the same."""
     twins = {*ground.twins(form.donor)} if form.donor is not None else set()
+    sites = ground.one.sites[1]
+    here = {sites[n] for place in ground.places for n in ground.operation(place).outputs}
     verb, near = form.said.split()[0], ground.places or ground.reading or [0]
     operations = ground.one.recording.operations
     for place in range(max(0, near[0] - FAR), min(len(operations), near[-1] + FAR)):
         operation = operations[place]
         if operation.moves or not operation.outputs or not np.ndim(ground.made(place)):
             continue
+        if place not in ground.places and sites[operation.outputs[0]] in here:
+            continue  # the same of another turn
         for i in range(len(operation.inputs)):
             rest = {n for j, n in enumerate(operation.inputs) if j != i}
             with_it = verb == "masks" or not twins.isdisjoint(rest)
             if form.donor is None:
                 with_it = told(ground, operation, i) == form.said
-            if with_it and told(ground, operation, i).split()[0] == verb:
-                if passes(ground, operation, i, np.shape(ground.made(place))):
-                    yield place, i
+            if not with_it or told(ground, operation, i).split()[0] != verb:
+                continue
+            if passes(ground, operation, i, np.shape(ground.made(place))):
+                yield place, i
 
 
 def _said(ground: Ground, place: int, form: Form, point: Point, theirs: Made) -> str:

@@ -7,9 +7,9 @@ said if it holds there too. Looks nowhere but in the regions that are confirmed.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, product
+from itertools import chain, islice, product
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from parity.judge.compare import FLOAT64
 from parity.pairs.legs import Legs
 from parity.where.alignment import Aligned, aligned
 from parity.where.parting import Side, apart
-from parity.where.region import Forced
+from parity.where.region import Forced, Region
 from parity.where.regions import UNFIT
 from parity.why.conventions.further import SEED, other_leaves, shuffled_leaves
 from parity.why.inside.axes import axes
@@ -65,6 +65,8 @@ SHARE = 0.5
 """Of the time that is left, what one family may take: what comes after it has its turn."""
 MOST_EACH = 8
 """Changes of one of several regions that are tried with those of the others."""
+MOST_REFUTED = 3
+"""Changes that hold on the numbers at hand alone, and are followed by another one."""
 OTHERS = 3
 """Sets of other numbers on which a change has to hold."""
 ORDERS = 4
@@ -84,32 +86,39 @@ def explained(
     """
     end = time.process_time() + found.enough(seconds)
     with legs.corners[found.one.name].side.exactly(FLOAT64), np.errstate(all="ignore"):
-        edits = _edits(found, end)
-        if len(edits) != 1:  # one change of all turns is a shorter story than one a region
-            edits = _from_turn_to_turn(found) or edits
-    if not edits:
-        return None
-    edit = together(edits)
-    held = _holds(legs, found, edit, values)
-    if not held:
-        return None
-    evidence = f"then all outputs agree, on {held} sets of numbers"
-    return Cause(Kind.CONVENTION, edit.family, f"{edit.said}; the rest matches", HINT, evidence)
+        for edits in islice(_shortest_first(found, end), MOST_REFUTED + 1):
+            edit = together(edits)
+            held = _holds(legs, found, edit, values)
+            if held:
+                said = f"{edit.said}; the rest matches"
+                evidence = f"then all outputs agree, on {held} sets of numbers"
+                return Cause(Kind.CONVENTION, edit.family, said, HINT, evidence)
+    return None
 
 
-def _edits(found: Aligned, end: float) -> list[Edit]:
-    """Return the changes that make all outputs agree, one a region or one for all."""
-    grounds = [Ground(found.one, found.other, region) for region in found.regions]
-    if not grounds:
-        return []
-    if len(grounds) > 1 and (edits := _for_all(grounds, end)):
-        return edits
+def _shortest_first(found: Aligned, end: float) -> Iterator[list[Edit]]:
+    """Yield what makes all outputs agree: one change of all turns before one a region."""
+    proposed = _edits(found, end)
+    for edits in proposed:
+        if len(edits) > 1:
+            proposed = chain([edits], proposed)
+            break
+        yield edits
+    yield from _from_turn_to_turn(found)
+    yield from proposed
+
+
+def _edits(found: Aligned, end: float) -> Iterator[list[Edit]]:
+    """Yield the changes that make all outputs agree, one for all regions or one a region."""
+    grounds = _grounds(found)
+    if len(grounds) > 1:
+        yield from _for_all(grounds, end)
     each: list[list[Edit]] = []
     for place in range(len(grounds)):
         own: dict[str, Edit] = {}
         for edit, whole in _of_region(grounds, place, end):
             if whole:
-                return [edit]
+                yield [edit]
             own.setdefault(edit.said, edit)
             if len(own) == MOST_EACH:
                 break
@@ -119,31 +128,49 @@ def _edits(found: Aligned, end: float) -> list[Edit]:
             break
         both = together(some)
         if not _apart(grounds[0], both, NOTHING):
-            return [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
-    return []
+            yield [replace(both, said=said)] if (said := moved(grounds[0], some)) else [*some]
 
 
-def _from_turn_to_turn(found: Aligned) -> list[Edit]:
-    """Return numbers of all turns, or another decay, that make all outputs agree."""
+def _grounds(found: Aligned) -> list[Ground]:
+    """Return the regions with all that is known of them, each as it is with the others forced."""
+    grounds = []
+    for region in found.regions:
+        forced = _forced(other for other in found.regions if other is not region)
+        now = found.one
+        if forced.given or forced.edges:
+            now = now.changed(now.recording.again(*forced))
+        grounds.append(Ground(now, found.other, region, found.one))
+    return grounds
+
+
+def _forced(regions: Iterable[Region]) -> Forced:
+    """Return what is forced of several regions."""
+    others = [region.forced for region in regions]
+    given = {n: x for forced in others for n, x in forced.given.items()}
+    edges = {edge: x for forced in others for edge, x in forced.edges.items()}
+    return Forced(given, edges)
+
+
+def _from_turn_to_turn(found: Aligned) -> Iterator[list[Edit]]:
+    """Yield numbers of all turns, or another decay, that make all outputs agree."""
     end = time.process_time() + found.enough(TURNS)
     both = Loops(found.one), Loops(found.other)
     for edit in chain(series(*both), decays(*both)):
         if not _differ(found.one, found.other, edit, NOTHING):
-            return [edit]
+            yield [edit]
         if time.process_time() > end:
             break
-    return []
 
 
-def _for_all(grounds: Sequence[Ground], end: float) -> list[Edit]:
-    """Return one change that makes all outputs agree, nothing forced: one mistake is likelier."""
+def _for_all(grounds: Sequence[Ground], end: float) -> Iterator[list[Edit]]:
+    """Yield one change that makes all outputs agree, nothing forced: one mistake is likelier."""
     now = time.process_time()
     for ground in grounds:
         for family in FAMILIES:
             for edit in _proposed(ground, family, now + SHARE * (end - now)):
                 if not _apart(ground, edit, NOTHING):
-                    return [replace(edit, family=family.__name__)]
-    return []
+                    yield [replace(edit, family=family.__name__)]
+                    break
 
 
 def _of_region(grounds: Sequence[Ground], place: int, end: float) -> Iterator[tuple[Edit, bool]]:
@@ -151,7 +178,8 @@ def _of_region(grounds: Sequence[Ground], place: int, end: float) -> Iterator[tu
 
     What does without is preferred where it says the same: it is done at more places.
     """
-    ground, rest = grounds[place], _rest(grounds, place)
+    ground = grounds[place]
+    rest = _forced(g.region for g in grounds if g is not ground)
     for family in FAMILIES:
         own: Edit | None = None
         for edit in _tried(ground, family, rest, end):
@@ -162,14 +190,6 @@ def _of_region(grounds: Sequence[Ground], place: int, end: float) -> Iterator[tu
             if not same or own is None:
                 yield edit, False
             own = own or edit
-
-
-def _rest(grounds: Sequence[Ground], place: int) -> Forced:
-    """Return what is forced of all other regions."""
-    others = [g.region.forced for k, g in enumerate(grounds) if k != place]
-    given = {n: x for forced in others for n, x in forced.given.items()}
-    edges = {edge: x for forced in others for edge, x in forced.edges.items()}
-    return Forced(given, edges)
 
 
 def _tried(ground: Ground, family: Family, rest: Forced, end: float) -> Iterator[Edit]:
@@ -209,7 +229,7 @@ def _is_near(ground: Ground, edit: Edit, rest: Forced) -> bool:
 
 
 def _apart(ground: Ground, edit: Edit, forced: Forced) -> bool:
-    return _differ(ground.one, ground.other, edit, forced)
+    return _differ(ground.plain, ground.other, edit, forced)
 
 
 def _differ(one: Side, other: Side, edit: Edit, forced: Forced) -> bool:

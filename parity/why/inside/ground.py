@@ -33,8 +33,10 @@ CLOSE = 1e-9
 class Ground:
     """Where two sides part."""
 
-    def __init__(self, one: Side, other: Side, region: Region) -> None:
+    def __init__(self, one: Side, other: Side, region: Region, plain: Side) -> None:
         self.one, self.other, self.region = one, other, region
+        self.plain = plain
+        """The first side as it is; ``one`` is that with all other regions forced."""
         self.mine, self.theirs = region.parts
         self.left, self.right = one.name, other.name
 

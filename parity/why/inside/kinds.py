@@ -15,10 +15,10 @@ from parity.frameworks.recordings import Made
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.edit import Edit, Put, Step, Values
+from parity.why.inside.forms import exponent, forms, puts
 from parity.why.inside.functions import ACTIVATIONS, BINARY, REDUCED, REDUCTIONS, softmax
 from parity.why.inside.ground import MOST_AXES, Ground, near, only
 from parity.why.inside.points import point_of
-from parity.why.inside.steps import exponent, forms, puts
 from parity.why.inside.words import at, called, does, placed
 
 LARGEST = 100_000
@@ -135,6 +135,8 @@ def operands(ground: Ground) -> Iterator[Edit]:
         (i,) = given
         if only(ground.value(operation.inputs[1 - i])) is None:
             continue
+        if _varies(ground, place, 1 - i):
+            continue  # from turn to turn, which is said better of all turns
         own = _told(ground, operation, i)
         for other in ground.theirs_made:
             for form in forms(ground, other):
@@ -144,6 +146,12 @@ def operands(ground: Ground) -> Iterator[Edit]:
                 for group in ground.turns(place):
                     for put in puts(ground, form, point_of(ground, group, i)):
                         yield Edit(said, {p: _put(i, x) for p, x in zip(group, put, strict=True)})
+
+
+def _varies(ground: Ground, place: int, i: int) -> bool:
+    """Return whether a number that an operation reads is another one in another turn."""
+    turns = ground.turns(place)[0]
+    return len({only(ground.value(ground.operation(p).inputs[i])) for p in turns}) > 1
 
 
 def _put(i: int, put: Put) -> Step:
@@ -251,7 +259,9 @@ def _axes(ndim: int) -> Iterator[tuple[int, ...]]:
 def _reductions(ground: Ground) -> Iterator[Edit]:
     """Yield what reduces an array by another reduction, or the same of another array."""
     theirs = _theirs_reduced(ground)
-    behind = [p for n in _made_by(ground, ground.reading) for p in ground.one.recording.readers()[n]]
+    readers = ground.one.recording.readers()
+    read = [n for p in ground.reading for n in ground.operation(p).outputs]
+    behind = [p for n in read for p in readers.get(n, [])]
     for place in [*behind, *ground.reading, *ground.places][::-1] if theirs else ():
         operation = ground.operation(place)
         if operation.moves or not operation.outputs:
@@ -274,14 +284,7 @@ def _reductions(ground: Ground) -> Iterator[Edit]:
                 yield from _reducing(ground, place, said, own, found._replace(source=twin))
 
 
-def _made_by(ground: Ground, places: Sequence[int]) -> list[int]:
-    readers = ground.one.recording.readers()
-    return [n for p in places for n in ground.operation(p).outputs if n in readers]
-
-
-def _reducing(
-    ground: Ground, place: int, said: str, own: Reduced, new: Reduced
-) -> Iterator[Edit]:
+def _reducing(ground: Ground, place: int, said: str, own: Reduced, new: Reduced) -> Iterator[Edit]:
     """Yield operations with another reduction in the place of their own, in each group of turns."""
     shape = np.shape(ground.made(place))
     for group in ground.turns(place):

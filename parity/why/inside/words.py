@@ -101,7 +101,8 @@ def called(side: Side, number: int, known: float | None = None) -> str:
         return held if held is not None else "a constant"
     if operation.inside and operation.kind in REDUCED:
         return f"{REDUCED[operation.kind]} in {operation.inside}{at(operation)}"
-    if operation.kind == "maximum" and "0" in map(_number, map(side.values.__getitem__, operation.inputs)):
+    read = [_number(side.values[n]) for n in operation.inputs]
+    if operation.kind == "maximum" and "0" in read:
         return f"what relu makes{at(operation)}"
     what = operation.inside or SPOKEN.get(operation.kind, operation.kind)
     return f"what {what} makes{at(operation)}"
