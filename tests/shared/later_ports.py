@@ -1,8 +1,8 @@
 """Later mistakes of ports: attention, norms and recurrent cells.
 
-As further_ports.py: each with its line (`# <- name`) and what has to be said of it, written before
-any check was run on them. ``RIGHT`` are right ports spelt otherwise. Convolutions and losses are in
-later_losses.py, steps in later_steps.py, two at once and what is wrong backwards in later_rules.py.
+As further_ports.py, whose tables they are put into; written, with what has to be said of them,
+before any check was run on them. Convolutions and losses are in later_losses.py, steps in
+later_steps.py, two at once and what is wrong backwards in later_rules.py.
 """
 
 import math
@@ -14,21 +14,7 @@ import torch
 import torch.nn.functional as F
 from jax import lax
 
-from parity import Pair
-
-MISTAKES: dict[str, Pair] = {}
-CAUSES: dict[str, str] = {}
-RIGHT: dict[str, Pair] = {}
-
-
-def mistake(name, jax_side, torch_side, inputs, says):
-    MISTAKES[name] = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
-    CAUSES[name] = says
-
-
-def right(name, jax_side, torch_side, inputs):
-    RIGHT[name] = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
-
+from tests.shared.further_ports import mistake, right
 
 # --- attention ---
 
