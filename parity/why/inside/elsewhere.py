@@ -13,13 +13,14 @@ import numpy as np
 from parity.frameworks.recordings import Made
 from parity.why.inside.edit import Edit
 from parity.why.inside.forms import Form, forms, puts
-from parity.why.inside.ground import Ground
-from parity.why.inside.orders import passed
+from parity.why.inside.ground import Ground, near
+from parity.why.inside.orders import SAME, passed
 from parity.why.inside.paths import path
 from parity.why.inside.points import Point, points
 from parity.why.inside.steps import instead, passes, told
 from parity.why.inside.words import at
 
+MASKING = ("masked_fill", "where")
 FAR = 40
 """Operations before and behind the region among which the same step is looked for."""
 
@@ -29,7 +30,7 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
     places = [*points(ground)]
     for operation in ground.theirs_made:
         for form in forms(ground, operation):
-            for place, i in _own(ground, form):
+            for place, i in _own(ground, form) if _as_often(ground, operation, form) else ():
                 shape, read = np.shape(ground.made(place)), ground.operation(place).inputs
                 group = next(iter(ground.turns(place)))
                 without = Edit("", dict.fromkeys(group, instead(i, shape)))
@@ -42,14 +43,41 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
                             yield here
 
 
+def _as_often(ground: Ground, operation: Made, form: Form) -> bool:
+    """Return whether both sides do it as often, with the same: else one of them lacks it."""
+    if operation.kind in MASKING:
+        return True
+    if form.donor is None:
+        own, theirs = (
+            [o for o in side.recording.operations if o.kind == operation.kind]
+            for side in (ground.one, ground.other)
+        )
+    else:
+        twins, donors = {*ground.twins(form.donor)}, ground.other.firsts
+        wanted = donors[form.donor]
+        alike = {operation.kind, *SAME.get(operation.kind, ())}
+        own = [o for o in ground.one.recording.operations
+               if o.kind in alike and not twins.isdisjoint(o.inputs)]  # fmt: skip
+        theirs = [o for o in ground.other.recording.operations
+                  if o.kind in alike and wanted in {donors[n] for n in o.inputs}]  # fmt: skip
+    return len(own) == len(theirs)
+
+
+def _stands(ground: Ground, operation: Made, i: int) -> bool:
+    """Return whether an operation does nothing, or the second side does it there, too."""
+    made, read = operation.outputs[0], operation.inputs[i]
+    idle = near(ground.value(made), ground.value(read))
+    return idle or bool(ground.one.find(made, ground.other))
+
+
 def _own(ground: Ground, form: Form) -> Iterator[tuple[int, int]]:
     """Yield (place, operand) where the first side does the same, with the same."""
     twins = {*ground.twins(form.donor)} if form.donor is not None else set()
     sites = ground.one.sites[1]
     here = {sites[n] for place in ground.places for n in ground.operation(place).outputs}
-    verb, near = form.said.split()[0], ground.places or ground.reading or [0]
+    verb, around = form.said.split()[0], ground.places or ground.reading or [0]
     operations = ground.one.recording.operations
-    for place in range(max(0, near[0] - FAR), min(len(operations), near[-1] + FAR)):
+    for place in range(max(0, around[0] - FAR), min(len(operations), around[-1] + FAR)):
         operation = operations[place]
         if operation.moves or not operation.outputs or not np.ndim(ground.made(place)):
             continue
@@ -62,7 +90,8 @@ def _own(ground: Ground, form: Form) -> Iterator[tuple[int, int]]:
                 with_it = told(ground, operation, i) == form.said
             if not with_it or told(ground, operation, i).split()[0] != verb:
                 continue
-            if passes(ground, operation, i, np.shape(ground.made(place))):
+            shape = np.shape(ground.made(place))
+            if passes(ground, operation, i, shape) and not _stands(ground, operation, i):
                 yield place, i
 
 

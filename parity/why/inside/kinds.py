@@ -275,6 +275,9 @@ def _reductions(ground: Ground) -> Iterator[Edit]:
                              REDUCED[found.kind], other)  # fmt: skip
                 new = own._replace(kind=found.kind)
                 yield from _reducing(ground, place, said, own, new)
+            known = ground.one.prints[own.source]
+            if known is None or not known.telling:
+                continue  # what is counted is no array that was mistaken for another
             twins = ground.twins(found.source)
             for twin in [] if own.source in twins else twins[:1]:
                 said = _said(
