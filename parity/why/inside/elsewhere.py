@@ -30,7 +30,9 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
     places = [*points(ground)]
     for operation in ground.theirs_made:
         for form in forms(ground, operation):
-            for place, i in _own(ground, form) if _as_often(ground, operation, form) else ():
+            for place, i in (
+                _own(ground, operation, form) if _as_often(ground, operation, form) else ()
+            ):
                 shape, read = np.shape(ground.made(place)), ground.operation(place).inputs
                 group = next(iter(ground.turns(place)))
                 without = Edit("", dict.fromkeys(group, instead(i, shape)))
@@ -70,16 +72,17 @@ def _stands(ground: Ground, operation: Made, i: int) -> bool:
     return idle or bool(ground.one.find(made, ground.other))
 
 
-def _own(ground: Ground, form: Form) -> Iterator[tuple[int, int]]:
+def _own(ground: Ground, theirs: Made, form: Form) -> Iterator[tuple[int, int]]:
     """Yield (place, operand) where the first side does the same, with the same."""
     twins = {*ground.twins(form.donor)} if form.donor is not None else set()
     sites = ground.one.sites[1]
     here = {sites[n] for place in ground.places for n in ground.operation(place).outputs}
     verb, around = form.said.split()[0], ground.places or ground.reading or [0]
     operations = ground.one.recording.operations
+    alike = {*MASKING} if verb == "masks" else {theirs.kind, *SAME.get(theirs.kind, ())}
     for place in range(max(0, around[0] - FAR), min(len(operations), around[-1] + FAR)):
         operation = operations[place]
-        if operation.moves or not operation.outputs or not np.ndim(ground.made(place)):
+        if operation.kind not in alike or not np.ndim(ground.made(place)):
             continue
         if place not in ground.places and sites[operation.outputs[0]] in here:
             continue  # the same of another turn

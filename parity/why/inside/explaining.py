@@ -65,6 +65,8 @@ SHARE = 0.5
 """Of the time that is left, what one family may take: what comes after it has its turn."""
 MOST_EACH = 8
 """Changes of one of several regions that are tried with those of the others."""
+MOST_ALONE = 1000
+"""Changes of a family that are tried for all regions, before those of each region."""
 MOST_REFUTED = 3
 """Changes that hold on the numbers at hand alone, and are followed by another one."""
 OTHERS = 3
@@ -167,7 +169,8 @@ def _for_all(grounds: Sequence[Ground], end: float) -> Iterator[list[Edit]]:
     now = time.process_time()
     for ground in grounds:
         for family in FAMILIES:
-            for edit in _proposed(ground, family, now + SHARE * (end - now)):
+            proposed = _proposed(ground, family, now + SHARE * (end - now))
+            for edit in islice(proposed, MOST_ALONE):
                 if not _apart(ground, edit, NOTHING):
                     yield [replace(edit, family=family.__name__)]
                     break

@@ -279,12 +279,22 @@ def _reductions(ground: Ground) -> Iterator[Edit]:
             if known is None or not known.telling:
                 continue  # what is counted is no array that was mistaken for another
             twins = ground.twins(found.source)
-            for twin in [] if own.source in twins else twins[:1]:
+            for twin in twins[:1] if _moved(ground, own.source).isdisjoint(twins) else ():
                 said = _said(
                     ground, f"takes {REDUCED[own.kind]} of {called(ground.one, own.source)}",
                     operation, f"of {called(ground.other, found.source)}", other,
                 )  # fmt: skip
                 yield from _reducing(ground, place, said, own, found._replace(source=twin))
+
+
+def _moved(ground: Ground, number: int) -> set[int]:
+    """Return a value, and what it is a part of or arranged from."""
+    found = {number}
+    made = ground.one.maker(number)
+    while made is not None and made.moves and made.inputs:
+        found.update(made.inputs)
+        made = ground.one.maker(made.inputs[0])
+    return found
 
 
 def _reducing(ground: Ground, place: int, said: str, own: Reduced, new: Reduced) -> Iterator[Edit]:
