@@ -33,7 +33,7 @@ IN_OTHER_WORDS = {
     "rotary_back": r"jax adds .*, torch subtracts",
     "min_gru_keeps_by_the_gate": r"multiplied by -1",
     "ams_maximum_of_the_corrected": r"jax reads what add makes .* torch reads what maximum makes",
-    "factored_by_the_columns": r"jax takes the mean of .*, torch of",
+    "factored_by_the_columns": r"jax takes the mean of .*, torch the mean of",
     "distilled_mean_of_all": r"divisor = 6",
     "codes_committed_both_ways": r"torch detaches a value at later_rules\.py:",
     "values_of_a_moving_target": r"jax stops a gradient at later_rules\.py:",

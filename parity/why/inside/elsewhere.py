@@ -82,6 +82,8 @@ def _own(ground: Ground, theirs: Made, form: Form) -> Iterator[tuple[int, int]]:
     alike = {*MASKING} if verb == "masks" else {theirs.kind, *SAME.get(theirs.kind, ())}
     for place in range(max(0, around[0] - FAR), min(len(operations), around[-1] + FAR)):
         operation = operations[place]
+        if place in ground.all and verb != "masks":
+            continue  # two steps of a region in another order
         if operation.kind not in alike or not np.ndim(ground.made(place)):
             continue
         if place not in ground.places and sites[operation.outputs[0]] in here:

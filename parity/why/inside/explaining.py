@@ -113,6 +113,8 @@ def _shortest_first(found: Aligned, end: float) -> Iterator[list[Edit]]:
 def _edits(found: Aligned, end: float) -> Iterator[list[Edit]]:
     """Yield the changes that make all outputs agree, one for all regions or one a region."""
     grounds = _grounds(found)
+    if not grounds:
+        return
     if len(grounds) > 1:
         yield from _for_all(grounds, end)
     each: list[list[Edit]] = []

@@ -6,7 +6,7 @@ Known by the numbers that it makes; its name decides nothing but the words.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -257,34 +257,34 @@ def _axes(ndim: int) -> Iterator[tuple[int, ...]]:
 
 
 def _reductions(ground: Ground) -> Iterator[Edit]:
-    """Yield what reduces an array by another reduction, or the same of another array."""
+    """Yield what reduces an array by another reduction, then the same of another array."""
     theirs = _theirs_reduced(ground)
     readers = ground.one.recording.readers()
     read = [n for p in ground.reading for n in ground.operation(p).outputs]
     behind = [p for n in read for p in readers.get(n, [])]
-    for place in [*behind, *ground.reading, *ground.places][::-1] if theirs else ():
-        operation = ground.operation(place)
-        if operation.moves or not operation.outputs:
-            continue
-        own = reduced(ground.one, operation.outputs[0], before(ground.one, operation))
-        for other, found in theirs if own else ():
-            if own is None:
-                continue
-            if found.kind != own.kind:
-                said = _said(ground, f"takes {REDUCED[own.kind]}", operation,
-                             REDUCED[found.kind], other)  # fmt: skip
-                new = own._replace(kind=found.kind)
-                yield from _reducing(ground, place, said, own, new)
-            known = ground.one.prints[own.source]
-            if known is None or not known.telling:
-                continue  # what is counted is no array that was mistaken for another
-            twins = ground.twins(found.source)
-            for twin in twins[:1] if _moved(ground, own.source).isdisjoint(twins) else ():
-                said = _said(
-                    ground, f"takes {REDUCED[own.kind]} of {called(ground.one, own.source)}",
-                    operation, f"of {called(ground.other, found.source)}", other,
-                )  # fmt: skip
-                yield from _reducing(ground, place, said, own, found._replace(source=twin))
+    places = [*behind, *ground.reading, *ground.places][::-1] if theirs else []
+    mine = [
+        (place, own)
+        for place in places
+        if not (o := ground.operation(place)).moves
+        and o.outputs
+        and (own := reduced(ground.one, o.outputs[0], before(ground.one, o))) is not None
+    ]
+    for (place, own), (other, found) in product(mine, theirs):
+        if found.kind != own.kind:
+            operation = ground.operation(place)
+            said = _said(ground, f"takes {REDUCED[own.kind]}", operation,
+                         REDUCED[found.kind], other)  # fmt: skip
+            yield from _reducing(ground, place, said, own, own._replace(kind=found.kind))
+    for (place, own), (other, found) in product(mine, theirs):
+        twins, known = ground.twins(found.source), ground.one.prints[own.source]
+        if found.kind != own.kind or known is None or not known.telling:
+            continue  # what is counted is no array that was mistaken for another
+        if twins and _moved(ground, own.source).isdisjoint(twins):
+            of = called(ground.one, own.source), called(ground.other, found.source)
+            said = _said(ground, f"takes {REDUCED[own.kind]} of {of[0]}", ground.operation(place),
+                         f"{REDUCED[found.kind]} of {of[1]}", other)  # fmt: skip
+            yield from _reducing(ground, place, said, own, found._replace(source=twins[0]))
 
 
 def _moved(ground: Ground, number: int) -> set[int]:
