@@ -112,9 +112,8 @@ def _within(one: np.ndarray, other: np.ndarray, bound: float) -> bool:
 
 def joined(prints: Sequence[Print]) -> Print:
     """Return what several values are known by together."""
-    ordered = np.sort(np.concatenate([p.ordered for p in prints]))
-    sigma = max(p.sigma for p in prints)
-    return Print(ordered, _rms(ordered), sigma, any(p.telling for p in prints))
+    numbers = np.concatenate([known.value.reshape(-1) for known in prints])
+    return Print(numbers, max(known.sigma for known in prints))
 
 
 def unscaled(known: Print) -> tuple[Print, Print]:
