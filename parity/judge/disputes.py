@@ -19,9 +19,10 @@ from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, POOR, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.judge.witness import Witness
+from parity.memory import HEAVY
 
-CLEAR = 0.01
-"""Of what two gradients are apart: an error of so little is none."""
+CLEAR, HEAVILY = 0.05, 0.25
+"""Of what two gradients are apart: an error of so little is none; so little of heavy inputs."""
 
 Answer = Callable[[tuple[np.ndarray, ...]], np.ndarray]
 """(leaves) -> one tensor, in float64."""
@@ -129,7 +130,8 @@ class Disputes:
         """Return what arbitration finds on a disputed gradient: together first, then alone.
 
         Where functions differ, and all gradients together are their own forwards' to less than
-        what one of them is off by, that one is right, and is not asked again.
+        what one of them is off by, that one is right, and is not asked again. Of heavy inputs none
+        is asked alone unless some are wrong together.
         """
         if not self._findings:
             disputed = {t.name for t in self.gradients if t.disputed}
@@ -138,24 +140,35 @@ class Disputes:
                 left -= more  # the fewer are left, the better they are known
             self._findings = dict.fromkeys(disputed - left, Finding(False, (), 0.0, told=True))
             together = arbitrate(self._problem(left), np.random.default_rng(0)) if left else None
+            settled = together is not None and (
+                len(left) == 1
+                or together.kink
+                or bool(self.forwards and self._heavy and not together.wrong)
+            )
             for name in left:
-                if together is not None and (len(left) == 1 or together.kink):
+                if together is not None and settled:
                     self._findings[name] = together
                 else:
                     alone = self._problem({name})
                     self._findings[name] = arbitrate(alone, np.random.default_rng(0))
         return self._findings[tensor.name]
 
+    @property
+    def _heavy(self) -> bool:
+        """Whether a run takes so long that few can be asked for."""
+        return sum(x.size for x in self.space.leaves) > HEAVY
+
     def _cleared(self, names: set[str]) -> set[str]:
         """Return the gradients of which an error would have shown among these, in one direction."""
         problem = self._problem(names)
         along, known = known_along(problem, np.random.default_rng(2))
+        clear = HEAVILY if self._heavy else CLEAR
         found, start = set(), 0
         for t in self.gradients:
             end = start + self.space.vector([next(iter(t.answers.values()))]).size
             with np.errstate(invalid="ignore"):
                 claims = [g[start:end] @ along[start:end] for g in problem.gradients.values()]
-            if t.name in names and known <= CLEAR * np.ptp(claims):
+            if t.name in names and known <= clear * np.ptp(claims):
                 found.add(t.name)
             start = end
         return found

@@ -28,7 +28,7 @@ from parity.why.inside.decays import decays
 from parity.why.inside.edit import NOTHING, Edit, replayed, together
 from parity.why.inside.elsewhere import elsewhere
 from parity.why.inside.ground import Ground
-from parity.why.inside.kinds import kinds, operands
+from parity.why.inside.kinds import kinds, numbers, operands
 from parity.why.inside.masks import masks
 from parity.why.inside.moves import moves
 from parity.why.inside.orders import moved, orders
@@ -42,6 +42,7 @@ Family = Callable[[Ground], Iterator[Edit]]
 FAMILIES: tuple[Family, ...] = (
     backwards,
     extra,
+    numbers,
     kinds,
     taken,
     masks,
