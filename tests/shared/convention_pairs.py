@@ -135,7 +135,9 @@ case(
 )
 case("natural and binary logarithm", lambda x: jnp.log(x * x), lambda x: torch.log2(x * x), X,
      "1/ln 2")  # fmt: skip
-case("degrees", lambda x: jnp.sin(x), lambda x: torch.sin(x * math.pi / 180), X, "pi/180")
+case(
+    "degrees", lambda x: jnp.sin(x), lambda x: torch.sin(x * math.pi / 180), X, r"pi/180|0\.0174533"
+)
 case(
     "fft, normalised or not",
     lambda x: jnp.abs(jnp.fft.fft(x)) ** 2,

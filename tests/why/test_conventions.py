@@ -80,7 +80,7 @@ SAYS = {
     "ignore_index": r"labels = -100 are left out",
     "kl_mean": r"divisor|multiplied by",
     "l2_loss": r"factor = 1 \(jax side has 0.5|multiplied by 2",
-    "smooth_l1": r"multiplied by 2",
+    "smooth_l1": r"multiplied by 2|divides by 0\.5",
     "ctc_mean": r"divisor = \d \(jax side has 1|multiplied by 0.\d+ = 1/\d|only torch divides by",
     "triplet": r"epsilon = 0 \(jax side has 1e-6.* and epsilon = 0 \(torch side has 1e-6",
     "binary_cross_entropy": r"= -inf \(torch side has -100",

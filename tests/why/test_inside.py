@@ -20,7 +20,6 @@ from tests.shared.sampled import few
 ELSEWHERE = {
     "attention_scale_of_the_model",
     "layer_norm_ddof",
-    "feed_gelu_approximate",
     "conv_padding_same",
     "conv_dilated",
 }

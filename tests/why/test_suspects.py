@@ -78,6 +78,10 @@ def rms_forward(x, w):
     return x * inv * w, (x, inv)
 
 
+def behind(x):
+    return x.at[1:].add(0.5 * x[:-1])
+
+
 def rms_without_weight(residual, g):
     x, inv = residual
     return inv * g - x * inv**3 * (g * x).mean(-1, keepdim=True), (g * x * inv).sum(0)
@@ -186,7 +190,7 @@ NAMED = {
     ),
     "not transposed": (
         Pair(
-            jax=Rule(lambda x: (jnp.cumsum(x, 0), ()), lambda _, g: (jnp.cumsum(g, 0),)),
+            jax=Rule(lambda x: (behind(x), ()), lambda _, g: (behind(g),)),
             inputs={"x": (7, 5)},
         ),
         (Kind.UPSTREAM, "applied forwards, where its transpose belongs"),

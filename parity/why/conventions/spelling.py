@@ -111,7 +111,8 @@ def _of_constant(c: float) -> Iterator[tuple[float, str]]:
     yield 1 - c, f"1 - {written}"
     if c:
         yield 1 / c, f"1/{written}"
-    yield c * c, f"{written} squared"
+    square, short = c * c, float(f"{c * c:.0e}")
+    yield (short, "") if math.isclose(square, short) else (square, f"{written} squared")
     if c > 0:
         yield math.sqrt(c), f"sqrt({written})"
     yield 2 * c, f"2 * {written}"

@@ -41,6 +41,8 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
                     for put in puts(ground, form, point) if said else ():
                         here = point.edit(said, put)
                         yield replace(without | here, said=said)
+                        if form.donor is None:
+                            continue  # two factors may be the same number by accident
                         if path(ground, point.operations[0].outputs[0], read[i]):
                             yield here
 
@@ -54,6 +56,10 @@ def _as_often(ground: Ground, operation: Made, form: Form) -> bool:
             [o for o in side.recording.operations if o.kind == operation.kind]
             for side in (ground.one, ground.other)
         )
+        if operation.kind == "mul":  # torch's add may multiply, too
+            adds = (o for o in ground.other.recording.operations if o.kind in ("add", "sub"))
+            theirs += [o for o in adds if any(f.said.startswith("multiplies")
+                                              for f in forms(ground, o))]  # fmt: skip
     else:
         twins, donors = {*ground.twins(form.donor)}, ground.other.firsts
         wanted = donors[form.donor]
