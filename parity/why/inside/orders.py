@@ -11,11 +11,11 @@ import numpy as np
 
 from parity.frameworks.recordings import Made
 from parity.why.conventions.spelling import written
+from parity.why.inside.activations import activations, softmaxes
 from parity.why.inside.edit import Edit, Step, Values
 from parity.why.inside.forms import forms
 from parity.why.inside.functions import ACTIVATIONS, Unary, softmax
 from parity.why.inside.ground import Ground, only
-from parity.why.inside.kinds import activations, softmaxes
 from parity.why.inside.paths import along, path
 from parity.why.inside.words import DOES, at, called, does
 
