@@ -156,8 +156,7 @@ class Report:
             does = "detaches" if cut else "passes a gradient"
             return f"fault: undecided; {side} {does} on purpose, and who is meant is unknown"
         if blamed:
-            stopped = any(c.key == "detached" for row in self.rows for c in row.causes)
-            return f"fault: {blamed}{', unless that stop is meant' if stopped else ''}"
+            return f"fault: {blamed}"
         if odd and self._in_training:
             return "fault: the two optimizers, which part; all outputs and gradients agree"
         if odd:
