@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterable
 
 HEAVY = 4_000_000
 """Numbers from which on memory is what counts: one run follows the other, and tidies up."""
+
+
+def is_heavy(sizes: Iterable[int]) -> bool:
+    """Return whether arrays of so many numbers are so many that a run of them is dear."""
+    return sum(sizes) > HEAVY
 
 
 def peak_mb() -> int | None:

@@ -17,8 +17,10 @@ Params = dict[str, Any]
 def gathered(params: Params, made: Any, x: np.ndarray, indices: np.ndarray) -> Any:
     """Return the windows of ``x`` at ``indices``."""
     how, sizes = params["dimension_numbers"], params["slice_sizes"]
+    if how.operand_batching_dims:
+        return None
     where = _places(x.shape, indices, how.start_index_map, sizes)
-    if how.operand_batching_dims or where is None:
+    if where is None:
         return None
     batch = indices.ndim - 1
     kept = [n for axis, n in enumerate(sizes) if axis not in how.collapsed_slice_dims]
@@ -34,9 +36,10 @@ def scattered(
 ) -> Any:
     """Return ``x`` with ``updates`` added to its windows at ``indices``, one after another."""
     how = params["dimension_numbers"]
+    if how.operand_batching_dims:
+        return None
     windows = iter(updates.shape[a] for a in how.update_window_dims)
-    sizes = [1 if axis in how.inserted_window_dims else next(windows) for axis in range(x.ndim)
-             ] if not how.operand_batching_dims else []  # fmt: skip
+    sizes = [1 if axis in how.inserted_window_dims else next(windows) for axis in range(x.ndim)]
     where = _places(x.shape, indices, how.scatter_dims_to_operand_dims, sizes)
     if where is None:
         return None
@@ -51,8 +54,6 @@ def _places(
     shape: Sequence[int], indices: np.ndarray, axes: Sequence[int], sizes: Sequence[int]
 ) -> tuple[np.ndarray, ...] | None:
     """Return an index an axis of all elements of all windows; None where one is outside."""
-    if len(sizes) != len(shape):
-        return None
     found = []
     for axis, (whole, size) in enumerate(zip(shape, sizes, strict=True)):
         first = np.zeros(indices.shape[:-1], np.intp)

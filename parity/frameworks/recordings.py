@@ -94,8 +94,9 @@ class Recording:
         for x in results:
             if isinstance(x, np.ndarray):
                 address = x.__array_interface__["data"][0]
-                self._bytes += max(0, x.nbytes - self._held.get(address, 0))
-                self._held[address] = max(x.nbytes, self._held.get(address, 0))
+                held = self._held.get(address, 0)
+                self._held[address] = max(x.nbytes, held)
+                self._bytes += self._held[address] - held
         if self._bytes > BYTES:
             raise RuntimeError(f"values of more than {BYTES} bytes")
         outputs = tuple(self.hold(x) for x in results)

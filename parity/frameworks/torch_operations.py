@@ -150,6 +150,11 @@ def name_of(func: Any) -> str:
     return name[:-1] if func._schema.is_mutable and name.endswith("_") else name
 
 
+def named(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    """Return {name: value} of what an operation is given, as its schema calls it."""
+    return dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+
+
 def tensors_of(*values: Any) -> list[Tensor]:
     """Return the tensors in what an operation is given or gives: lists, tuples, dicts of them.
 

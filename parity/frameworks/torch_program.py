@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_flatten, tree_iter, tree_unflatten
 
 from parity.frameworks.programs import Changes, Constant, Operation, Program
 from parity.frameworks.torch_arithmetic import Arithmetic
-from parity.frameworks.torch_operations import Opening, name_of, written
+from parity.frameworks.torch_operations import Opening, name_of, named, written
 from parity.frameworks.torch_windows import window_of
 
 NO_CONSTANTS = frozenset(
@@ -207,20 +207,16 @@ class _Tape(Opening):
         )
 
 
-def _given(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    return dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
-
-
 def _groups(func: Any, args: Any, kwargs: Any) -> tuple[int, int] | None:
     """Return into how many groups a norm parts how many channels; None of all else."""
-    given = _given(func, args, kwargs)
+    given = named(func, args, kwargs)
     normed = name_of(func) == "native_group_norm"
     return (given["group"], given["C"]) if normed else None
 
 
 def _axis(func: Any, args: Any, kwargs: Any) -> int | None:
     """Return an operation's dim, None where it has none or several."""
-    dim = _given(func, args, kwargs).get("dim")
+    dim = named(func, args, kwargs).get("dim")
     return dim if isinstance(dim, int) else None
 
 

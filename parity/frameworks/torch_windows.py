@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from parity.frameworks.programs import Window
 from parity.frameworks.torch_arithmetic import Arithmetic
-from parity.frameworks.torch_operations import name_of
+from parity.frameworks.torch_operations import name_of, named
 
 MODES = {"constant_pad_nd": "zeros", "reflection_pad": "reflect", "replication_pad": "edge"}
 
@@ -18,7 +18,7 @@ MODES = {"constant_pad_nd": "zeros", "reflection_pad": "reflect", "replication_p
 def window_of(func: Any, args: Any, kwargs: Any) -> Window | None:
     """Return how an operation slides along its first input; None of one that does not."""
     name = name_of(func)
-    given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+    given = named(func, args, kwargs)
     if name == "convolution":
         return _of_convolution(func, given)
     if name == "avg_pool2d":

@@ -19,7 +19,7 @@ from parity.judge.space import Space
 from parity.judge.tensor import NEIGHBOURS, POOR, Tensor
 from parity.judge.verdict import Row, Verdict
 from parity.judge.witness import Witness
-from parity.memory import HEAVY
+from parity.memory import is_heavy
 
 CLEAR, HEAVILY = 0.05, 0.25
 """Of what two gradients are apart: an error of so little is none; so little of heavy inputs."""
@@ -139,24 +139,22 @@ class Disputes:
             while self.forwards and left and (more := self._cleared(left)):
                 left -= more  # the fewer are left, the better they are known
             self._findings = dict.fromkeys(disputed - left, Finding(False, (), 0.0, told=True))
-            together = arbitrate(self._problem(left), np.random.default_rng(0)) if left else None
-            settled = together is not None and (
-                len(left) == 1
-                or together.kink
-                or bool(self.forwards and self._heavy and not together.wrong)
-            )
-            for name in left:
-                if together is not None and settled:
-                    self._findings[name] = together
-                else:
-                    alone = self._problem({name})
-                    self._findings[name] = arbitrate(alone, np.random.default_rng(0))
+            self._findings |= self._left(left) if left else {}
         return self._findings[tensor.name]
+
+    def _left(self, names: set[str]) -> dict[str, Finding]:
+        """Return what is found on gradients that no joint direction cleared."""
+        together = arbitrate(self._problem(names), np.random.default_rng(0))
+        enough = self._heavy and self.forwards and not together.wrong
+        if len(names) == 1 or together.kink or enough:
+            return dict.fromkeys(names, together)
+        alone = {name: self._problem({name}) for name in names}
+        return {name: arbitrate(p, np.random.default_rng(0)) for name, p in alone.items()}
 
     @property
     def _heavy(self) -> bool:
         """Whether a run takes so long that few can be asked for."""
-        return sum(x.size for x in self.space.leaves) > HEAVY
+        return is_heavy(x.size for x in self.space.leaves)
 
     def _cleared(self, names: set[str]) -> set[str]:
         """Return the gradients of which an error would have shown among these, in one direction."""

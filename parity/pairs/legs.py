@@ -16,7 +16,7 @@ import numpy as np
 from parity.errors import ParityError, UsageError
 from parity.judge.compare import FLOAT64, alike, is_float, rms, wide
 from parity.judge.noise import SEEDS, Plan, plan, pooled
-from parity.memory import HEAVY, give_back
+from parity.memory import give_back, is_heavy
 from parity.pairs.corners import Corner, corners_of
 from parity.pairs.outlining import changed, outlined
 from parity.pairs.pair import Arguments, Pair
@@ -81,7 +81,7 @@ class Legs:
     @property
     def heavy(self) -> bool:
         """Whether the numbers given are so many that memory is what counts."""
-        return sum(x.size for x in self.arguments.leaves) > HEAVY
+        return is_heavy(x.size for x in self.arguments.leaves)
 
     @property
     def floating(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Which values of two recordings are the same numbers, however they are arranged or repeated.
 
-A value is known by its sorted numbers; a mean and a size find where to look. Two are the same
-within what rounding does to each. Values that many others may equal (whole numbers, booleans) do
-not identify, and match nothing unless nothing that was given is in them.
+A value is known by its sorted numbers, a sample of many; its size finds where to look. Two are the
+same within what rounding does to each. Values that many others may equal (whole numbers, booleans)
+do not identify, and match nothing unless nothing that was given is in them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ NEAR = 1e-5
 """Relative distance of two means at which values are still compared."""
 ODD = 64
 """Numbers that are whole multiples of one over this identify nothing."""
-
-
 SAMPLE = 2**16
 """Numbers that a value is known by: of larger ones so many, evenly spread in order."""
 CHUNK = 2**20

@@ -27,8 +27,7 @@ def gpt2(change, folder, sizes=None):
 
 
 def test_in_what_is_heavy_few_runs_are_made_and_one_number_is_named(tmp_path, monkeypatch):
-    for room in ("pairs.legs", "judge.disputes", "why.inside.kinds"):
-        monkeypatch.setattr(f"parity.{room}.HEAVY", 1000)
+    monkeypatch.setattr("parity.memory.HEAVY", 1000)
     asked = []
     slopes = disputes.Disputes._witness
 

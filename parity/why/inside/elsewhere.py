@@ -30,9 +30,10 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
     places = [*points(ground)]
     for operation in ground.theirs_made:
         for form in forms(ground, operation):
-            for place, i in (
-                _own(ground, operation, form) if _as_often(ground, operation, form) else ()
-            ):
+            own = [*_own(ground, operation, form)]
+            if not own or not _as_often(ground, operation, form):
+                continue
+            for place, i in own:
                 shape, read = np.shape(ground.made(place)), ground.operation(place).inputs
                 group = next(iter(ground.turns(place)))
                 without = Edit("", dict.fromkeys(group, instead(i, shape)))
@@ -41,9 +42,8 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
                     for put in puts(ground, form, point) if said else ():
                         here = point.edit(said, put)
                         yield replace(without | here, said=said)
-                        if form.donor is None:
-                            continue  # two factors may be the same number by accident
-                        if path(ground, point.operations[0].outputs[0], read[i]):
+                        known = form.donor is not None  # a number may be another's by accident
+                        if known and path(ground, point.operations[0].outputs[0], read[i]):
                             yield here
 
 
@@ -120,8 +120,7 @@ def _said(ground: Ground, place: int, form: Form, point: Point, theirs: Made) ->
         between = makes[-1]
     else:
         left, right = right, left
-    does = form.said
     return (
-        f"{ground.left} {does} {left} {passed(ground, between)}{at(own, between)}, "
+        f"{ground.left} {form.said} {left} {passed(ground, between)}{at(own, between)}, "
         f"{ground.right} {right}{at(theirs)}"
     )

@@ -71,8 +71,6 @@ def _chosen(ground: Ground, operation: Made) -> Iterator[Form]:
     which, one, other = operation.inputs
     for kept, filled in ((one, other), (other, one)):
         fill = only(ground.other.values[filled])
-        if fill is None and not np.ndim(ground.other.values[filled]):
-            continue
         if fill is None:
             continue
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from parity.frameworks.recordings import Made
-from parity.memory import HEAVY
+from parity.memory import is_heavy
 from parity.where.parting import Side
 from parity.why.conventions.spelling import written
 from parity.why.inside.activations import before, other_activations
@@ -42,7 +42,7 @@ def numbers(ground: Ground) -> Iterator[Edit]:
 
     "Matches if epsilon = 1e-6" asks for runs of the whole, and of a large model each takes long.
     """
-    if sum(np.size(ground.value(n)) for n in ground.one.recording.inputs.values()) > HEAVY:
+    if is_heavy(np.size(ground.value(n)) for n in ground.one.recording.inputs.values()):
         yield from _singles(ground, alike=True)
 
 
