@@ -39,7 +39,7 @@ from parity.frameworks.jaxprs import (
     number,
 )
 from parity.judge.noise import SEEDS, U0, Cost
-from parity.memory import HEAVY, give_back
+from parity.memory import give_back, is_heavy
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -95,7 +95,7 @@ class Trace:
                     del far
                 count += 1
                 del noise, noisy  # before the next is drawn
-                if sum(x.size for x in total) > HEAVY:
+                if is_heavy(x.size for x in total):
                     give_back()
             for number, t in enumerate(total):
                 total[number] = np.sqrt(t / count) / U0

@@ -40,7 +40,7 @@ from parity.frameworks.torch_rounding import (
     rule_of,
 )
 from parity.judge.noise import SEEDS, U0, Cost
-from parity.memory import HEAVY, give_back
+from parity.memory import give_back, is_heavy
 
 
 def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[..., tuple[Any, Any]]:
@@ -71,7 +71,7 @@ def yardstick(function: Callable[..., Any], seeds: int = SEEDS) -> Callable[...,
                 noisy[number] = None  # large ones are not held twice
                 total[number] += far.square_()
                 del far
-            if sum(x.numel() for x in total) > HEAVY:
+            if is_heavy(x.numel() for x in total):
                 give_back()
         noise = [t.div_(seeds).sqrt_().div_(U0) for t in total]
         clean.clear()

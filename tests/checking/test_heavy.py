@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from parity import Pair, check
-from parity.frameworks import jaxpr_noise, torch_noise
+from parity import Pair, check, memory
 from parity.judge import noise
 from parity.pairs import legs
 from parity.trial.trial import Trial
@@ -23,8 +22,7 @@ def heavy(monkeypatch):
     monkeypatch.setattr(noise, "LONG", 0.0)
 
     def few(number):
-        for room in (legs, jaxpr_noise, torch_noise):
-            monkeypatch.setattr(room, "HEAVY", number)
+        monkeypatch.setattr(memory, "HEAVY", number)
 
     few(0)
     return few
