@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from parity import memory
 from parity.judge import disputes
 from parity.judge.disputes import Disputes
 from parity.judge.space import Space
@@ -54,6 +55,20 @@ def test_gradients_that_are_right_together_are_not_asked_one_by_one(monkeypatch)
     one_by_one, many = asked({})
     assert [f.wrong for f in one_by_one.values()] == [f.wrong for f in findings.values()]
     assert runs < many / 4
+
+
+def test_of_heavy_inputs_none_is_asked_alone_unless_some_are_wrong_together(monkeypatch):
+    _, joint = asked({})
+    monkeypatch.setattr(disputes, "CLEAR", -1.0)
+    _, alone = asked({})
+    monkeypatch.setattr(memory, "HEAVY", 0)
+    assert asked({})[1] == joint
+    monkeypatch.setattr(disputes, "HEAVILY", -1.0)
+    findings, together = asked({})
+    assert joint < together < alone / 2
+    assert not any(finding.wrong for finding in findings.values())
+    findings, _ = asked({3: 0.05})
+    assert {name for name, finding in findings.items() if finding.wrong} == {"x3"}
 
 
 @pytest.mark.parametrize("place", range(COUNT))

@@ -1,11 +1,14 @@
 """What a report says first, what it says once, and what it folds: from rows made up by hand."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from parity.checking.check import Options
 from parity.judge.cause import Cause, Kind
 from parity.judge.verdict import Row, Status, Verdict
+from parity.models.modules import Part
 from parity.show.report import CHECK_SCHEMA, Report
 from parity.show.section import Section
 
@@ -62,6 +65,21 @@ def test_what_only_follows_is_one_line_with_its_first_names(differing):
     whole = text(differing, verbose=True)
     assert "more that" not in whole
     assert whole.count("right for its own forward") == 8
+
+
+def test_a_module_in_which_all_only_follows_is_one_line_as_one_that_is_right(differing):
+    named = ("", "a", "a.in", "b", "b.in", "c", "c.in", "d", "d.in")
+    how = "introduced right right introduced introduced inherited inherited inherited introduced"
+    parts = tuple(
+        Part(name, f"<{name}>", status, 1.0, ())
+        for name, status in zip(named, how.split(), strict=True)
+    )
+    found = replace(differing, sections=(replace(differing.sections[0], modules=parts),))
+    shown = text(found)
+    assert [f"<{name}>" in shown for name in named] == [
+        name not in ("a.in", "c.in") for name in named
+    ]
+    assert all(f"<{name}>" in text(found, verbose=True) for name in named)
 
 
 def test_a_wrong_gradient_among_those_that_follow_keeps_its_row(differing):

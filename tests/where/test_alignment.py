@@ -133,6 +133,14 @@ def test_a_name_decides_where_it_is_given():
     assert found.as_dict()["sections"][0]["places"] == []
 
 
+def test_a_region_is_looked_for_as_long_as_recording_took_some_times():
+    pair = Pair(
+        jax=lambda x: jnp.exp(jnp.sin(x)), torch=lambda x: x.cos().exp(), inputs={"x": (3,)}
+    )
+    arguments = pair.arguments(np.random.default_rng(0))
+    assert len(places(Legs(pair, arguments), arguments.leaves, seconds=1e-9)) == 1
+
+
 def test_two_mistakes_are_both_placed_in_order():
     def one(x, w):
         h = jnp.exp(jnp.tanh(x @ w + 1) @ w)

@@ -14,6 +14,7 @@ from parity import Pair
 from parity.pairs.legs import Legs
 from parity.where.alignment import aligned
 from parity.why.inside.explaining import explained
+from parity.why.inside.ground import Ground
 from tests.shared.port_mistakes import CAUSES, LUCKY, MISTAKES
 from tests.shared.sampled import few
 
@@ -281,6 +282,20 @@ def test_nothing_is_said_of_torch_that_it_does_not_do():
         inputs={"x": (4, 3), "w": (3, 3)},
     )
     assert "torch after" not in said(pair)
+
+
+def test_operations_of_one_line_that_read_more_or_less_are_no_turns():
+    jax_side, torch_side, inputs, _ = FURTHER["relu for gelu in a scan"]
+    pair = Pair(jax=jax_side, torch=torch_side, inputs=inputs)
+    arguments = pair.arguments(np.random.default_rng(0))
+    found = aligned(Legs(pair, arguments), arguments.leaves, seconds=60.0)
+    ground = Ground(found.one, found.other, found.regions[0], found.one)
+    recording = found.one.recording
+    for places in (ground.in_turn(p, 2) for p in range(len(recording.operations))):
+        made = [recording.operations[p] for p in places]
+        assert len({(len(o.inputs), len(o.outputs)) for o in made}) == 1
+        for number in range(len(recording.values)):
+            ground.turn_by_turn(number, places)
 
 
 @pytest.mark.parametrize("name", few(FURTHER, "a mask on one side", "relu for gelu in a scan"))

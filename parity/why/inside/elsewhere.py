@@ -42,8 +42,7 @@ def elsewhere(ground: Ground) -> Iterator[Edit]:
                     for put in puts(ground, form, point) if said else ():
                         here = point.edit(said, put)
                         yield replace(without | here, said=said)
-                        known = form.donor is not None  # a number may be another's by accident
-                        if known and path(ground, point.operations[0].outputs[0], read[i]):
+                        if path(ground, point.operations[0].outputs[0], read[i]):
                             yield here
 
 

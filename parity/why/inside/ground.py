@@ -228,10 +228,9 @@ class Ground:
                 yield [recording.operations[p].outputs[outputs.index(number)] for p in group]
         for place in recording.readers().get(number, []) if count > 1 else ():
             group = _in_turn(self._lines[0], self.one, place, count)
-            i = recording.operations[place].inputs.index(number)
-            read = [recording.operations[p].inputs[i : i + 1] for p in group]
-            if len(group) == count and all(read):
-                yield [n for numbers in read for n in numbers]
+            if len(group) == count:
+                i = recording.operations[place].inputs.index(number)
+                yield [recording.operations[p].inputs[i] for p in group]
         yield [number] * count
 
     def of_theirs(self, number: int, count: int) -> list[Step]:
@@ -287,7 +286,9 @@ def _in_turn(lines: _Lines, side: Side, place: int, turns: int) -> list[int]:
     each, rest = divmod(len(every), turns)
     if turns < 2 or rest or not operation.line:
         return [place]
-    return every[every.index(place) % each :: each]
+    own = every[every.index(place) % each :: each]
+    made = (side.recording.operations[p] for p in own)
+    return own if len({(len(o.inputs), len(o.outputs)) for o in made}) == 1 else [place]
 
 
 def _ours(number: int) -> Step:
