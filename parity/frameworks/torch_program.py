@@ -297,23 +297,24 @@ def users_line(*own: str) -> str:
     return f"{line} ({_called(modules)})" if line and modules else line
 
 
-def module_around() -> str:
-    """Return the module in whose forward an operation stands, by its name in the outermost one."""
+def modules_around() -> tuple[torch.nn.Module, torch.nn.Module] | None:
+    """Return the module in whose forward an operation stands, and the outermost one around it."""
     frame: Any = sys._getframe(1)
     modules: list[Any] = []
     while frame is not None:
         called = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
         modules += [called] if isinstance(called, torch.nn.Module) else []
         frame = frame.f_back
-    return _named(modules[0], modules[-1]) if modules else ""
+    return (modules[0], modules[-1]) if modules else None
 
 
 def _called(modules: Sequence[Any]) -> str:
     """Return what the innermost module is called in the outermost one, or what it is."""
     kind = type(modules[0]).__name__
-    return f"{name}, {kind}" if (name := _named(modules[0], modules[-1])) else kind
+    return f"{name}, {kind}" if (name := part_of(modules[0], modules[-1])) else kind
 
 
-def _named(inner: Any, outer: Any) -> str:
+def part_of(inner: torch.nn.Module, outer: torch.nn.Module) -> str:
+    """Return what a module is called in another one; empty of that itself."""
     names = (name for name, module in outer.named_modules() if module is inner)
     return next(names, "")

@@ -18,7 +18,7 @@ from parity.frameworks.programs import FILLING
 from parity.frameworks.recordings import Jitter, Recording
 from parity.frameworks.torch_backward import saying_where, standing
 from parity.frameworks.torch_operations import EXACT, FILLS, Opening, name_of, tensors_of, written
-from parity.frameworks.torch_program import module_around
+from parity.frameworks.torch_program import modules_around, part_of
 from parity.frameworks.torch_rounding import is_float
 from parity.frameworks.torch_side import seen, to_numpy
 
@@ -76,6 +76,8 @@ class _Recorder(Opening):
         """{storage: the numbers of the values that lie there}."""
         self.writes: dict[int, list[int]] = {}
         """{storage: the numbers of what was written there}."""
+        self.parts: dict[tuple[torch.nn.Module, torch.nn.Module], str] = {}
+        """What each module is called in the outermost one, looked up once."""
 
     def new(self, x: Tensor) -> int:
         """Return the number of a tensor that no operation made."""
@@ -88,6 +90,15 @@ class _Recorder(Opening):
         if x.layout is not torch.strided:
             return None
         return seen(x) if _storage(x) in self.own else to_numpy(x)
+
+    def _within(self) -> str:
+        """Return the name of the module in whose forward an operation stands."""
+        around = modules_around()
+        if around is None:
+            return ""
+        if around not in self.parts:
+            self.parts[around] = part_of(*around)
+        return self.parts[around]
 
     def disturbed(self, x: Tensor) -> Tensor:
         """Return a tensor, disturbed in place where that is asked for."""
@@ -148,7 +159,7 @@ class _Recorder(Opening):
             [self._array(x) for x in made],
             inside,
             back=stands.back,
-            within=module_around(),
+            within=self._within(),
         )
         for x in changed:
             place = next(n for n, y in zip(numbers, made, strict=True) if y is x)
